@@ -1,0 +1,2 @@
+//! Latency histograms.
+fn main() {}

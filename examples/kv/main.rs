@@ -1,0 +1,2 @@
+//! The key-value server.
+fn main() {}
