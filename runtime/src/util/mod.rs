@@ -1,5 +1,9 @@
-//! Small things that know nothing of ours: the ground floor.
+//! The ground floor: values and small tools that know nothing of loops, tasks or sockets.
 
+pub(crate) mod atomic;
 pub(crate) mod cancel;
+pub(crate) mod instant;
+pub(crate) mod rng;
 pub(crate) mod slab;
+pub(crate) mod unpark;
 pub(crate) mod watermark;

@@ -1,0 +1,129 @@
+//! The seam between a loop and the system it does its I/O on.
+//!
+//! A loop speaks to its backend in *ops*: owned requests that go down and come back as completions. What
+//! is above this seam knows no descriptor, no readiness and no system call, so a backend can be epoll, a
+//! completion ring, or a simulated network, and nothing above changes.
+//!
+//! ```text
+//!   loop ── start(id, op) ──▶ driver          loop ◀── Started::Done(outcome)   (did not wait)
+//!   loop ── turn(park) ─────▶ driver          loop ◀── Completion { id, outcome }  (waited)
+//! ```
+//!
+//! The contract, kept by every driver and relied on by every loop:
+//!
+//! 1. Every started op that was not `Done` MUST complete exactly once, also after `cancel` and `close`,
+//!    and only from `turn`.
+//! 2. From `start` to completion the driver MUST own the op's bytes. An op holds no borrowed pointer.
+//! 3. `Op::Read` carries no buffer: the driver MUST take one only when bytes are there, so that a
+//!    connection on which nothing happens holds none.
+//! 4. The caller MUST NOT start a read (or accept) while one of the same source is in flight, nor a write
+//!    (or connect). A driver may panic if it does.
+//! 5. A driver MUST NOT call wakers, tasks or any other foreign code.
+//! 6. An outcome MUST NOT be `WouldBlock` or `Interrupted`: a driver waits, or tries again.
+//! 7. `turn` MAY return early, and with nothing. With completions in hand it MUST NOT wait.
+//! 8. `now` MUST NOT go back.
+//! 9. A bounded number of completions comes from one turn ([`EVENTS_PER_TURN`] sources at most, two each,
+//!    and those cancelled), because each read holds a buffer until its owner has taken it.
+//! 10. After [`Unparker::unpark`] the turn that waits, or else the next one that would, MUST return.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use crate::util::instant::Instant;
+use crate::util::unpark::Unparker;
+
+pub(crate) mod buf;
+pub(crate) mod op;
+pub(crate) mod source;
+
+pub(crate) use buf::Buf;
+pub(crate) use op::{Completion, Op, OpId, Outcome, Started, WriteData};
+pub(crate) use source::{SocketOption, SourceId, SourceKind, SourceSpec};
+
+/// The most sources that one turn serves. A thousand ready connections must not hold a thousand buffers.
+pub(crate) const EVENTS_PER_TURN: usize = 256;
+
+/// How long a turn of the driver may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Park {
+    /// Not at all: it only looks.
+    No,
+    /// Until something happens, but no longer than this.
+    Until(Instant),
+    /// Until something happens.
+    Forever,
+}
+
+/// What a loop asks of its I/O backend. One per loop; it never leaves the loop's thread.
+pub(crate) trait Driver {
+    /// Time in this driver's world, read anew at each call.
+    fn now(&self) -> Instant;
+
+    /// Creates or adopts a source.
+    ///
+    /// # Errors
+    /// What the system says; for an address, the message names it.
+    fn open(&mut self, spec: SourceSpec) -> io::Result<SourceId>;
+
+    /// Closes a source. Its unfinished ops complete as `Outcome::Cancelled`. A stale id does nothing.
+    fn close(&mut self, source: SourceId);
+
+    /// Starts an op. `Started::Done` if it needed no waiting, else a completion comes from `turn`. On a
+    /// stale source the op fails with `NotConnected`.
+    fn start(&mut self, id: OpId, op: Op) -> Started;
+
+    /// Asks a parked op to end early. It still completes: as `Cancelled`, or as it would have. An id that
+    /// is not in flight does nothing.
+    fn cancel(&mut self, id: OpId);
+
+    /// Submits what is queued, waits no longer than `park`, and appends what completed to `done`.
+    ///
+    /// # Errors
+    /// What the system says when waiting itself fails; the loop cannot go on after that.
+    fn turn(&mut self, park: Park, done: &mut Vec<Completion>) -> io::Result<()>;
+
+    /// A handle that other threads use to end `turn` early.
+    fn unparker(&self) -> Unparker;
+
+    /// Shuts down one or both directions of a connection. Bytes of a write in flight may be lost.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` for a stale source.
+    fn shutdown(&mut self, source: SourceId, how: Shutdown) -> io::Result<()>;
+
+    /// The address a source is bound to.
+    ///
+    /// # Errors
+    /// What the system says; `Unsupported` if the source has no internet address.
+    fn local_addr(&self, source: SourceId) -> io::Result<SocketAddr>;
+
+    /// The address of a connection's other end.
+    ///
+    /// # Errors
+    /// As [`local_addr`](Self::local_addr).
+    fn peer_addr(&self, source: SourceId) -> io::Result<SocketAddr>;
+
+    /// Changes a property of a socket.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` for a stale source.
+    fn set_option(&mut self, source: SourceId, option: SocketOption) -> io::Result<()>;
+
+    /// Moves the clock forward, if it is one that can be moved, and says whether it was.
+    fn advance(&mut self, _duration: Duration) -> bool {
+        false
+    }
+}
+
+/// Which backend a loop runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DriverKind {
+    /// The system's sockets and clock, through mio.
+    #[default]
+    Mio,
+    /// No sockets, and a clock that jumps to the next deadline whenever the loop would wait for it. For
+    /// tests of anything that takes time.
+    VirtualClock,
+}

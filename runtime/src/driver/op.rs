@@ -1,0 +1,153 @@
+//! What a loop asks for, and what comes back: owned ops down, owned completions up.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use crate::driver::buf::Buf;
+use crate::driver::source::SourceId;
+
+/// Names an op from `start` to its completion. The loop's op table gives the numbers, small and dense; a
+/// number may be used again once its op has completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct OpId(u32);
+
+impl OpId {
+    /// The op with this number in the loop's op table.
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number, to index a table with.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One thing to be done. It owns what it needs and borrows nothing.
+#[derive(Debug)]
+pub(crate) enum Op {
+    /// Takes one connection from a listener. Counts as the source's read.
+    Accept {
+        /// The listener.
+        source: SourceId,
+    },
+    /// Waits until a connection that was opened with `SourceSpec::Connect` is made or has failed. Counts
+    /// as the source's write.
+    Connected {
+        /// The connection.
+        source: SourceId,
+    },
+    /// Receives what is there, at least one byte, into a buffer that the driver chooses.
+    Read {
+        /// Where from.
+        source: SourceId,
+        /// No more than this is received; must not be zero.
+        max_bytes: usize,
+    },
+    /// Sends all of `data`.
+    Write {
+        /// Where to.
+        source: SourceId,
+        /// The bytes, owned by the driver until the op completes.
+        data: WriteData,
+    },
+}
+
+/// How an op ended. Each op has one success of its own; any op may end in the last two.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// `Accept`: a connection, already registered.
+    Accepted {
+        /// The new connection.
+        source: SourceId,
+        /// Who connected; `None` for a family without addresses.
+        peer: Option<SocketAddr>,
+    },
+    /// `Connected`: the connection is made.
+    Connected,
+    /// `Read`: at least one byte.
+    Read(Buf),
+    /// `Read`: the peer will send no more. Further reads end in the same way.
+    Eof,
+    /// `Write`: everything was sent. The storage comes back, emptied, for the next write.
+    Wrote(WriteData),
+    /// The system refused. Never `WouldBlock` and never `Interrupted`.
+    Failed(io::Error),
+    /// The op was cancelled, or its source closed. A write may have sent a part.
+    Cancelled,
+}
+
+/// The end of an op that had to wait.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    /// Which op.
+    pub(crate) id: OpId,
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+}
+
+/// What came of starting an op.
+#[derive(Debug)]
+pub(crate) enum Started {
+    /// It needed no waiting; no completion will follow.
+    Done(Outcome),
+    /// It waits; a completion will come from `turn`.
+    Parked,
+}
+
+/// The bytes of a write: one buffer that bytes were copied into, or slices that are shared with others.
+#[derive(Debug)]
+pub(crate) enum WriteData {
+    /// One buffer. It comes back empty, its storage intact.
+    Buf(BytesMut),
+    /// Slices, sent in order by one gathering system call as far as it reaches. The list comes back
+    /// empty, its storage intact.
+    Chunks(Vec<Bytes>),
+}
+
+impl WriteData {
+    /// Bytes in all.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Buf(buf) => buf.len(),
+            Self::Chunks(chunks) => chunks.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    /// Whether there is nothing to send.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all bytes and keeps the storage.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Buf(buf) => buf.clear(),
+            Self::Chunks(chunks) => chunks.clear(),
+        }
+    }
+
+    /// Forgets the first `count` bytes, which have been sent.
+    pub(crate) fn advance(&mut self, count: usize) {
+        match self {
+            Self::Buf(buf) => buf.advance(count),
+            Self::Chunks(chunks) => {
+                let mut left = count;
+                let whole = chunks
+                    .iter()
+                    .take_while(|chunk| {
+                        let fits = chunk.len() <= left;
+                        left -= if fits { chunk.len() } else { 0 };
+                        fits
+                    })
+                    .count();
+                chunks.drain(..whole);
+                if left > 0 {
+                    chunks[0].advance(left);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What ops work on: listeners, connections, pipes.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// Names a source of one driver. It counts the uses of its slot, so a stale one finds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SourceId {
+    /// Where the driver keeps the source.
+    pub(crate) slot: u32,
+    /// Which use of that slot.
+    pub(crate) generation: u32,
+}
+
+/// A source to be opened.
+#[derive(Debug)]
+pub(crate) enum SourceSpec {
+    /// A TCP listener: bound, with `SO_REUSEADDR`, listening when `open` returns. IPv6 addresses take no
+    /// IPv4 connections. What it accepts has `TCP_NODELAY`.
+    Listen {
+        /// Where; port 0 lets the system choose.
+        addr: SocketAddr,
+        /// Connections that the system keeps waiting; it may cap this.
+        backlog: u32,
+        /// Several listeners share the address, and the system spreads connections over them.
+        reuse_port: bool,
+    },
+    /// A TCP connection with `TCP_NODELAY`. `open` starts it; `Op::Connected` waits for it.
+    Connect {
+        /// The peer.
+        addr: SocketAddr,
+        /// The address to connect from, if it matters.
+        local: Option<SocketAddr>,
+    },
+    /// A descriptor that somebody else made. The driver makes it non-blocking and owns it from here on.
+    Adopt {
+        /// The descriptor.
+        descriptor: OwnedFd,
+        /// What it is.
+        kind: SourceKind,
+    },
+}
+
+/// What a descriptor is, as far as the system calls for it differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceKind {
+    /// A connected stream socket, TCP or Unix.
+    Stream,
+    /// A listening stream socket, TCP or Unix.
+    Listener,
+    /// A pipe, or another descriptor that is read and written rather than received from and sent to.
+    Pipe,
+}
+
+/// A property of a socket that can be changed while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SocketOption {
+    /// Whether small segments leave at once (`TCP_NODELAY`).
+    NoDelay(bool),
+    /// Probes a silent peer after this time; `None` never does.
+    KeepAlive(Option<Duration>),
+    /// The size of the system's send buffer. The system may round it.
+    SendBufferBytes(usize),
+    /// The size of the system's receive buffer. The system may round it.
+    ReceiveBufferBytes(usize),
+}
