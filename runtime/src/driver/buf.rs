@@ -158,11 +158,11 @@ impl Buf {
         count
     }
 
-    /// The storage to receive into, if nobody shares it.
-    pub(crate) fn storage_mut(&mut self) -> Option<&mut Vec<u8>> {
+    /// The storage, for a driver to receive into. It has no room if pieces of it are out.
+    pub(crate) fn storage_mut(&mut self) -> &mut Vec<u8> {
         match &mut self.0 {
-            State::Own { storage, .. } => Some(storage),
-            State::Shared(_) => None,
+            State::Own { storage, .. } => storage,
+            State::Shared(_) => unreachable!("a driver fills a buffer before anybody takes pieces"),
         }
     }
 

@@ -34,8 +34,10 @@ use crate::util::instant::Instant;
 use crate::util::unpark::Unparker;
 
 pub(crate) mod buf;
+mod mio;
 pub(crate) mod op;
 pub(crate) mod source;
+mod virtual_clock;
 
 pub(crate) use buf::Buf;
 pub(crate) use op::{Completion, Op, OpId, Outcome, Started, WriteData};
@@ -126,4 +128,15 @@ pub enum DriverKind {
     /// No sockets, and a clock that jumps to the next deadline whenever the loop would wait for it. For
     /// tests of anything that takes time.
     VirtualClock,
+}
+
+/// Makes a driver of the given kind.
+///
+/// # Errors
+/// What the system says, for instance that the process has no descriptors left.
+pub(crate) fn open(kind: DriverKind) -> io::Result<Box<dyn Driver>> {
+    Ok(match kind {
+        DriverKind::Mio => Box::new(mio::MioDriver::new()?),
+        DriverKind::VirtualClock => Box::new(virtual_clock::VirtualClock::default()),
+    })
 }

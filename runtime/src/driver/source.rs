@@ -4,14 +4,11 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// Names a source of one driver. It counts the uses of its slot, so a stale one finds nothing.
+use crate::util::slab::Key;
+
+/// Names a source of one driver. A stale one finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SourceId {
-    /// Where the driver keeps the source.
-    pub(crate) slot: u32,
-    /// Which use of that slot.
-    pub(crate) generation: u32,
-}
+pub(crate) struct SourceId(pub(super) Key);
 
 /// A source to be opened.
 #[derive(Debug)]
@@ -45,8 +42,11 @@ pub(crate) enum SourceSpec {
 /// What a descriptor is, as far as the system calls for it differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceKind {
-    /// A connected stream socket, TCP or Unix.
+    /// A connected TCP socket.
     Stream,
+    /// A connected Unix stream socket. What a receive gives may end where a message with descriptors
+    /// ends, so only an empty one says that nothing is left.
+    UnixStream,
     /// A listening stream socket, TCP or Unix.
     Listener,
     /// A pipe, or another descriptor that is read and written rather than received from and sent to.

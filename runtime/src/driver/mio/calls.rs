@@ -1,0 +1,175 @@
+//! The system calls, one function each. Every one tries again when a signal interrupts it.
+//!
+//! All of them have safe wrappers in rustix, among them the receive into uninitialised room; so this
+//! room needs no `unsafe` of its own.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+};
+
+use crate::driver::op::WriteData;
+use crate::driver::source::SourceKind;
+use crate::util::instant::Instant;
+
+/// The most slices that one gathering call takes. Well under the system's 1,024, because the list is
+/// built on the stack.
+const GATHER_LIMIT: usize = 64;
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Appends what is there to `storage`, no more than `room` bytes and no more than fits.
+pub(super) fn receive(
+    descriptor: BorrowedFd<'_>,
+    kind: SourceKind,
+    storage: &mut Vec<u8>,
+    room: usize,
+) -> Result<usize, Errno> {
+    if room >= storage.capacity() - storage.len() {
+        return retry(|| match kind {
+            SourceKind::Pipe => rustix::io::read(descriptor, spare_capacity(storage)),
+            _ => rustix::net::recv(descriptor, spare_capacity(storage), RecvFlags::empty())
+                .map(|(count, _)| count),
+        });
+    }
+    // Less is wanted than the storage has room for, which only small limits ask for: the room is zeroed
+    // first, so that it is a plain slice.
+    let filled = storage.len();
+    storage.resize(filled + room, 0);
+    let received = retry(|| match kind {
+        SourceKind::Pipe => rustix::io::read(descriptor, &mut storage[filled..]),
+        _ => rustix::net::recv(descriptor, &mut storage[filled..], RecvFlags::empty())
+            .map(|(count, _)| count),
+    });
+    storage.truncate(filled + received.unwrap_or(0));
+    received
+}
+
+/// Sends as much as the system takes at once of what follows the first `sent` bytes of `data`.
+pub(super) fn send(
+    descriptor: BorrowedFd<'_>,
+    kind: SourceKind,
+    data: &WriteData,
+    sent: usize,
+) -> Result<usize, Errno> {
+    match data {
+        WriteData::Buf(buf) => {
+            let rest = &buf[sent..];
+            retry(|| match kind {
+                SourceKind::Pipe => rustix::io::write(descriptor, rest),
+                _ => rustix::net::send(descriptor, rest, SendFlags::NOSIGNAL),
+            })
+        }
+        WriteData::Chunks(chunks) => {
+            let mut slices = [IoSlice::new(&[]); GATHER_LIMIT];
+            let count = gather(chunks, sent, &mut slices);
+            retry(|| match kind {
+                SourceKind::Pipe => rustix::io::writev(descriptor, &slices[..count]),
+                _ => rustix::net::sendmsg(
+                    descriptor,
+                    &slices[..count],
+                    &mut SendAncillaryBuffer::default(),
+                    SendFlags::NOSIGNAL,
+                ),
+            })
+        }
+    }
+}
+
+/// Lists what follows the first `sent` bytes of `chunks` in `slices`, as far as those reach, and says in
+/// how many.
+fn gather<'a>(chunks: &'a [bytes::Bytes], sent: usize, slices: &mut [IoSlice<'a>]) -> usize {
+    let mut skip = sent;
+    let mut count = 0;
+    for chunk in chunks {
+        let rest = chunk.get(skip..).unwrap_or_default();
+        skip = skip.saturating_sub(chunk.len());
+        if rest.is_empty() {
+            continue;
+        }
+        let Some(slice) = slices.get_mut(count) else { break };
+        *slice = IoSlice::new(rest);
+        count += 1;
+    }
+    count
+}
+
+/// Takes a connection from a listener: non-blocking, and closed when the process executes another.
+pub(super) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
+    loop {
+        match rustix::net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((descriptor, peer)) => {
+                return Ok((descriptor, peer.and_then(|peer| peer.try_into().ok())));
+            }
+            // The peer gave up while it was waiting in the queue: the next one may still be there.
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The system's monotonic clock, counted from the moment it was made.
+#[derive(Debug)]
+pub(super) struct Clock {
+    origin: Timespec,
+}
+
+impl Clock {
+    /// A clock that begins now.
+    pub(super) fn new() -> Self {
+        Self { origin: rustix::time::clock_gettime(ClockId::Monotonic) }
+    }
+
+    /// The time since the clock was made.
+    pub(super) fn now(&self) -> Instant {
+        let now = rustix::time::clock_gettime(ClockId::Monotonic);
+        let nanos = (now.tv_sec - self.origin.tv_sec) * NANOS_PER_SECOND.cast_signed()
+            + (now.tv_nsec - self.origin.tv_nsec);
+        Instant::from_nanos(nanos.cast_unsigned())
+    }
+
+    /// The same moment as the system counts it.
+    fn system_time(&self, instant: Instant) -> Timespec {
+        let nanos = instant.as_nanos() % NANOS_PER_SECOND + self.origin.tv_nsec.cast_unsigned();
+        let seconds = instant.as_nanos() / NANOS_PER_SECOND + nanos / NANOS_PER_SECOND;
+        Timespec {
+            tv_sec: self.origin.tv_sec + seconds.cast_signed(),
+            tv_nsec: (nanos % NANOS_PER_SECOND).cast_signed(),
+        }
+    }
+}
+
+/// A descriptor that becomes readable at a moment: the system's wait counts in milliseconds only.
+pub(super) fn timer() -> io::Result<OwnedFd> {
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    Ok(rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?)
+}
+
+/// Sets `timer` to `deadline` and takes back what it was set to before.
+pub(super) fn arm(timer: BorrowedFd<'_>, clock: &Clock, deadline: Instant) -> io::Result<()> {
+    let value = Itimerspec {
+        it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: clock.system_time(deadline),
+    };
+    rustix::time::timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &value)?;
+    Ok(())
+}
+
+/// Repeats a call that a signal interrupted.
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! What the driver knows of each source, in slots that are used again.
+//!
+//! Readiness is edge-triggered and remembered: an event sets a bit, and only an attempt that found
+//! nothing clears it. A connection on which nothing happens costs its slot and no more.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use mio::event::Event;
+use rustix::io::Errno;
+
+use crate::driver::buf::{BUF_BYTES, BufPool};
+use crate::driver::mio::calls;
+use crate::driver::op::{OpId, Outcome, WriteData};
+use crate::driver::source::{SourceId, SourceKind};
+use crate::util::slab::{Key, Slab};
+
+/// All sources of a driver.
+#[derive(Default)]
+pub(super) struct Slots {
+    sources: Slab<Source>,
+    /// By op: the source that it was parked at last. Only a hint: the source knows what waits there.
+    parked_at: Vec<Option<SourceId>>,
+}
+
+impl Slots {
+    /// Finds room for a source.
+    pub(super) fn insert(&mut self, source: Source) -> SourceId {
+        SourceId(self.sources.insert(source))
+    }
+
+    /// Takes a source out; `None` if the id is stale.
+    pub(super) fn remove(&mut self, id: SourceId) -> Option<Source> {
+        self.sources.remove(id.0)
+    }
+
+    /// The source, unless the id is stale.
+    pub(super) fn get_mut(&mut self, id: SourceId) -> Option<&mut Source> {
+        self.sources.get_mut(id.0)
+    }
+
+    /// The source, unless the id is stale.
+    pub(super) fn get(&self, id: SourceId) -> Option<&Source> {
+        self.sources.get(id.0)
+    }
+
+    /// Remembers where an op waits.
+    pub(super) fn note_parked(&mut self, op: OpId, source: SourceId) {
+        if self.parked_at.len() <= op.index() {
+            self.parked_at.resize(op.index() + 1, None);
+        }
+        self.parked_at[op.index()] = Some(source);
+    }
+
+    /// Takes an op from the source where it waits, and says whether there was one.
+    pub(super) fn unpark(&mut self, op: OpId) -> bool {
+        let source = self.parked_at.get(op.index()).copied().flatten();
+        source.and_then(|source| self.get_mut(source)).is_some_and(|source| source.unpark(op))
+    }
+}
+
+/// One source: its descriptor, what is known of its readiness, and the ops that wait for it.
+pub(super) struct Source {
+    pub(super) descriptor: OwnedFd,
+    pub(super) kind: SourceKind,
+    /// Others may hold the same open file, so closing it here does not end its registration.
+    pub(super) adopted: bool,
+    /// There may be something to receive or to accept.
+    readable: bool,
+    /// There may be room to send; for a connection that is being made: it is made, or has failed.
+    writable: bool,
+    /// A read that filled less than its room has emptied the socket. True of TCP until the peer closes
+    /// (the end of the stream is behind the bytes and gives no second edge) or sends urgent data (where
+    /// a receive stops short). Trusting it saves a receive that finds nothing.
+    short_read_empties: bool,
+    read: Option<ParkedRead>,
+    write: Option<Box<ParkedWrite>>,
+}
+
+const _: () = assert!(size_of::<Source>() <= 32, "an idle connection pays for its slot");
+
+/// A read that waits for bytes, or an accept that waits for a connection.
+#[derive(Clone, Copy)]
+struct ParkedRead {
+    id: OpId,
+    /// No more than one buffer; unused by an accept.
+    max_bytes: u32,
+}
+
+/// An op that waits until its source can be written to.
+struct ParkedWrite {
+    id: OpId,
+    work: WriteWork,
+}
+
+/// What is to be done when a source becomes writable.
+pub(super) enum WriteWork {
+    /// See whether the connection was made.
+    Connect,
+    /// Send what follows the first `sent` bytes.
+    Send { data: WriteData, sent: usize },
+}
+
+/// How a read or an accept ended.
+pub(super) enum ReadEnd {
+    /// A read, or a failure.
+    Outcome(Outcome),
+    /// An accept got a connection, which is not registered yet.
+    Accepted(OwnedFd, Option<SocketAddr>),
+}
+
+impl Source {
+    /// A source of which no event has told yet. `writable` is worth a guess: a socket that is connected
+    /// nearly always has room, one that is connecting must wait for its event.
+    pub(super) fn new(
+        descriptor: OwnedFd,
+        kind: SourceKind,
+        adopted: bool,
+        writable: bool,
+    ) -> Self {
+        let short_read_empties = kind == SourceKind::Stream;
+        Self {
+            descriptor,
+            kind,
+            adopted,
+            readable: false,
+            writable,
+            short_read_empties,
+            read: None,
+            write: None,
+        }
+    }
+
+    /// Remembers what an event says.
+    pub(super) fn note(&mut self, event: &Event) {
+        let closed = event.is_read_closed();
+        let error = event.is_error();
+        self.readable |= event.is_readable() | closed | error;
+        self.writable |= event.is_writable() | event.is_write_closed() | error;
+        self.short_read_empties &= !(closed | error | event.is_priority());
+    }
+
+    /// Tries a read or an accept. `None` if it has to wait.
+    pub(super) fn try_read(&mut self, pool: &BufPool, max_bytes: usize) -> Option<ReadEnd> {
+        if !self.readable {
+            return None;
+        }
+        let end = match self.kind {
+            SourceKind::Listener => calls::accept(self.descriptor.as_fd())
+                .map(|(descriptor, peer)| ReadEnd::Accepted(descriptor, peer)),
+            _ => self.receive(pool, max_bytes).map(ReadEnd::Outcome),
+        };
+        match end {
+            Ok(end) => Some(end),
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                None
+            }
+            Err(error) => Some(ReadEnd::Outcome(Outcome::Failed(error.into()))),
+        }
+    }
+
+    fn receive(&mut self, pool: &BufPool, max_bytes: usize) -> Result<Outcome, Errno> {
+        let mut buf = pool.take();
+        let room = max_bytes.min(BUF_BYTES);
+        let count = calls::receive(self.descriptor.as_fd(), self.kind, buf.storage_mut(), room)?;
+        if count == 0 {
+            return Ok(Outcome::Eof);
+        }
+        if count < room && self.short_read_empties {
+            self.readable = false;
+        }
+        Ok(Outcome::Read(buf))
+    }
+
+    /// Tries a write or a connect. Its work comes back as the error if it has to wait.
+    pub(super) fn try_write(&mut self, work: WriteWork) -> Result<Outcome, WriteWork> {
+        if !self.writable {
+            return Err(work);
+        }
+        match work {
+            WriteWork::Connect => Ok(self.connected()),
+            WriteWork::Send { data, sent } => self.send(data, sent),
+        }
+    }
+
+    fn connected(&self) -> Outcome {
+        match rustix::net::sockopt::socket_error(&self.descriptor) {
+            Ok(Ok(())) => Outcome::Connected,
+            Ok(Err(error)) | Err(error) => Outcome::Failed(error.into()),
+        }
+    }
+
+    fn send(&mut self, mut data: WriteData, mut sent: usize) -> Result<Outcome, WriteWork> {
+        let total = data.len();
+        while sent < total {
+            match calls::send(self.descriptor.as_fd(), self.kind, &data, sent) {
+                Ok(count) => sent += count,
+                Err(Errno::AGAIN) => {
+                    self.writable = false;
+                    return Err(WriteWork::Send { data, sent });
+                }
+                Err(error) => return Ok(Outcome::Failed(error.into())),
+            }
+        }
+        data.clear();
+        Ok(Outcome::Wrote(data))
+    }
+
+    /// Lets a read wait.
+    ///
+    /// # Panics
+    /// If one waits already.
+    pub(super) fn park_read(&mut self, id: OpId, max_bytes: usize) {
+        let max_bytes = u32::try_from(max_bytes.min(BUF_BYTES)).unwrap_or(u32::MAX);
+        let before = self.read.replace(ParkedRead { id, max_bytes });
+        assert!(before.is_none(), "a source has at most one read in flight");
+    }
+
+    /// Lets a write wait.
+    ///
+    /// # Panics
+    /// If one waits already.
+    pub(super) fn park_write(&mut self, id: OpId, work: WriteWork) {
+        let before = self.write.replace(Box::new(ParkedWrite { id, work }));
+        assert!(before.is_none(), "a source has at most one write in flight");
+    }
+
+    /// Tries the read that waits, and says how it ended if it did.
+    pub(super) fn retry_read(&mut self, pool: &BufPool) -> Option<(OpId, ReadEnd)> {
+        let ParkedRead { id, max_bytes } = self.read?;
+        let end = self.try_read(pool, max_bytes as usize)?;
+        self.read = None;
+        Some((id, end))
+    }
+
+    /// Tries the write that waits, and says how it ended if it did.
+    pub(super) fn retry_write(&mut self) -> Option<(OpId, Outcome)> {
+        if !self.writable {
+            return None;
+        }
+        let ParkedWrite { id, work } = *self.write.take()?;
+        match self.try_write(work) {
+            Ok(outcome) => Some((id, outcome)),
+            Err(work) => {
+                self.park_write(id, work);
+                None
+            }
+        }
+    }
+
+    /// Takes the op with this id, if it waits here.
+    pub(super) fn unpark(&mut self, id: OpId) -> bool {
+        let read = self.read.take_if(|parked| parked.id == id);
+        let write = self.write.take_if(|parked| parked.id == id);
+        read.is_some() || write.is_some()
+    }
+
+    /// The ops that wait.
+    pub(super) fn parked(&self) -> impl Iterator<Item = OpId> {
+        let read = self.read.as_ref().map(|parked| parked.id);
+        let write = self.write.as_ref().map(|parked| parked.id);
+        read.into_iter().chain(write)
+    }
+}
