@@ -22,10 +22,10 @@ use std::cell::Cell;
 pub(crate) struct Scope(u64);
 
 impl Scope {
-    /// No loop of ours is polling.
-    pub(crate) const NONE: Self = Self(0);
+    /// No loop of ours is polling. Not zero, which is the number of the first loop's first task.
+    pub(crate) const NONE: Self = Self(u64::MAX);
 
-    /// A scope by number; zero is [`Scope::NONE`].
+    /// A scope by number; `u64::MAX` is [`Scope::NONE`].
     pub(crate) const fn new(number: u64) -> Self {
         Self(number)
     }
@@ -41,7 +41,7 @@ impl Scope {
 pub(crate) type Judge = fn(Scope) -> bool;
 
 thread_local! {
-    static CURRENT: Cell<u64> = const { Cell::new(0) };
+    static CURRENT: Cell<u64> = const { Cell::new(Scope::NONE.0) };
     static JUDGE: Cell<Option<Judge>> = const { Cell::new(None) };
 }
 

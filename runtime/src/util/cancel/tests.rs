@@ -36,7 +36,7 @@ fn g21_only_the_judge_can_call_a_scope_dead() {
 fn g30_outside_a_loop_no_waiter_is_ever_dead() {
     let _restore = Restore(install_judge(Some(|_| true)), current());
     assert!(!is_dead(Scope::NONE), "a judge is not asked about somebody else's poll");
-    assert!(is_dead(Scope::new(1)));
+    assert!(is_dead(Scope::new(0)), "the first task of the first loop may have this number");
 }
 
 #[test]
