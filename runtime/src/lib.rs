@@ -1,10 +1,26 @@
-//! One event loop on one thread.
+//! One event loop on one thread, with asyncio's high-level API.
 
 #![deny(unsafe_code)]
 
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "the rooms above are being built")]
+#[allow(dead_code, unused_imports, reason = "streams, which use all of it, are being built")]
 mod driver;
+mod error;
+#[allow(dead_code, unused_imports, reason = "streams, which use all of it, are being built")]
+mod executor;
+pub mod lowlevel;
+mod runner;
+mod task;
+mod time;
 #[allow(dead_code, unreachable_pub, reason = "the rooms that use all of it are being built")]
 mod util;
 
+pub use driver::DriverKind;
+pub use error::{CancelledError, Error, Result, RuntimeError, TimeoutError, ValueError};
+pub use executor::{
+    CurrentTask, Idle, LoopClosed, RemoteLoop, YieldNow, advance, call_soon, create_task,
+    current_task, now, set_report_handler, spawn, try_create_task, yield_now,
+};
+pub use runner::{Builder, Runner, run};
+pub use task::{Report, ReportKind, Task, TaskId};
+pub use time::{Sleep, Timeout, sleep, sleep_until, timeout, timeout_at, wait_for};
 pub use util::instant::Instant;

@@ -1,9 +1,9 @@
 //! The atomics of what two threads touch: loom's under `cfg(loom)`, the standard library's otherwise.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU8, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU8, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// A full fence, the one that a Dekker handshake needs between its store and its load.
 ///
@@ -20,5 +20,29 @@ pub(crate) fn full_fence() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         static FENCE: AtomicUsize = AtomicUsize::new(0);
         FENCE.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A lock that a panic does not poison: what it guards here is always whole.
+pub(crate) struct Mutex<T>(
+    #[cfg(not(loom))] std::sync::Mutex<T>,
+    #[cfg(loom)] loom::sync::Mutex<T>,
+);
+
+#[cfg(not(loom))]
+type Guard<'a, T> = std::sync::MutexGuard<'a, T>;
+#[cfg(loom)]
+type Guard<'a, T> = loom::sync::MutexGuard<'a, T>;
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        #[cfg(not(loom))]
+        return Self(std::sync::Mutex::new(value));
+        #[cfg(loom)]
+        return Self(loom::sync::Mutex::new(value));
+    }
+
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

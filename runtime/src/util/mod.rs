@@ -3,6 +3,7 @@
 pub(crate) mod atomic;
 pub(crate) mod cancel;
 pub(crate) mod instant;
+pub(crate) mod queue;
 pub(crate) mod rng;
 pub(crate) mod slab;
 pub(crate) mod unpark;

@@ -1,0 +1,372 @@
+//! Errors: one type that every task result carries.
+//!
+//! [`Error`] is a cheap shared handle (`Clone + Send + Sync`), because one failed task may be awaited by many.
+//! It keeps what it was made from: an `io::Error` with its kind and source, a panic with its message, or the
+//! application's own error, which [`Error::downcast_ref`] gives back.
+//!
+//! Like `anyhow::Error` it does not implement `std::error::Error`, so that `?` converts every error that
+//! does. Where a standard error is asked for, it converts into `Box<dyn Error>` and into `io::Error`.
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[cfg(test)]
+mod tests;
+
+/// What a task, a scope or `run` ends with: a value or an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a task ended without a value. Cloning shares it.
+#[derive(Clone)]
+pub struct Error(Arc<Repr>);
+
+enum Repr {
+    Cancelled(CancelledError),
+    TimedOut(TimeoutError),
+    Runtime(RuntimeError),
+    Value(ValueError),
+    Panic(Panic),
+    Io(io::Error),
+    Other(Box<dyn StdError + Send + Sync>),
+}
+
+/// The task was cancelled (rule E1): not an ordinary error, `?` passes it on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CancelledError {
+    message: Option<Arc<str>>,
+}
+
+/// A deadline passed (rule E2). Converts into `io::ErrorKind::TimedOut`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeoutError;
+
+/// A call that is wrong in the present state, such as `run` inside a running loop (rule E9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuntimeError(pub &'static str);
+
+/// An argument that no state would accept (rule E9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueError(pub &'static str);
+
+/// A panic that was caught at a task's edge.
+struct Panic {
+    message: String,
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// An application error made from a text.
+#[derive(Debug)]
+struct Text(String);
+
+/// An [`Error`] in the coat of a standard error.
+struct Standard(Error);
+
+impl Error {
+    /// Wraps any standard error; the same as `Error::from`.
+    pub fn new(error: impl StdError + Send + Sync + 'static) -> Self {
+        Self::from(error)
+    }
+
+    /// Makes an application error from a text.
+    pub fn msg(text: impl Into<String>) -> Self {
+        Self(Arc::new(Repr::Other(Box::new(Text(text.into())))))
+    }
+
+    /// A call that is wrong in the present state.
+    pub fn runtime(text: &'static str) -> Self {
+        Self(Arc::new(Repr::Runtime(RuntimeError(text))))
+    }
+
+    /// An argument that no state would accept.
+    pub fn value(text: &'static str) -> Self {
+        Self(Arc::new(Repr::Value(ValueError(text))))
+    }
+
+    /// The carrier of cancellation inside a `Result` (rule G29).
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::from(CancelledError::default())
+    }
+
+    /// A deadline that passed.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self(Arc::new(Repr::TimedOut(TimeoutError)))
+    }
+
+    /// Keeps a caught panic: its message for ever, its payload until somebody takes it.
+    #[must_use]
+    pub fn panicked(payload: Box<dyn Any + Send>) -> Self {
+        let message = panic_message(&*payload);
+        Self(Arc::new(Repr::Panic(Panic { message, payload: Mutex::new(Some(payload)) })))
+    }
+
+    /// Whether the task was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(*self.0, Repr::Cancelled(_))
+    }
+
+    /// Whether a deadline passed; also true for the operating system's `ETIMEDOUT` (rule E2).
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        match &*self.0 {
+            Repr::TimedOut(_) => true,
+            Repr::Io(error) => error.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        }
+    }
+
+    /// Whether the body panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(*self.0, Repr::Panic(_))
+    }
+
+    /// Whether a call was wrong in the state it was made in.
+    #[must_use]
+    pub fn is_runtime(&self) -> bool {
+        matches!(*self.0, Repr::Runtime(_))
+    }
+
+    /// Whether an argument was refused.
+    #[must_use]
+    pub fn is_value(&self) -> bool {
+        matches!(*self.0, Repr::Value(_))
+    }
+
+    /// The message of a panic, if this is one.
+    #[must_use]
+    pub fn panic_message(&self) -> Option<&str> {
+        match &*self.0 {
+            Repr::Panic(panic) => Some(&panic.message),
+            _ => None,
+        }
+    }
+
+    /// Takes the payload of a panic, for `std::panic::resume_unwind`. The first call gets it, later ones
+    /// (on any clone) get nothing; the message stays.
+    #[must_use]
+    pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        match &*self.0 {
+            // A poisoned lock would mean that `Option::take` panicked: it cannot.
+            Repr::Panic(panic) => {
+                panic.payload.lock().unwrap_or_else(PoisonError::into_inner).take()
+            }
+            _ => None,
+        }
+    }
+
+    /// The kind of the `io::Error` that this was made from; `TimedOut` for a passed deadline.
+    #[must_use]
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match &*self.0 {
+            Repr::Io(error) => Some(error.kind()),
+            Repr::TimedOut(_) => Some(io::ErrorKind::TimedOut),
+            _ => None,
+        }
+    }
+
+    /// The error as the type that it was made from: the application's own, `io::Error`,
+    /// [`CancelledError`], [`TimeoutError`], [`RuntimeError`] or [`ValueError`].
+    ///
+    /// ```
+    /// # use corelane::Error;
+    /// #[derive(Debug)]
+    /// struct OutOfStock(u32);
+    /// # impl std::fmt::Display for OutOfStock {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result { write!(f, "{}", self.0) }
+    /// # }
+    /// impl std::error::Error for OutOfStock {}
+    ///
+    /// let error = Error::from(OutOfStock(7));
+    /// assert_eq!(error.downcast_ref::<OutOfStock>().map(|e| e.0), Some(7));
+    /// ```
+    #[must_use]
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.as_standard()?.downcast_ref()
+    }
+
+    /// What a standard error would answer to `source`.
+    #[must_use]
+    pub fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.as_standard()?.source()
+    }
+
+    fn as_standard(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.0 {
+            Repr::Cancelled(error) => Some(error),
+            Repr::TimedOut(error) => Some(error),
+            Repr::Runtime(error) => Some(error),
+            Repr::Value(error) => Some(error),
+            Repr::Io(error) => Some(error),
+            Repr::Other(error) => Some(&**error),
+            Repr::Panic(_) => None,
+        }
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        let mut error = Some(error);
+        let any: &mut dyn Any = &mut error;
+        // Known kinds keep their meaning; each arm moves the value out through its own `Option`.
+        if let Some(io) = any.downcast_mut::<Option<io::Error>>().and_then(Option::take) {
+            return Self::from_io(io);
+        }
+        if let Some(standard) = any.downcast_mut::<Option<Standard>>().and_then(Option::take) {
+            return standard.0;
+        }
+        if let Some(cancelled) = any.downcast_mut::<Option<CancelledError>>().and_then(Option::take)
+        {
+            return Self(Arc::new(Repr::Cancelled(cancelled)));
+        }
+        if any.is::<Option<TimeoutError>>() {
+            return Self::timed_out();
+        }
+        if let Some(runtime) = any.downcast_ref::<Option<RuntimeError>>().copied().flatten() {
+            return Self(Arc::new(Repr::Runtime(runtime)));
+        }
+        if let Some(value) = any.downcast_ref::<Option<ValueError>>().copied().flatten() {
+            return Self(Arc::new(Repr::Value(value)));
+        }
+        let error = error.expect("no arm above matched, so none took it");
+        Self(Arc::new(Repr::Other(Box::new(error))))
+    }
+}
+
+impl Error {
+    /// Unpacks an error of ours that travelled inside an `io::Error`.
+    fn from_io(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Standard>()) {
+            Some(standard) => standard.0.clone(),
+            None => Self(Arc::new(Repr::Io(error))),
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = error.io_kind().unwrap_or(io::ErrorKind::Other);
+        Self::new(kind, Standard(error))
+    }
+}
+
+impl From<Error> for Box<dyn StdError + Send + Sync> {
+    fn from(error: Error) -> Self {
+        Box::new(Standard(error))
+    }
+}
+
+impl From<Error> for Box<dyn StdError> {
+    fn from(error: Error) -> Self {
+        Box::new(Standard(error))
+    }
+}
+
+impl CancelledError {
+    /// Makes one with a message (rule G28).
+    #[must_use]
+    pub fn with_message(message: &str) -> Self {
+        Self { message: Some(message.into()) }
+    }
+
+    /// The message of the request, if it had one.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic whose payload is not a text".to_owned()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&*self.0, self.as_standard()) {
+            (Repr::Panic(panic), _) => write!(f, "panicked: {}", panic.message),
+            (_, Some(error)) => fmt::Display::fmt(error, f),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    /// Prints the message and its sources, so that `fn main() -> corelane::Result<()>` ends readably.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        let mut source = self.source();
+        while let Some(error) = source {
+            write!(f, "\ncaused by: {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CancelledError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "cancelled: {message}"),
+            None => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl fmt::Display for TimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("timed out")
+    }
+}
+
+impl fmt::Display for RuntimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Standard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Standard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl StdError for CancelledError {}
+impl StdError for TimeoutError {}
+impl StdError for RuntimeError {}
+impl StdError for ValueError {}
+impl StdError for Text {}
+
+impl StdError for Standard {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}

@@ -1,0 +1,80 @@
+use std::io;
+
+use super::*;
+
+#[derive(Debug, PartialEq)]
+struct App(u32);
+
+impl fmt::Display for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "app {}", self.0)
+    }
+}
+
+impl StdError for App {}
+
+fn fails() -> Result<()> {
+    Err(App(7))?
+}
+
+#[test]
+fn the_application_gets_its_own_error_back_by_one_step() {
+    let error = fails().unwrap_err().clone();
+    assert_eq!(error.downcast_ref::<App>(), Some(&App(7)));
+    assert_eq!(error.to_string(), "app 7");
+    assert!(error.downcast_ref::<io::Error>().is_none());
+}
+
+#[test]
+fn an_io_error_keeps_its_kind_and_its_source() {
+    let error = Error::from(io::Error::new(io::ErrorKind::BrokenPipe, App(1)));
+    assert_eq!(error.io_kind(), Some(io::ErrorKind::BrokenPipe));
+    let io = error.downcast_ref::<io::Error>().unwrap();
+    assert!(io.get_ref().unwrap().is::<App>());
+}
+
+#[test]
+fn g29_a_cancelled_error_stays_one_through_io_and_box() {
+    let through_io = Error::from(io::Error::from(Error::cancelled()));
+    assert!(through_io.is_cancelled());
+    let boxed: Box<dyn StdError + Send + Sync> =
+        Error::from(CancelledError::with_message("why")).into();
+    assert_eq!(boxed.to_string(), "cancelled: why");
+    let unboxed = *boxed.downcast::<Standard>().unwrap();
+    assert_eq!(
+        Error::from(unboxed).downcast_ref::<CancelledError>().and_then(CancelledError::message),
+        Some("why")
+    );
+}
+
+#[test]
+fn e2_a_timeout_is_the_kind_of_error_that_the_system_has() {
+    assert!(Error::timed_out().is_timeout());
+    assert!(Error::from(TimeoutError).is_timeout());
+    assert!(Error::from(io::Error::from(io::ErrorKind::TimedOut)).is_timeout());
+    assert_eq!(io::Error::from(Error::timed_out()).kind(), io::ErrorKind::TimedOut);
+}
+
+#[test]
+fn e9_wrong_state_and_wrong_argument_are_told_apart() {
+    assert!(Error::from(RuntimeError("x")).is_runtime());
+    assert!(Error::from(ValueError("x")).is_value());
+    assert!(!Error::value("x").is_runtime());
+}
+
+#[test]
+fn t35_a_panic_payload_is_taken_once_and_its_message_stays() {
+    let error = Error::panicked(Box::new("boom"));
+    let clone = error.clone();
+    assert!(error.take_panic().unwrap().is::<&str>());
+    assert!(clone.take_panic().is_none());
+    assert_eq!(clone.panic_message(), Some("boom"));
+    assert_eq!(clone.to_string(), "panicked: boom");
+}
+
+#[test]
+fn an_error_is_one_word_and_crosses_threads() {
+    fn crosses<T: Clone + Send + Sync + 'static>() {}
+    crosses::<Error>();
+    assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+}

@@ -1,0 +1,72 @@
+//! The loop that is being turned on this thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::core::LoopCore;
+use crate::error::{Error, Result};
+use crate::task::{self, Home};
+use crate::util::cancel::{self, Judge, Scope};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<LoopCore>>> = const { RefCell::new(None) };
+}
+
+/// Makes a loop the current one until it is dropped.
+pub(super) struct Entered {
+    home: Option<Rc<Home>>,
+    judge: Option<Judge>,
+    scope: Scope,
+}
+
+impl Entered {
+    /// Enters `core`.
+    ///
+    /// # Errors
+    /// Runtime, if a loop is being turned on this thread already (rule T2).
+    pub(super) fn new(core: &Rc<LoopCore>) -> Result<Self> {
+        if is_inside() {
+            return Err(Error::runtime("a loop is running on this thread already"));
+        }
+        CURRENT.set(Some(Rc::clone(core)));
+        Ok(Self {
+            home: task::enter(Some(Rc::clone(core.home()))),
+            judge: cancel::install_judge(Some(task::is_cancelled)),
+            scope: cancel::enter(Scope::NONE),
+        })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        cancel::enter(self.scope);
+        cancel::install_judge(self.judge);
+        let home = task::enter(self.home.take());
+        let core = CURRENT.take();
+        // Outside the borrow: the last owner of a loop drops user code.
+        drop((home, core));
+    }
+}
+
+/// Whether a loop is being turned on this thread.
+pub(crate) fn is_inside() -> bool {
+    CURRENT.with_borrow(Option::is_some)
+}
+
+/// The current loop.
+///
+/// # Errors
+/// Runtime, off a loop (rules T40, T45).
+pub(crate) fn current() -> Result<Rc<LoopCore>> {
+    CURRENT
+        .with_borrow(Option::clone)
+        .ok_or_else(|| Error::runtime("no corelane loop is running on this thread"))
+}
+
+/// Calls `f` with the current loop, without counting a reference.
+pub(crate) fn with<R>(f: impl FnOnce(&Rc<LoopCore>) -> R) -> Result<R> {
+    CURRENT.with_borrow(|core| match core {
+        Some(core) => Ok(f(core)),
+        None => Err(Error::runtime("no corelane loop is running on this thread")),
+    })
+}

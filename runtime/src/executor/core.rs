@@ -1,0 +1,228 @@
+//! The parts of one loop, and what the rooms above ask of it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::hooks::{Flush, Poller};
+use super::inbox::{Inbox, RemoteLoop};
+use super::ops::{OpOwner, OpTable, Recipient};
+use super::timers::{Renewed, TimerKey, Timers};
+use super::turn::Pace;
+use crate::driver::{
+    self, Completion, Driver, DriverKind, Op, OpId, Outcome, SocketOption, SourceId, SourceSpec,
+    Started,
+};
+use crate::error::Error;
+use crate::task::{Entry, Home, Report, ReportKind};
+use crate::util::instant::Instant;
+
+/// What a loop does when it has nothing to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Idle {
+    /// Sleeps until something happens. An idle loop takes no CPU time.
+    #[default]
+    Park,
+    /// Looks again and again for this long (50 µs is a good start), then sleeps. A virtual CPU that halts
+    /// takes some 24 µs to wake, one that spins answers in 0.1 µs. It spins only while that has paid lately.
+    SpinThenPark(Duration),
+    /// Never sleeps: takes its core whole.
+    Spin,
+}
+
+/// What a loop is made with.
+#[derive(Debug, Clone, Default)]
+pub struct LoopConfig {
+    /// The backend.
+    pub driver: DriverKind,
+    /// What the loop does when it has nothing to do.
+    pub idle: Idle,
+}
+
+type Callback = Box<dyn FnOnce()>;
+
+/// The parts of a loop.
+pub(crate) struct LoopCore {
+    pub(super) home: Rc<Home>,
+    pub(super) driver: RefCell<Box<dyn Driver>>,
+    pub(super) timers: RefCell<Timers>,
+    pub(super) ops: RefCell<OpTable>,
+    pub(super) completions: RefCell<VecDeque<Completion>>,
+    pub(super) callbacks: RefCell<VecDeque<Callback>>,
+    pub(super) pollers: RefCell<Vec<Rc<dyn Poller>>>,
+    pub(super) flushes: RefCell<Vec<Rc<dyn Flush>>>,
+    pub(super) inbox: RefCell<Option<Inbox>>,
+    pub(super) remote: RemoteLoop,
+    /// The clock when the loop last looked.
+    pub(super) seen: Cell<Instant>,
+    pub(super) pace: Pace,
+    pub(super) idle: Idle,
+    pub(super) buffers: RefCell<super::turn::Buffers>,
+}
+
+impl LoopCore {
+    pub(crate) fn new(config: &LoopConfig) -> io::Result<Rc<Self>> {
+        let driver = driver::open(config.driver)?;
+        let home = Home::new()
+            .ok_or_else(|| io::Error::other("65,535 loops live in this process already"))?;
+        home.mailbox().open(driver.unparker());
+        let (inbox, remote) = Inbox::new(home.mailbox());
+        Ok(Rc::new(Self {
+            home,
+            seen: Cell::new(driver.now()),
+            driver: RefCell::new(driver),
+            timers: RefCell::default(),
+            ops: RefCell::default(),
+            completions: RefCell::default(),
+            callbacks: RefCell::default(),
+            pollers: RefCell::default(),
+            flushes: RefCell::default(),
+            inbox: RefCell::new(Some(inbox)),
+            remote,
+            pace: Pace::default(),
+            idle: config.idle,
+            buffers: RefCell::default(),
+        }))
+    }
+
+    pub(crate) fn home(&self) -> &Rc<Home> {
+        &self.home
+    }
+
+    pub(crate) fn remote(&self) -> &RemoteLoop {
+        &self.remote
+    }
+
+    /// The clock, read anew.
+    pub(crate) fn now(&self) -> Instant {
+        self.driver.borrow().now()
+    }
+
+    /// Moves a virtual clock; false if the clock is the system's.
+    pub(crate) fn advance(&self, duration: Duration) -> bool {
+        self.driver.borrow_mut().advance(duration)
+    }
+
+    /// Puts `f` at the end of the ready queue.
+    pub(crate) fn call_soon(&self, f: Callback) {
+        self.callbacks.borrow_mut().push_back(f);
+        self.home.push(Entry::callback());
+    }
+
+    pub(crate) fn insert_timer(&self, deadline: Instant, waker: Waker) -> TimerKey {
+        self.timers.borrow_mut().insert(deadline, waker)
+    }
+
+    pub(crate) fn cancel_timer(&self, key: TimerKey) {
+        let waker = self.timers.borrow_mut().cancel(key);
+        drop(waker);
+    }
+
+    /// Whether the timer has still to fire; if so it will wake `waker`.
+    pub(crate) fn renew_timer(&self, key: TimerKey, waker: &Waker) -> bool {
+        let renewed = self.timers.borrow_mut().renew(key, waker);
+        matches!(renewed, Renewed::Waiting(_))
+    }
+
+    /// Has `flush` called at the end of this turn.
+    pub(crate) fn enlist_flush(&self, flush: Rc<dyn Flush>) {
+        self.flushes.borrow_mut().push(flush);
+    }
+
+    pub(crate) fn add_poller(&self, poller: Rc<dyn Poller>) {
+        self.pollers.borrow_mut().push(poller);
+    }
+
+    pub(crate) fn open(&self, spec: SourceSpec) -> io::Result<SourceId> {
+        self.driver.borrow_mut().open(spec)
+    }
+
+    pub(crate) fn close(&self, source: SourceId) {
+        self.driver.borrow_mut().close(source);
+    }
+
+    /// A number for the ops of `owner`, who is told of each completion with `tag`.
+    pub(crate) fn register(&self, owner: Rc<dyn OpOwner>, tag: u32) -> OpId {
+        self.ops.borrow_mut().register(owner, tag)
+    }
+
+    /// Lets go of a number. An op in flight is cancelled and its completion goes to nobody.
+    pub(crate) fn release(&self, id: OpId) {
+        let (owner, in_flight) = self.ops.borrow_mut().release(id);
+        if in_flight {
+            self.driver.borrow_mut().cancel(id);
+        }
+        drop(owner);
+    }
+
+    /// Starts an op: done at once, or parked until its owner is told.
+    pub(crate) fn start(&self, id: OpId, op: Op) -> Started {
+        let started = self.driver.borrow_mut().start(id, op);
+        if matches!(started, Started::Parked) {
+            self.ops.borrow_mut().parked(id);
+        }
+        started
+    }
+
+    /// Asks a parked op to end early; its owner is still told.
+    pub(crate) fn cancel(&self, id: OpId) {
+        self.driver.borrow_mut().cancel(id);
+    }
+
+    pub(crate) fn shutdown(&self, source: SourceId, how: Shutdown) -> io::Result<()> {
+        self.driver.borrow_mut().shutdown(source, how)
+    }
+
+    pub(crate) fn local_addr(&self, source: SourceId) -> io::Result<SocketAddr> {
+        self.driver.borrow().local_addr(source)
+    }
+
+    pub(crate) fn peer_addr(&self, source: SourceId) -> io::Result<SocketAddr> {
+        self.driver.borrow().peer_addr(source)
+    }
+
+    pub(crate) fn set_option(&self, source: SourceId, option: SocketOption) -> io::Result<()> {
+        self.driver.borrow_mut().set_option(source, option)
+    }
+
+    /// Hands a completion to its owner.
+    pub(super) fn deliver(&self, completion: Completion) {
+        let recipient = self.ops.borrow_mut().complete(completion.id);
+        match (recipient, completion.outcome) {
+            (Recipient::Owner(owner, tag), outcome) => owner.complete(tag, outcome),
+            // Nobody will ever read from this connection or close it.
+            (Recipient::Orphan, Outcome::Accepted { source, .. }) => self.close(source),
+            (Recipient::Orphan, _) => {}
+        }
+    }
+
+    /// Reports to the exception handler (rule E20).
+    pub(crate) fn report(&self, kind: ReportKind, error: Error) {
+        self.home.report(&Report::new(kind, error));
+    }
+
+    /// Drops what is left of a loop that will not turn again. Must run inside the loop's context, as the
+    /// guards of user code do.
+    pub(super) fn shut(&self) {
+        self.home.close();
+        drop(self.inbox.take());
+        let callbacks = self.callbacks.take();
+        drop(callbacks);
+        let flushes = self.flushes.take();
+        for flush in flushes {
+            // What guards wrote while they were dropped is still sent, as far as it needs no waiting.
+            flush.flush();
+        }
+        let owners = self.ops.borrow_mut().take_owners();
+        drop(owners);
+        let pollers = self.pollers.take();
+        drop(pollers);
+        let completions = self.completions.take();
+        drop(completions);
+    }
+}

@@ -1,0 +1,135 @@
+//! A loop as a value.
+
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::context::{self, Entered};
+use super::core::{LoopConfig, LoopCore};
+use super::inbox::RemoteLoop;
+use crate::error::{Error, Result};
+use crate::task::Task;
+
+/// One event loop. It belongs to the thread that made it; whoever owns it turns it.
+///
+/// Most programs use [`run`](crate::run) or [`Runner`](crate::Runner), which turn a loop until their main
+/// task has ended. This is for those who turn loops themselves: a shard, a simulation.
+pub struct EventLoop {
+    core: Rc<LoopCore>,
+    closed: bool,
+}
+
+impl EventLoop {
+    /// A loop with nothing to do.
+    ///
+    /// # Errors
+    /// What the system says when the driver cannot be opened, such as no descriptors left.
+    pub fn new(config: &LoopConfig) -> io::Result<Self> {
+        Ok(Self { core: LoopCore::new(config)?, closed: false })
+    }
+
+    /// Creates a task on this loop, which need not be turning.
+    ///
+    /// # Errors
+    /// Runtime, if the loop has been closed.
+    #[track_caller]
+    pub fn create_task<T: 'static>(
+        &mut self,
+        future: impl Future<Output = Result<T>> + 'static,
+    ) -> Result<Task<T>> {
+        Task::spawn(self.core.home(), future, Location::caller())
+            .ok_or_else(|| Error::runtime("the loop has been closed"))
+    }
+
+    /// Makes one turn. If nothing is ready it waits for a timer, an event or a wake, unless `may_wait` is
+    /// false.
+    ///
+    /// # Errors
+    /// Runtime, if a loop is being turned on this thread already; an I/O error if waiting fails, after which
+    /// the loop cannot go on.
+    pub fn turn(&mut self, may_wait: bool) -> Result<()> {
+        let _entered = Entered::new(&self.core)?;
+        Ok(self.core.turn(may_wait)?)
+    }
+
+    /// Turns until `stop`, asked after each turn, says so.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn turn_until(&mut self, mut stop: impl FnMut() -> bool) -> Result<()> {
+        let _entered = Entered::new(&self.core)?;
+        while !stop() {
+            self.core.turn(true)?;
+        }
+        Ok(())
+    }
+
+    /// Cancels every task that is left and turns until all have ended, however long their clean-up takes
+    /// (rule T3). Tasks that are created meanwhile are not waited for (rule T5). Errors are reported with
+    /// kind `shutdown` (rule T4).
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn cancel_all(&mut self) -> Result<()> {
+        let _entered = Entered::new(&self.core)?;
+        let home = Rc::clone(self.core.home());
+        home.cancel_all();
+        while home.leftovers() > 0 {
+            self.core.turn(true)?;
+        }
+        for report in home.take_shutdown_reports() {
+            home.report(&report);
+        }
+        Ok(())
+    }
+
+    /// Something to send closures to, from any thread.
+    #[must_use]
+    pub fn remote(&self) -> RemoteLoop {
+        self.core.remote().clone()
+    }
+
+    /// Calls `f` with this loop as the current one, without a turn: to set it up.
+    ///
+    /// # Errors
+    /// Runtime, if a loop is being turned on this thread already.
+    pub fn enter<R>(&mut self, f: impl FnOnce() -> R) -> Result<R> {
+        let _entered = Entered::new(&self.core)?;
+        Ok(f())
+    }
+
+    /// Ends the loop: what is left of its tasks is dropped and reported as `destroyed-pending`
+    /// (rules T5, T38). Dropping an `EventLoop` does the same.
+    pub fn close(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        // Inside another loop's turn there is no way to be the current one: the guards of the tasks then
+        // find that other loop. Whoever nests loops closes the inner one outside.
+        let entered = Entered::new(&self.core);
+        self.core.shut();
+        drop(entered);
+    }
+
+    /// Tasks that have not ended.
+    #[must_use]
+    pub fn unfinished_count(&self) -> usize {
+        self.core.home().unfinished_count()
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("inside", &context::is_inside())
+            .field("unfinished", &self.unfinished_count())
+            .finish_non_exhaustive()
+    }
+}

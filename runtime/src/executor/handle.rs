@@ -1,0 +1,209 @@
+//! What tasks call: make a task, look at the clock, let others run.
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::context;
+use crate::error::{Error, Result};
+use crate::task::{Report, Running, Task, TaskId};
+use crate::util::instant::Instant;
+
+const OFF_LOOP: &str = "no corelane loop is running on this thread";
+
+/// Runs a fallible future as a task of the current loop (rules T40, T41). Its first step comes in the next
+/// turn, after the tasks that were created before it.
+///
+/// The body returns [`Result`], so `?` works in it on every standard error. [`spawn`] is for bodies that
+/// cannot fail. Dropping the handle detaches the task: it runs on (rule T36).
+///
+/// ```
+/// corelane::run(async || {
+///     let port = corelane::create_task(async { Ok("6379".parse::<u16>()?) });
+///     assert_eq!(port.await?, 6379);
+///     Ok(())
+/// })?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
+///
+/// # Panics
+/// Off a loop, or on one that is closing; [`try_create_task`] gives an error instead.
+#[track_caller]
+pub fn create_task<T: 'static>(future: impl Future<Output = Result<T>> + 'static) -> Task<T> {
+    match task_at(future, Location::caller()) {
+        Ok(task) => task,
+        Err(error) => panic!("create_task: {error}"),
+    }
+}
+
+/// Runs a future that cannot fail as a task of the current loop. The handle gives `Ok` of its output, or the
+/// error of a cancelled or panicked task.
+///
+/// ```
+/// corelane::run(async || {
+///     let answer = corelane::spawn(async { 6 * 7 });
+///     assert_eq!(answer.await?, 42);
+///     Ok(())
+/// })?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
+///
+/// # Panics
+/// As [`create_task`].
+#[track_caller]
+pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    match task_at(Plain { future }, Location::caller()) {
+        Ok(task) => task,
+        Err(error) => panic!("spawn: {error}"),
+    }
+}
+
+/// The same as [`create_task`], with an error where that panics.
+///
+/// # Errors
+/// Runtime, off a loop or on one that is closing. The future is dropped.
+#[track_caller]
+pub fn try_create_task<T: 'static>(
+    future: impl Future<Output = Result<T>> + 'static,
+) -> Result<Task<T>> {
+    task_at(future, Location::caller())
+}
+
+fn task_at<T: 'static>(
+    future: impl Future<Output = Result<T>> + 'static,
+    location: &'static Location<'static>,
+) -> Result<Task<T>> {
+    context::with(|core| Task::spawn(core.home(), future, location))?
+        .ok_or_else(|| Error::runtime("the loop is closing"))
+}
+
+pin_project_lite::pin_project! {
+    /// A future that cannot fail, as one that could.
+    struct Plain<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Plain<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(context).map(Ok)
+    }
+}
+
+/// The task whose step is being made.
+#[derive(Debug, Clone)]
+pub struct CurrentTask {
+    id: TaskId,
+    name: String,
+    location: &'static Location<'static>,
+}
+
+impl CurrentTask {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Its name: the given one, or `Task-N`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it was created.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+/// The task whose step is being made (rule T45): `None` in a callback that belongs to no task.
+///
+/// # Errors
+/// Runtime, off a loop.
+pub fn current_task() -> Result<Option<CurrentTask>> {
+    context::with(|core| {
+        core.home().running().map(|Running { slot, id, location }| CurrentTask {
+            id,
+            name: core.home().name_of(slot, id),
+            location,
+        })
+    })
+}
+
+/// The time on the current loop's clock: since the loop began, virtual if its clock is.
+///
+/// # Panics
+/// Off a loop.
+#[must_use]
+#[track_caller]
+pub fn now() -> Instant {
+    context::with(|core| core.now()).expect(OFF_LOOP)
+}
+
+/// Moves the current loop's virtual clock forward, as if the thread had been busy for so long: timers
+/// that come due meanwhile fire together in the next turn. False, and nothing happens, on a real clock.
+///
+/// # Panics
+/// Off a loop.
+#[track_caller]
+pub fn advance(duration: Duration) -> bool {
+    context::with(|core| core.advance(duration)).expect(OFF_LOOP)
+}
+
+/// Calls `f` on the current loop: it is one entry of the ready queue, behind what is ready already. If it
+/// panics that is reported (rule G10).
+///
+/// # Panics
+/// Off a loop.
+#[track_caller]
+pub fn call_soon(f: impl FnOnce() + 'static) {
+    context::with(|core| core.call_soon(Box::new(f))).expect(OFF_LOOP);
+}
+
+/// Sets who is told what nobody else can be told (rule E20), and returns who was told before. The default
+/// writes to the log. A handler that panics is itself reported by the default.
+///
+/// # Panics
+/// Off a loop.
+#[track_caller]
+pub fn set_report_handler(handler: impl Fn(&Report) + 'static) -> Rc<dyn Fn(&Report)> {
+    let handler = Rc::new(handler);
+    context::with(|core| core.home().set_report_handler(handler)).expect(OFF_LOOP)
+}
+
+/// Lets every task that is ready now run before this one goes on: one hop, asyncio's `sleep(0)`.
+///
+/// # Cancel safety
+/// Safe: it holds nothing.
+#[must_use = "futures do nothing unless awaited"]
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

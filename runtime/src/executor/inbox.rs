@@ -1,0 +1,74 @@
+//! Closures from other threads, run on the loop as callbacks.
+
+use std::fmt;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::task::Mailbox;
+
+/// A closure on its way.
+pub(crate) type Letter = Box<dyn FnOnce() + Send>;
+
+/// The loop's end.
+pub(crate) struct Inbox {
+    letters: Receiver<Letter>,
+}
+
+/// A loop, as other threads see it: somewhere to send closures to. `Clone`, `Send` and `Sync`.
+#[derive(Clone)]
+pub struct RemoteLoop {
+    letters: Sender<Letter>,
+    mailbox: &'static Mailbox,
+}
+
+/// The loop has been closed: what was sent would never run. A closure that was refused is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoopClosed;
+
+impl Inbox {
+    /// Both ends of an inbox.
+    pub(crate) fn new(mailbox: &'static Mailbox) -> (Self, RemoteLoop) {
+        let (sender, receiver) = unbounded();
+        (Self { letters: receiver }, RemoteLoop { letters: sender, mailbox })
+    }
+
+    pub(crate) fn take(&self) -> Option<Letter> {
+        self.letters.try_recv().ok()
+    }
+}
+
+impl RemoteLoop {
+    /// Runs `f` on the loop's thread, as a callback in one of its next turns. Closures of one thread run in
+    /// the order in which they were sent (rule T175). Never blocks; wakes the loop if it sleeps.
+    ///
+    /// # Errors
+    /// [`LoopClosed`] if the loop has been closed. If it closes before `f` had its turn, `f` is dropped.
+    pub fn submit(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopClosed> {
+        self.letters.send(Box::new(f)).map_err(|_| LoopClosed)?;
+        self.mailbox.notify();
+        Ok(())
+    }
+}
+
+impl RemoteLoop {
+    /// Ends the loop's sleep if it sleeps, and says whether that took a system call. For senders whose
+    /// messages a [`Poller`](crate::lowlevel::Poller) takes in: call it after the message is where
+    /// `has_mail` sees it. Never blocks.
+    pub fn notify(&self) -> bool {
+        self.mailbox.unpark_sleeper()
+    }
+}
+
+impl fmt::Debug for RemoteLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RemoteLoop")
+    }
+}
+
+impl fmt::Display for LoopClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the loop has been closed")
+    }
+}
+
+impl std::error::Error for LoopClosed {}

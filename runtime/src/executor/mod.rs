@@ -1,0 +1,44 @@
+//! The loop: what is ready, what the time is, what the driver says.
+//!
+//! A loop is a value that somebody turns. [`turn`] says what a turn is; `core` holds the parts; `timers`,
+//! `ops`, `inbox` and `hooks` are the parts that are not tasks; `context` knows which loop is being turned
+//! on this thread; `handle` is what tasks call.
+//!
+//! An entry of the ready queue is a task's step or a callback: due timers, completions and closures are
+//! entries themselves and run in the turn that noticed them, and the tasks that they wake run in the next
+//! one (rule G5).
+
+mod context;
+mod core;
+mod event_loop;
+mod handle;
+mod hooks;
+mod inbox;
+mod ops;
+mod timers;
+mod turn;
+
+pub use self::core::{Idle, LoopConfig};
+pub use self::event_loop::EventLoop;
+pub use self::handle::{
+    CurrentTask, YieldNow, advance, call_soon, create_task, current_task, now, set_report_handler,
+    spawn, try_create_task, yield_now,
+};
+pub use self::hooks::{Flush, Poller};
+pub use self::inbox::{LoopClosed, RemoteLoop};
+
+pub(crate) use self::context::{current, is_inside, with};
+pub(crate) use self::core::LoopCore;
+pub(crate) use self::ops::OpOwner;
+pub(crate) use self::timers::TimerKey;
+
+/// The current loop, for who does I/O on it.
+pub(crate) type IoHandle = std::rc::Rc<LoopCore>;
+
+/// The loop of this thread, to do I/O on.
+///
+/// # Errors
+/// Runtime, off a loop.
+pub(crate) fn current_io() -> crate::error::Result<IoHandle> {
+    current()
+}

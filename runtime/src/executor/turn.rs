@@ -1,0 +1,263 @@
+//! One turn, in five phases.
+//!
+//! ```text
+//!  mail    wakes and closures of other threads, lanes, up to a budget       → ready
+//!  poll    nothing ready? say asleep, look at the mail again, then wait
+//!          until the next timer; else do not wait. completions              → ready
+//!  timers  those that are due, by deadline, then by creation                → ready
+//!  run     each entry that was ready when this phase began, once, in order
+//!  flush   what was written or sent during the turn
+//! ```
+//!
+//! Each phase is bounded by what was there when it began. A task that wakes itself runs in the next turn.
+
+use std::cell::Cell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::core::{Idle, LoopCore};
+use super::hooks::Flush;
+use crate::driver::{Completion, Park};
+use crate::error::Error;
+use crate::task::{Entry, Ready, ReportKind};
+use crate::util::instant::Instant;
+
+/// Wakes, and closures, of other threads that one turn takes in.
+const MAIL_BUDGET: usize = 1024;
+/// The driver is asked at least once in so many entries of the ready queue …
+const POLL_EVERY_ENTRIES: u32 = 61;
+/// … and in so much time, while tasks keep the loop busy.
+const POLL_EVERY: Duration = Duration::from_micros(50);
+/// Turns between two looks at the clock while tasks keep the loop busy: a look each turn would double the
+/// price of a task switch.
+const CLOCK_EVERY_TURNS: u32 = 8;
+/// The most sleeps that pass without a spin before them, after spins that found nothing.
+const MAX_UNSPUN: u32 = 63;
+
+/// How long ago a busy loop looked at the driver and at the clock, and whether spinning has paid.
+#[derive(Default)]
+pub(crate) struct Pace {
+    entries: Cell<u32>,
+    turns: Cell<u32>,
+    polled: Cell<Instant>,
+    unspun: Cell<u32>,
+    misses: Cell<u32>,
+}
+
+/// Vectors that keep their memory from turn to turn.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    batch: Vec<Entry>,
+    done: Vec<Completion>,
+    flushes: Vec<Rc<dyn Flush>>,
+}
+
+impl LoopCore {
+    /// Makes one turn. It waits only if nothing is ready and `may_wait` allows it.
+    pub(super) fn turn(&self, may_wait: bool) -> io::Result<()> {
+        self.take_mail();
+        self.poll_driver(may_wait)?;
+        self.fire_timers();
+        self.run_ready();
+        self.flush();
+        Ok(())
+    }
+
+    fn take_mail(&self) {
+        let mailbox = self.home.mailbox();
+        if mailbox.take_mail() && !(self.home.take_wakes(MAIL_BUDGET) & self.take_letters()) {
+            mailbox.leave_mail();
+        }
+        self.poll_pollers();
+    }
+
+    /// Queues the closures of other threads; true if it took all.
+    fn take_letters(&self) -> bool {
+        for _ in 0..MAIL_BUDGET {
+            let letter = self.inbox.borrow().as_ref().and_then(super::inbox::Inbox::take);
+            let Some(letter) = letter else { return true };
+            self.call_soon(letter);
+        }
+        false
+    }
+
+    fn poll_pollers(&self) {
+        let mut index = 0;
+        loop {
+            let poller = self.pollers.borrow().get(index).map(Rc::clone);
+            let Some(poller) = poller else { return };
+            poller.poll_mail();
+            index += 1;
+        }
+    }
+
+    fn has_mail(&self) -> bool {
+        self.home.mailbox().has_mail()
+            || self.pollers.borrow().iter().any(|poller| poller.has_mail())
+    }
+
+    fn is_busy(&self) -> bool {
+        self.home.has_ready() || !self.flushes.borrow().is_empty()
+    }
+
+    fn poll_driver(&self, may_wait: bool) -> io::Result<()> {
+        if self.is_busy() {
+            return if self.poll_is_due() { self.ask_driver(Park::No) } else { Ok(()) };
+        }
+        if !may_wait {
+            return self.ask_driver(Park::No);
+        }
+        if self.idle == Idle::Park && !self.has_mail() {
+            return self.sleep();
+        }
+        self.spin_then_sleep()
+    }
+
+    /// Whether a loop with ready tasks has to look at the driver all the same (rule G8).
+    fn poll_is_due(&self) -> bool {
+        let pace = &self.pace;
+        if pace.entries.get() >= POLL_EVERY_ENTRIES {
+            return true;
+        }
+        let turns = pace.turns.get() + 1;
+        pace.turns.set(turns);
+        if !turns.is_multiple_of(CLOCK_EVERY_TURNS) {
+            return false;
+        }
+        let now = self.now();
+        self.seen.set(now);
+        now - pace.polled.get() >= POLL_EVERY
+    }
+
+    /// Sleeps until the next timer, an event, or mail.
+    fn sleep(&self) -> io::Result<()> {
+        let park = self.timers.borrow().next().map_or(Park::Forever, Park::Until);
+        let flag = self.home.mailbox().flag();
+        flag.prepare_sleep();
+        // From here on a sender sees that the loop sleeps, so what it sent before must be seen here.
+        let park = if self.has_mail() { Park::No } else { park };
+        let asked = self.ask_driver(park);
+        flag.wake_up();
+        asked
+    }
+
+    fn spin_then_sleep(&self) -> io::Result<()> {
+        let limit = match self.idle {
+            Idle::Park => return self.ask_driver(Park::No),
+            Idle::SpinThenPark(limit) => Some(limit),
+            Idle::Spin => None,
+        };
+        let pace = &self.pace;
+        let started = self.now();
+        if limit.is_some() && pace.unspun.get() > 0 {
+            pace.unspun.set(pace.unspun.get() - 1);
+            self.sleep()?;
+            // A sleep that a spin would have bridged says that spinning pays again.
+            if limit.is_some_and(|limit| self.seen.get() - started < limit) {
+                pace.misses.set(0);
+                pace.unspun.set(0);
+            }
+            return Ok(());
+        }
+        loop {
+            self.ask_driver(Park::No)?;
+            let due = self.timers.borrow().next().is_some_and(|next| next <= self.seen.get());
+            if due || self.is_busy() || self.has_mail() {
+                pace.misses.set(0);
+                return Ok(());
+            }
+            if limit.is_some_and(|limit| self.seen.get() - started >= limit) {
+                let misses = (pace.misses.get() * 2 + 1).min(MAX_UNSPUN);
+                pace.misses.set(misses);
+                pace.unspun.set(misses);
+                return self.sleep();
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Asks the driver for completions and queues an entry for each.
+    fn ask_driver(&self, park: Park) -> io::Result<()> {
+        let mut done = std::mem::take(&mut self.buffers.borrow_mut().done);
+        let mut driver = self.driver.borrow_mut();
+        let asked = driver.turn(park, &mut done);
+        let now = driver.now();
+        drop(driver);
+        self.seen.set(now);
+        self.pace.polled.set(now);
+        self.pace.entries.set(0);
+        let mut completions = self.completions.borrow_mut();
+        for completion in done.drain(..) {
+            completions.push_back(completion);
+            self.home.push(Entry::completion());
+        }
+        drop(completions);
+        self.buffers.borrow_mut().done = done;
+        asked
+    }
+
+    fn fire_timers(&self) {
+        let mut timers = self.timers.borrow_mut();
+        while let Some(slot) = timers.pop_due(self.seen.get()) {
+            self.home.push(Entry::timer(slot));
+        }
+    }
+
+    fn run_ready(&self) {
+        let mut batch = std::mem::take(&mut self.buffers.borrow_mut().batch);
+        self.home.swap_ready(&mut batch);
+        self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
+        for entry in batch.drain(..) {
+            match entry.unpack() {
+                Ready::Task(slot) => self.home.step(slot),
+                other => self.guarded(|| self.run_entry(other)),
+            }
+        }
+        self.buffers.borrow_mut().batch = batch;
+    }
+
+    fn run_entry(&self, ready: Ready) {
+        match ready {
+            Ready::Task(slot) => self.home.step(slot),
+            Ready::Timer(slot) => {
+                let waker = self.timers.borrow_mut().fire(slot);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            Ready::Completion => {
+                let completion = self.completions.borrow_mut().pop_front();
+                if let Some(completion) = completion {
+                    self.deliver(completion);
+                }
+            }
+            Ready::Callback => {
+                let callback = self.callbacks.borrow_mut().pop_front();
+                if let Some(callback) = callback {
+                    callback();
+                }
+            }
+        }
+    }
+
+    /// Runs what is not a task's step; a panic in it is reported and goes no further (rule G10).
+    fn guarded(&self, f: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+            self.report(ReportKind::Callback, Error::panicked(payload));
+        }
+    }
+
+    fn flush(&self) {
+        if self.flushes.borrow().is_empty() {
+            return;
+        }
+        let mut flushes = std::mem::take(&mut self.buffers.borrow_mut().flushes);
+        std::mem::swap(&mut *self.flushes.borrow_mut(), &mut flushes);
+        for flush in flushes.drain(..) {
+            self.guarded(|| flush.flush());
+        }
+        self.buffers.borrow_mut().flushes = flushes;
+    }
+}

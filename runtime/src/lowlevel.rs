@@ -1,0 +1,53 @@
+//! For those who turn loops themselves: a shard, a simulation, another library's bridge.
+//!
+//! An [`EventLoop`] is a value that its thread turns. Mail that reaches it by another way than its inbox is
+//! taken in by a [`Poller`] in the mail phase, and work saved up during a turn is done by a [`Flush`] at its
+//! end. A sender on another thread puts its message where the poller looks and then calls
+//! [`RemoteLoop::notify`](crate::RemoteLoop::notify), which costs a system call only if the loop sleeps.
+//!
+//! ```
+//! use std::time::Duration;
+//! use corelane::lowlevel::{EventLoop, LoopConfig};
+//!
+//! let mut event_loop = EventLoop::new(&LoopConfig::default())?;
+//! let task = event_loop.create_task(async {
+//!     corelane::sleep(Duration::from_millis(1)).await;
+//!     Ok(())
+//! })?;
+//! while !task.done() {
+//!     event_loop.turn(true)?;
+//! }
+//! # Ok::<(), corelane::Error>(())
+//! ```
+
+use std::rc::Rc;
+
+pub use crate::executor::{EventLoop, Flush, LoopConfig, Poller};
+pub use crate::util::unpark::{SleepFlag, Unparker};
+
+use crate::error::Result;
+use crate::executor;
+
+/// Has the current loop ask `poller` for mail in every turn, for as long as the loop lives.
+///
+/// # Errors
+/// Runtime, off a loop.
+pub fn add_poller(poller: Rc<dyn Poller>) -> Result<()> {
+    executor::with(|core| core.add_poller(poller))
+}
+
+/// Has `flush` called once, at the end of the current loop's turn.
+///
+/// # Errors
+/// Runtime, off a loop.
+pub fn enlist_flush(flush: Rc<dyn Flush>) -> Result<()> {
+    executor::with(|core| core.enlist_flush(flush))
+}
+
+/// The current loop, for other threads to send closures to.
+///
+/// # Errors
+/// Runtime, off a loop.
+pub fn current_remote() -> Result<crate::RemoteLoop> {
+    executor::with(|core| core.remote().clone())
+}

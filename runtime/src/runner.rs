@@ -1,0 +1,225 @@
+//! The front door: `run` for a program, [`Runner`] for several calls on one loop.
+
+use std::panic::resume_unwind;
+use std::time::Duration;
+
+use crate::driver::DriverKind;
+use crate::error::{Error, Result};
+use crate::executor::{self, EventLoop, Idle, LoopConfig, RemoteLoop};
+
+/// Runs `main` as a task of a new loop on this thread and returns what it returns (rule T1).
+///
+/// When `main` has ended, every task still alive is cancelled once, and `run` waits until all have ended
+/// (rule T3). A panic in `main` goes on here after that (rule T8). The loop owns `main`, so `main` borrows
+/// nothing from outside.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let answer = corelane::run(async || {
+///     let slow = corelane::create_task(async {
+///         corelane::sleep(Duration::from_millis(2)).await;
+///         Ok(40)
+///     });
+///     Ok(slow.await? + 2)
+/// })?;
+/// assert_eq!(answer, 42);
+/// # Ok::<(), corelane::Error>(())
+/// ```
+///
+/// # Errors
+/// What `main` returns; [`is_cancelled`](Error::is_cancelled) if it ended cancelled (rule T7); Runtime, without running `main`, if a loop is running on
+/// this thread already (rule T2); an I/O error if the loop cannot be made.
+#[track_caller]
+pub fn run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> Result<T> {
+    Runner::new().run_once(main)
+}
+
+/// One loop for several calls (rules T10 to T14): what one call leaves behind goes on during the next.
+///
+/// Dropping a runner closes it.
+///
+/// ```
+/// let mut runner = corelane::Runner::new();
+/// runner.run(async || {
+///     drop(corelane::spawn(async { /* goes on during the next call */ }));
+///     Ok(())
+/// })?;
+/// assert_eq!(runner.run(async || Ok(7))?, 7);
+/// # Ok::<(), corelane::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Runner {
+    config: LoopConfig,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No call yet: the loop is made by the first one.
+    New,
+    Open(EventLoop),
+    Closed,
+}
+
+/// Settings of a [`Runner`].
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    config: LoopConfig,
+}
+
+impl Runner {
+    /// A runner on the system's clock and sockets.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Settings for a runner.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs `main` until it has ended and returns what it returns. An error leaves the runner usable
+    /// (rule T13).
+    ///
+    /// # Errors
+    /// As [`run`], and Runtime after [`close`](Self::close).
+    ///
+    /// # Panics
+    /// If `main` panics.
+    #[track_caller]
+    pub fn run<T: 'static>(
+        &mut self,
+        main: impl AsyncFnOnce() -> Result<T> + 'static,
+    ) -> Result<T> {
+        let outcome = self.run_task(main);
+        if let Some(payload) = outcome.as_ref().err().and_then(Error::take_panic) {
+            resume_unwind(payload);
+        }
+        outcome
+    }
+
+    #[track_caller]
+    fn run_once<T: 'static>(
+        mut self,
+        main: impl AsyncFnOnce() -> Result<T> + 'static,
+    ) -> Result<T> {
+        let outcome = self.run_task(main);
+        let closed = self.close();
+        if let Some(payload) = outcome.as_ref().err().and_then(Error::take_panic) {
+            resume_unwind(payload);
+        }
+        let value = outcome?;
+        closed?;
+        Ok(value)
+    }
+
+    #[track_caller]
+    fn run_task<T: 'static>(
+        &mut self,
+        main: impl AsyncFnOnce() -> Result<T> + 'static,
+    ) -> Result<T> {
+        if executor::is_inside() {
+            return Err(Error::runtime("run was called inside a running loop"));
+        }
+        let event_loop = self.event_loop()?;
+        let mut task = event_loop.create_task(async move { main().await })?;
+        event_loop.turn_until(|| task.done())?;
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::Pin::new(&mut task).poll(&mut context) {
+            std::task::Poll::Ready(outcome) => outcome,
+            std::task::Poll::Pending => unreachable!("a task that is done gives its output"),
+        }
+    }
+
+    /// A handle that other threads send closures to.
+    ///
+    /// # Errors
+    /// Runtime after [`close`](Self::close); an I/O error if the loop cannot be made.
+    pub fn remote(&mut self) -> Result<RemoteLoop> {
+        Ok(self.event_loop()?.remote())
+    }
+
+    /// Cancels what is left, waits for it and ends the loop (rules T3 to T6, T12). Does nothing the second
+    /// time.
+    ///
+    /// # Errors
+    /// An I/O error if waiting fails; Runtime inside a running loop. The loop is closed all the same.
+    pub fn close(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::New | State::Closed => Ok(()),
+            State::Open(mut event_loop) => {
+                let cancelled = event_loop.cancel_all();
+                event_loop.close();
+                cancelled
+            }
+        }
+    }
+
+    fn event_loop(&mut self) -> Result<&mut EventLoop> {
+        if let State::New = self.state {
+            self.state = State::Open(EventLoop::new(&self.config)?);
+        }
+        match &mut self.state {
+            State::Open(event_loop) => Ok(event_loop),
+            State::New | State::Closed => Err(Error::runtime("the runner has been closed")),
+        }
+    }
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!("closing a runner: {error}");
+        }
+    }
+}
+
+impl Builder {
+    /// A clock that jumps to the next timer when nothing else is ready: a test of an hour takes
+    /// microseconds. There are no sockets on such a loop.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let hour = Duration::from_secs(3_600);
+    /// let waited = corelane::Runner::builder().virtual_clock().build().run(async move || {
+    ///     let start = corelane::now();
+    ///     corelane::sleep(hour).await;
+    ///     Ok(corelane::now() - start)
+    /// })?;
+    /// assert_eq!(waited, hour);
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    #[must_use]
+    pub fn virtual_clock(mut self) -> Self {
+        self.config.driver = DriverKind::VirtualClock;
+        self
+    }
+
+    /// What the loop does when it has nothing to do; [`Idle::Park`] unless told otherwise.
+    #[must_use]
+    pub fn idle(mut self, idle: Idle) -> Self {
+        self.config.idle = idle;
+        self
+    }
+
+    /// For [`Idle::SpinThenPark`] in one word.
+    #[must_use]
+    pub fn spin(self, duration: Duration) -> Self {
+        self.idle(Idle::SpinThenPark(duration))
+    }
+
+    /// The runner. Its loop is made when it is first used.
+    #[must_use]
+    pub fn build(self) -> Runner {
+        Runner { config: self.config, state: State::New }
+    }
+}

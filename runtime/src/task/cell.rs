@@ -1,0 +1,364 @@
+//! **Unsafe room 2**: a task in one allocation.
+//!
+//! ```text
+//!  TaskCell ──▶ ┌────────┬──────────┬────────┬────┬───────────────────────────┐
+//!               │ vtable │ location │ joiner │ id │ future │ output │ nothing │
+//!               └────────┴──────────┴────────┴────┴───────────────────────────┘
+//! ```
+//!
+//! [`TaskCell`] owns the allocation, as a `Box<dyn …>` would. It is our own because the output has to take the
+//! future's place, and because cells come from free lists: a spawn that calls the allocator costs half as
+//! much again. Everything outside this file is safe code: a cell is polled through `&mut`, and its output is
+//! given out only as the type that it has.
+#![allow(unsafe_code)] // Type-erased cells, a pinned future in place, and memory kept for reuse.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::any::TypeId;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+use super::id::{TaskId, WakeId};
+use crate::error::{Error, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// Cells are handed out in steps of this many bytes, up to `CLASS_COUNT` steps; larger ones are not kept.
+const CLASS_BYTES: usize = 16;
+const CLASS_COUNT: usize = 64;
+/// What one class keeps at most, so that a burst of tasks does not hold its memory for ever.
+const CLASS_KEPT_BYTES: usize = 256 * 1024;
+/// The class of cells that always go back to the allocator.
+const NO_CLASS: usize = usize::MAX;
+
+/// A spawned future or what became of it.
+pub(crate) struct TaskCell {
+    header: NonNull<Header>,
+    // Futures are not `Send`, so neither is the cell.
+    not_send: PhantomData<*mut ()>,
+}
+
+#[repr(C)]
+struct Header {
+    vtable: &'static VTable,
+    location: &'static Location<'static>,
+    joiner: PackedJoiner,
+    id: TaskId,
+}
+
+/// A [`Joiner`] in one word. Loop ids begin at one, so no number of a task is zero or one.
+#[derive(Clone, Copy)]
+struct PackedJoiner(u64);
+
+impl PackedJoiner {
+    const NOBODY: Self = Self(0);
+    const IN_TABLE: Self = Self(1);
+}
+
+/// Who is woken when the task ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joiner {
+    Nobody,
+    /// A task of any loop of ours, by number: the usual case, eight bytes.
+    Task(WakeId),
+    /// Wakers of other kinds, or several of them, are kept by the table.
+    InTable,
+}
+
+#[repr(C)]
+struct Full<F, T> {
+    header: Header,
+    stage: Stage<F, T>,
+}
+
+enum Stage<F, T> {
+    Future(F),
+    /// `None` once the output was taken or cleared.
+    Output(Option<Result<T>>),
+}
+
+struct VTable {
+    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<()>,
+    finish: unsafe fn(NonNull<Header>, Option<Error>),
+    /// The `Option<Result<T>>` in place; null while there is a future.
+    output: unsafe fn(NonNull<Header>) -> *mut (),
+    error: unsafe fn(NonNull<Header>) -> Option<Error>,
+    output_type: fn() -> TypeId,
+    drop: unsafe fn(NonNull<Header>),
+    layout: Layout,
+    class: usize,
+}
+
+impl TaskCell {
+    /// Puts `future` into a cell of `pool`, or into a new one.
+    pub(crate) fn new<F, T>(
+        pool: &mut CellPool,
+        future: F,
+        id: TaskId,
+        location: &'static Location<'static>,
+    ) -> Self
+    where
+        F: Future<Output = Result<T>> + 'static,
+        T: 'static,
+    {
+        let vtable = VTable::of::<F, T>();
+        let memory = pool.take(vtable);
+        let full = memory.cast::<Full<F, T>>();
+        let header = Header { vtable, location, joiner: PackedJoiner::NOBODY, id };
+        // SAFETY: `memory` is ours alone and has the size and alignment of `vtable.layout`, which `VTable::of`
+        // made for exactly this `Full<F, T>`, rounded up.
+        unsafe { full.write(Full { header, stage: Stage::Future(future) }) };
+        Self { header: full.cast(), not_send: PhantomData }
+    }
+
+    /// Polls the future. When it is ready, or panics, it is dropped and its output takes its place.
+    ///
+    /// # Panics
+    /// If the future has ended already: the table polls only cells that are not done.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let poll = self.head().vtable.poll;
+        // SAFETY: `header` points to the `Full<F, T>` that `new` wrote with the vtable of the same types;
+        // `&mut self` makes this the only access for the length of the call.
+        unsafe { poll(self.header, context) }
+    }
+
+    /// Drops the future and puts `error` in its place.
+    pub(crate) fn finish(&mut self, error: Error) {
+        let finish = self.head().vtable.finish;
+        // SAFETY: as in `poll`.
+        unsafe { finish(self.header, Some(error)) }
+    }
+
+    /// Drops whatever user code is in the cell: the future or the output.
+    pub(crate) fn clear(&mut self) {
+        let finish = self.head().vtable.finish;
+        // SAFETY: as in `poll`.
+        unsafe { finish(self.header, None) };
+    }
+
+    /// The output; `None` while there is a future, or if `T` is not its type. Inside is `None` once it was
+    /// taken.
+    pub(crate) fn output<T: 'static>(&mut self) -> Option<&mut Option<Result<T>>> {
+        let vtable = self.head().vtable;
+        if (vtable.output_type)() != TypeId::of::<T>() {
+            return None;
+        }
+        // SAFETY: as in `poll`. The pointer is null or to the `Option<Result<T>>` of the cell: `output_type`
+        // says that this `T` is the one of `Full<F, T>`. The borrow of `self` makes it exclusive.
+        unsafe { (vtable.output)(self.header).cast::<Option<Result<T>>>().as_mut() }
+    }
+
+    /// The error that the task ended with, if it ended with one and nobody has taken it.
+    pub(crate) fn error(&self) -> Option<Error> {
+        let error = self.head().vtable.error;
+        // SAFETY: as in `poll`; the function only reads.
+        unsafe { error(self.header) }
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.head().id
+    }
+
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.head().location
+    }
+
+    pub(crate) fn joiner(&self) -> Joiner {
+        match self.head().joiner.0 {
+            0 => Joiner::Nobody,
+            1 => Joiner::InTable,
+            number => Joiner::Task(WakeId(number)),
+        }
+    }
+
+    pub(crate) fn set_joiner(&mut self, joiner: Joiner) {
+        let packed = match joiner {
+            Joiner::Nobody => PackedJoiner::NOBODY,
+            Joiner::InTable => PackedJoiner::IN_TABLE,
+            Joiner::Task(id) => PackedJoiner(id.0),
+        };
+        // SAFETY: `header` is valid while `self` lives, and `&mut self` makes the access exclusive.
+        unsafe { self.header.as_mut().joiner = packed };
+    }
+
+    fn head(&self) -> &Header {
+        // SAFETY: `header` is valid while `self` lives; only `&mut self` methods write to it.
+        unsafe { self.header.as_ref() }
+    }
+}
+
+impl Drop for TaskCell {
+    fn drop(&mut self) {
+        let VTable { drop, layout, .. } = *self.head().vtable;
+        let memory = self.header.cast::<u8>();
+        // SAFETY: `drop` is the drop glue of the `Full<F, T>` behind `header`, run once; the memory came
+        // from `alloc` with this very layout (cells of a pool are of the same one) and is not used again.
+        unsafe {
+            drop(self.header);
+            dealloc(memory.as_ptr(), layout);
+        }
+    }
+}
+
+impl VTable {
+    fn of<F, T>() -> &'static Self
+    where
+        F: Future<Output = Result<T>> + 'static,
+        T: 'static,
+    {
+        const { &Glue::<F, T>::VTABLE }
+    }
+}
+
+/// The functions of a vtable, for one type of future.
+struct Glue<F, T>(PhantomData<(F, T)>);
+
+impl<F, T> Glue<F, T>
+where
+    F: Future<Output = Result<T>> + 'static,
+    T: 'static,
+{
+    const CLASS: usize = class_of(Layout::new::<Full<F, T>>());
+
+    const VTABLE: VTable = VTable {
+        poll: Self::poll,
+        finish: Self::finish,
+        output: Self::output,
+        error: Self::error,
+        output_type: TypeId::of::<T>,
+        drop: Self::drop,
+        layout: layout_of(Self::CLASS, Layout::new::<Full<F, T>>()),
+        class: Self::CLASS,
+    };
+
+    /// # Safety
+    /// For all functions here: `header` points to a live `Full<F, T>` that nobody else accesses meanwhile.
+    unsafe fn full<'a>(header: NonNull<Header>) -> &'a mut Full<F, T> {
+        // SAFETY: the caller's promise. `Full` is `repr(C)` and begins with its header.
+        unsafe { header.cast::<Full<F, T>>().as_mut() }
+    }
+
+    unsafe fn poll(header: NonNull<Header>, context: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: the caller's promise.
+        let full = unsafe { Self::full(header) };
+        let Stage::Future(future) = &mut full.stage else {
+            panic!("a task was polled after its end");
+        };
+        // SAFETY: the future lies in an allocation that never moves, and is only ever dropped in place.
+        let future = unsafe { Pin::new_unchecked(future) };
+        let output = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => output,
+            Err(payload) => Err(Error::panicked(payload)),
+        };
+        Self::replace(full, Some(output));
+        Poll::Ready(())
+    }
+
+    unsafe fn finish(header: NonNull<Header>, error: Option<Error>) {
+        // SAFETY: the caller's promise.
+        Self::replace(unsafe { Self::full(header) }, error.map(Err));
+    }
+
+    /// Drops what is there, then puts `output` in its place. A guard that panics while it is dropped must not
+    /// stop the loop: the panic becomes the task's error, unless it has one already (rule G10).
+    fn replace(full: &mut Full<F, T>, output: Option<Result<T>>) {
+        let dropped = catch_unwind(AssertUnwindSafe(|| full.stage = Stage::Output(None)));
+        let output = match (dropped, output) {
+            (Err(payload), Some(Ok(_)) | None) => Some(Err(Error::panicked(payload))),
+            (Err(payload), Some(Err(error))) if error.is_cancelled() => {
+                Some(Err(Error::panicked(payload)))
+            }
+            (_, output) => output,
+        };
+        full.stage = Stage::Output(output);
+    }
+
+    unsafe fn output(header: NonNull<Header>) -> *mut () {
+        // SAFETY: the caller's promise.
+        match &mut unsafe { Self::full(header) }.stage {
+            Stage::Future(_) => std::ptr::null_mut(),
+            Stage::Output(output) => std::ptr::from_mut(output).cast(),
+        }
+    }
+
+    unsafe fn error(header: NonNull<Header>) -> Option<Error> {
+        // SAFETY: the caller's promise.
+        match &unsafe { Self::full(header) }.stage {
+            Stage::Output(Some(Err(error))) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    unsafe fn drop(header: NonNull<Header>) {
+        // SAFETY: the caller's promise, and it does not use the cell again.
+        unsafe { header.cast::<Full<F, T>>().drop_in_place() }
+    }
+}
+
+const fn class_of(layout: Layout) -> usize {
+    let class = layout.size().div_ceil(CLASS_BYTES) - 1;
+    if class < CLASS_COUNT && layout.align() <= align_of::<Header>() { class } else { NO_CLASS }
+}
+
+/// Cells of one class have one layout, so that one can take the place of another.
+const fn layout_of(class: usize, exact: Layout) -> Layout {
+    if class == NO_CLASS {
+        return exact;
+    }
+    match Layout::from_size_align((class + 1) * CLASS_BYTES, align_of::<Header>()) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a class is a kibibyte at most"),
+    }
+}
+
+/// Memory of finished tasks, kept by size for the next ones.
+pub(crate) struct CellPool {
+    classes: [Vec<NonNull<u8>>; CLASS_COUNT],
+}
+
+impl CellPool {
+    pub(crate) fn new() -> Self {
+        Self { classes: [const { Vec::new() }; CLASS_COUNT] }
+    }
+
+    fn take(&mut self, vtable: &VTable) -> NonNull<u8> {
+        if let Some(memory) = self.classes.get_mut(vtable.class).and_then(Vec::pop) {
+            return memory;
+        }
+        // SAFETY: no layout here has size zero: it holds a header at least.
+        let memory = unsafe { alloc(vtable.layout) };
+        NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(vtable.layout))
+    }
+
+    /// Keeps the memory of a cell that was cleared. User code still in it would run in here.
+    pub(crate) fn put(&mut self, cell: TaskCell) {
+        let VTable { drop, class, .. } = *cell.head().vtable;
+        let Some(kept) = self.classes.get_mut(class) else { return };
+        if kept.len() * (class + 1) * CLASS_BYTES >= CLASS_KEPT_BYTES {
+            return;
+        }
+        let cell = ManuallyDrop::new(cell);
+        // SAFETY: drop glue, run once: the cell is not dropped by Rust any more. Its memory has the layout of
+        // its class, which is what `take` promises for the next cell of that class.
+        unsafe { drop(cell.header) };
+        kept.push(cell.header.cast());
+    }
+}
+
+impl Drop for CellPool {
+    fn drop(&mut self) {
+        for (class, kept) in self.classes.iter_mut().enumerate() {
+            let layout = layout_of(class, Layout::new::<Header>());
+            for memory in kept.drain(..) {
+                // SAFETY: it came from `alloc` with the layout of its class, and is in no cell.
+                unsafe { dealloc(memory.as_ptr(), layout) };
+            }
+        }
+    }
+}

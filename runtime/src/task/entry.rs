@@ -1,0 +1,58 @@
+//! An entry of the ready queue, in four bytes: what kind of thing it is and its number there.
+
+use super::id::{FIELD_BITS, FIELD_MASK};
+
+/// What is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// A task, by slot.
+    Task(u32),
+    /// A timer that came due, by slot.
+    Timer(u32),
+    /// The next completion that the driver handed up.
+    Completion,
+    /// The next callback in line.
+    Callback,
+}
+
+/// A [`Ready`] as it lies in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry(u32);
+
+const TASK: u32 = 0;
+const TIMER: u32 = 1;
+const COMPLETION: u32 = 2;
+const CALLBACK: u32 = 3;
+
+impl Entry {
+    pub(crate) fn task(slot: u32) -> Self {
+        Self::pack(TASK, slot)
+    }
+
+    pub(crate) fn timer(slot: u32) -> Self {
+        Self::pack(TIMER, slot)
+    }
+
+    pub(crate) fn completion() -> Self {
+        Self::pack(COMPLETION, 0)
+    }
+
+    pub(crate) fn callback() -> Self {
+        Self::pack(CALLBACK, 0)
+    }
+
+    pub(crate) fn unpack(self) -> Ready {
+        let slot = self.0 & FIELD_MASK as u32;
+        match self.0 >> FIELD_BITS {
+            TASK => Ready::Task(slot),
+            TIMER => Ready::Timer(slot),
+            COMPLETION => Ready::Completion,
+            _ => Ready::Callback,
+        }
+    }
+
+    fn pack(kind: u32, slot: u32) -> Self {
+        debug_assert!(u64::from(slot) <= FIELD_MASK, "a slot number has 24 bits");
+        Self(kind << FIELD_BITS | slot)
+    }
+}

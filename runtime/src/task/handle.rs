@@ -1,0 +1,148 @@
+//! What the creator of a task holds.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::home::Home;
+use super::id::TaskId;
+use crate::error::{Error, Result};
+
+/// A handle on a task: await it for the task's output, or cancel it.
+///
+/// Awaiting gives the value that the body returned, or the one [`Error`](crate::Error) it ended with: its own
+/// (`error.downcast_ref::<MyError>()` gives it back), a panic, or a cancellation. Dropping the handle
+/// detaches the task: it runs on, and if it fails that is reported to the exception handler (rules T34, T36).
+///
+/// # Cancel safety
+/// Awaiting `&mut task` is safe: a wait that is dropped takes nothing, and the task runs on.
+#[must_use = "a dropped handle detaches its task; await it, or say `drop` to mean that"]
+pub struct Task<T> {
+    home: Rc<Home>,
+    slot: u32,
+    id: TaskId,
+    spent: Option<Spent>,
+    output: PhantomData<fn() -> T>,
+}
+
+/// What a handle still knows when the output was taken and the slot given away.
+#[derive(Clone, Copy)]
+struct Spent {
+    cancelled: bool,
+}
+
+impl<T: 'static> Task<T> {
+    /// `None` if the loop has been closed.
+    pub(crate) fn spawn(
+        home: &Rc<Home>,
+        future: impl Future<Output = Result<T>> + 'static,
+        location: &'static Location<'static>,
+    ) -> Option<Self> {
+        let (slot, id) = home.spawn(future, location)?;
+        Some(Self { home: Rc::clone(home), slot, id, spent: None, output: PhantomData })
+    }
+}
+
+impl<T> Task<T> {
+    /// Requests the task's cancellation (rule G20): true if it was not done. Nothing is dropped now: at the
+    /// task's next turn its future is, and the task ends cancelled. A value that a lock, queue or other
+    /// primitive was about to hand over goes to the next in line.
+    ///
+    /// Cancelling a task before its first step means that its body never runs (rule G22).
+    pub fn cancel(&self) -> bool {
+        self.spent.is_none() && self.home.cancel(self.slot, None)
+    }
+
+    /// The same with a message, which the [`CancelledError`](crate::CancelledError) carries (rule G28). A
+    /// request that was not delivered yet keeps its own.
+    pub fn cancel_with(&self, message: &str) -> bool {
+        self.spent.is_none() && self.home.cancel(self.slot, Some(message))
+    }
+
+    /// Whether the task has ended: with a value, an error, or cancelled.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.spent.is_some() || self.home.is_done(self.slot)
+    }
+
+    /// Whether the task ended cancelled. False while it has not ended.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        match self.spent {
+            Some(spent) => spent.cancelled,
+            None => self.home.was_cancelled(self.slot),
+        }
+    }
+
+    /// The task's number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The task's name: the given one, or `Task-N` with its number (rule T33).
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.spent {
+            Some(_) => format!("Task-{}", self.id),
+            None => self.home.name_of(self.slot, self.id),
+        }
+    }
+
+    /// Names the task. A finished task whose output was taken keeps its number.
+    pub fn set_name(&self, name: &str) {
+        if self.spent.is_none() {
+            self.home.set_name(self.slot, name);
+        }
+    }
+
+    /// Names the task and gives the handle back, for use at the call that creates it.
+    pub fn named(self, name: &str) -> Self {
+        self.set_name(name);
+        self
+    }
+}
+
+impl<T: 'static> Future for Task<T> {
+    type Output = Result<T>;
+
+    /// # Panics
+    /// If the output was taken already: a handle gives it once.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        assert!(self.spent.is_none(), "a task was awaited again after its output was taken");
+        let Poll::Ready(joined) = self.home.poll_join(self.slot, context) else {
+            return Poll::Pending;
+        };
+        // Rule T29: a task that awaits itself is told so, and keeps its handle.
+        let Some(output) = joined else {
+            return Poll::Ready(Err(Error::runtime("a task cannot await itself")));
+        };
+        self.spent = Some(Spent { cancelled: output.as_ref().is_err_and(Error::is_cancelled) });
+        Poll::Ready(output)
+    }
+}
+
+impl<T> Unpin for Task<T> {}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if self.spent.is_none() {
+            self.home.detach(self.slot);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.done(), self.cancelled()) {
+            (false, _) => "pending",
+            (true, true) => "cancelled",
+            (true, false) => "done",
+        };
+        f.debug_struct("Task").field("name", &self.name()).field("state", &state).finish()
+    }
+}

@@ -1,0 +1,40 @@
+//! Life of a task.
+//!
+//! ```text
+//!  spawn ─1▶ Queued ─2▶ Running ─4▶ Done ─5▶ gone
+//!              ▲──3──────┘
+//! ```
+//!
+//! 1 `Home::spawn`  2 `Home::step`  3 pending, and woken later or at once  4 ready, cancelled or panicked
+//! 5 nobody holds its handle and it is not queued any more.
+//!
+//! A task is known by two numbers. [`TaskId`] counts up for ever and is for people. `WakeId` (loop, slot,
+//! generation) is what its wakers carry: it may be stale, and then finds nothing; only a wake may act on it.
+//! A handle keeps the slot taken and names it directly.
+//!
+//! A future is polled and dropped only on its loop's thread, inside a turn or when the loop closes. Wakes
+//! from elsewhere are numbers in the loop's mailbox, which outlives the loop.
+
+mod cell;
+mod entry;
+mod handle;
+mod home;
+mod id;
+mod mailbox;
+mod registry;
+mod report;
+mod table;
+mod wake;
+mod waker;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::handle::Task;
+pub use self::id::TaskId;
+pub use self::report::{Report, ReportKind};
+
+pub(crate) use self::entry::{Entry, Ready};
+pub(crate) use self::home::{Home, Running};
+pub(crate) use self::mailbox::Mailbox;
+pub(crate) use self::wake::{enter, is_cancelled};

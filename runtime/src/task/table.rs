@@ -1,0 +1,333 @@
+//! The tasks of one loop, by slot.
+//!
+//! A slot is 16 bytes: a word `loop:16 | generation:24 | state:24` and the task's cell. The slot's number is
+//! its position, so the low bits of the word are free for the state, and `(word ^ id) >> 24 == 0` checks loop
+//! and generation at once: a stale number finds nothing.
+//!
+//! ```text
+//!  Empty ──insert──▶ Waiting ──wake──▶ Queued ──begin──▶ Running ──park──▶ Waiting or Queued
+//!    ▲                                                      └──end──▶ Done ──┐
+//!    └──────────── no handle, and not in the ready queue any more ───────────┘
+//! ```
+//!
+//! A slot is given away only when its task is done, has no handle *and* is not queued: a task that wakes
+//! itself and then finishes leaves its slot number in the queue, and the next tenant would be polled in
+//! its place.
+//!
+//! Nothing here runs user code: cells and wakers that have to be dropped go back to the caller.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+use super::cell::{CellPool, TaskCell};
+use super::id::{FIELD_BITS, FIELD_MASK, MAX_SLOTS, WakeId};
+
+/// Bits of the state.
+const OCCUPIED: u64 = 1;
+const QUEUED: u64 = 1 << 1;
+const RUNNING: u64 = 1 << 2;
+const DONE: u64 = 1 << 3;
+const HANDLE: u64 = 1 << 4;
+/// A request that waits for its delivery.
+const CANCEL: u64 = 1 << 5;
+/// Ended by cancellation.
+const CANCELLED: u64 = 1 << 6;
+const HAS_RARE: u64 = 1 << 7;
+/// Was alive when its loop began to shut down (rule T3).
+const LEFTOVER: u64 = 1 << 8;
+/// Its error needs no report any more (rule T34).
+const RETRIEVED: u64 = 1 << 9;
+
+/// The tasks of one loop.
+pub(super) struct TaskTable {
+    slots: Vec<Slot>,
+    /// Slots without a tenant, the last one freed on top: its cache line is warm.
+    empty: Vec<u32>,
+    /// Tasks that are not done.
+    unfinished: usize,
+    /// Of those, the ones that shutting down waits for.
+    leftovers: usize,
+    loop_bits: u64,
+    first_generation: u32,
+    last_generation: u32,
+    pub(super) pool: CellPool,
+    rare: BTreeMap<u32, Box<Rare>>,
+}
+
+struct Slot {
+    word: u64,
+    cell: Option<TaskCell>,
+}
+
+const _: () = assert!(size_of::<Slot>() == 16);
+
+/// What few tasks need.
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) name: Option<Box<str>>,
+    pub(super) cancelling: usize,
+    /// The message of the request that waits for its delivery.
+    pub(super) message: Option<Box<str>>,
+    /// Whoever awaits the task with a waker that is not a number of ours.
+    pub(super) joiners: Vec<Waker>,
+}
+
+/// What the run phase needs for one step.
+pub(super) struct Step {
+    pub(super) cell: TaskCell,
+    pub(super) id: WakeId,
+    pub(super) cancelled: bool,
+}
+
+/// What is left of a task when its slot was given away, for the caller to drop.
+pub(super) type Leftover = Option<Box<Rare>>;
+
+impl TaskTable {
+    pub(super) fn new(loop_id: u16, first_generation: u32) -> Self {
+        Self {
+            slots: Vec::new(),
+            empty: Vec::new(),
+            unfinished: 0,
+            leftovers: 0,
+            loop_bits: u64::from(loop_id) << 48,
+            first_generation,
+            last_generation: first_generation,
+            pool: CellPool::new(),
+            rare: BTreeMap::new(),
+        }
+    }
+
+    /// Puts a task into an empty slot, queued and with a handle.
+    ///
+    /// # Panics
+    /// With 16,777,216 tasks in the table: the numbers of wakers have no room for more.
+    pub(super) fn insert(&mut self, cell: TaskCell) -> u32 {
+        self.unfinished += 1;
+        let state = OCCUPIED | QUEUED | HANDLE;
+        if let Some(index) = self.empty.pop() {
+            let slot = &mut self.slots[index as usize];
+            slot.word |= state;
+            slot.cell = Some(cell);
+            return index;
+        }
+        let index = self.slots.len() as u32;
+        assert!(index < MAX_SLOTS, "a loop holds 16,777,216 tasks at most");
+        let generation = u64::from(self.first_generation) << FIELD_BITS;
+        self.slots.push(Slot { word: self.loop_bits | generation | state, cell: Some(cell) });
+        index
+    }
+
+    /// Marks the task of `id` as queued; false if it is stale, done or queued already.
+    pub(super) fn wake(&mut self, id: WakeId) -> bool {
+        match self.slots.get_mut(id.slot() as usize) {
+            Some(slot) if (slot.word ^ id.0) >> FIELD_BITS == 0 => slot.wake(),
+            _ => false,
+        }
+    }
+
+    /// The same for whatever task is in `slot`.
+    pub(super) fn wake_slot(&mut self, slot: u32) -> bool {
+        self.slots.get_mut(slot as usize).is_some_and(Slot::wake)
+    }
+
+    /// Takes the cell for a step. `None` if the task ended while it was queued.
+    pub(super) fn begin(&mut self, index: u32) -> Result<Step, Leftover> {
+        let id = self.wake_id(index);
+        let slot = &mut self.slots[index as usize];
+        debug_assert!(slot.word & QUEUED != 0, "an entry of the run queue names a queued slot");
+        slot.word &= !QUEUED;
+        if slot.word & DONE != 0 {
+            return Err(self.release(index));
+        }
+        let Some(cell) = slot.cell.take() else { return Err(None) };
+        slot.word |= RUNNING;
+        let cancelled = slot.word & CANCEL != 0;
+        Ok(Step { cell, id, cancelled })
+    }
+
+    /// Puts the cell back after a step that did not end the task. True if a request that came during the
+    /// step now has to be delivered, so that the slot is to be queued.
+    pub(super) fn park(&mut self, index: u32, cell: TaskCell) -> bool {
+        let slot = &mut self.slots[index as usize];
+        slot.word &= !RUNNING;
+        slot.cell = Some(cell);
+        slot.word & CANCEL != 0 && slot.wake()
+    }
+
+    /// Whether a request came during the step (rule G21, case 3).
+    pub(super) fn is_cancel_requested(&self, index: u32) -> bool {
+        self.slots[index as usize].word & CANCEL != 0
+    }
+
+    /// Marks the task as done. The cell comes back if no handle wants it.
+    pub(super) fn end(&mut self, index: u32, cell: TaskCell, cancelled: bool) -> Option<TaskCell> {
+        self.unfinished -= 1;
+        let slot = &mut self.slots[index as usize];
+        if slot.word & LEFTOVER != 0 {
+            self.leftovers -= 1;
+            slot.word |= RETRIEVED;
+        }
+        slot.word = slot.word & !(RUNNING | CANCEL) | DONE | if cancelled { CANCELLED } else { 0 };
+        if slot.word & HANDLE != 0 {
+            slot.cell = Some(cell);
+            return None;
+        }
+        Some(cell)
+    }
+
+    /// Gives the slot away if nobody needs it any more.
+    pub(super) fn release(&mut self, index: u32) -> Leftover {
+        let slot = &mut self.slots[index as usize];
+        if slot.word & (DONE | HANDLE | QUEUED | RUNNING) != DONE || slot.cell.is_some() {
+            return None;
+        }
+        let had_rare = slot.word & HAS_RARE != 0;
+        let generation = next_generation((slot.word >> FIELD_BITS) as u32);
+        self.last_generation = self.last_generation.max(generation);
+        slot.word = self.loop_bits | u64::from(generation) << FIELD_BITS;
+        self.empty.push(index);
+        if had_rare { self.rare.remove(&index) } else { None }
+    }
+
+    /// Records a request. `None` if the task is done, otherwise whether the slot is to be queued.
+    pub(super) fn cancel(&mut self, index: u32, message: Option<&str>) -> Option<bool> {
+        if self.slots[index as usize].word & DONE != 0 {
+            return None;
+        }
+        let first = self.slots[index as usize].word & CANCEL == 0;
+        let rare = self.rare(index);
+        rare.cancelling += 1;
+        if first {
+            rare.message = message.map(Into::into);
+        }
+        let slot = &mut self.slots[index as usize];
+        slot.word |= CANCEL;
+        // A running task meets the request when it next suspends.
+        Some(slot.word & RUNNING == 0 && slot.wake())
+    }
+
+    /// Has shutting down wait for this task.
+    pub(super) fn mark_leftover(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.word & LEFTOVER == 0 {
+            slot.word |= LEFTOVER;
+            self.leftovers += 1;
+        }
+    }
+
+    pub(super) fn is_leftover(&self, index: u32) -> bool {
+        self.slots[index as usize].word & LEFTOVER != 0
+    }
+
+    pub(super) fn leftovers(&self) -> usize {
+        self.leftovers
+    }
+
+    /// Somebody has seen the error of this task.
+    pub(super) fn retrieve(&mut self, index: u32) {
+        self.slots[index as usize].word |= RETRIEVED;
+    }
+
+    pub(super) fn is_retrieved(&self, index: u32) -> bool {
+        self.slots[index as usize].word & RETRIEVED != 0
+    }
+
+    /// The message of the request that is being delivered.
+    pub(super) fn take_message(&mut self, index: u32) -> Option<Box<str>> {
+        self.rare.get_mut(&index)?.message.take()
+    }
+
+    /// Whether the task of `id` waits although it was cancelled; true also for one that is gone.
+    pub(super) fn is_cancelled(&self, id: WakeId) -> bool {
+        match self.slots.get(id.slot() as usize) {
+            Some(slot) if (slot.word ^ id.0) >> FIELD_BITS == 0 => {
+                slot.word & CANCEL != 0 && slot.word & RUNNING == 0
+            }
+            _ => true,
+        }
+    }
+
+    /// What few tasks need, made when first asked for.
+    pub(super) fn rare(&mut self, index: u32) -> &mut Rare {
+        self.slots[index as usize].word |= HAS_RARE;
+        self.rare.entry(index).or_default()
+    }
+
+    pub(super) fn rare_if_any(&self, index: u32) -> Option<&Rare> {
+        self.rare.get(&index).map(|rare| &**rare)
+    }
+
+    /// Whoever is to be woken besides a plain joiner.
+    pub(super) fn take_joiners(&mut self, index: u32) -> Vec<Waker> {
+        self.rare.get_mut(&index).map(|rare| std::mem::take(&mut rare.joiners)).unwrap_or_default()
+    }
+
+    pub(super) fn cell(&mut self, index: u32) -> Option<&mut TaskCell> {
+        self.slots[index as usize].cell.as_mut()
+    }
+
+    /// Takes the cell of a done task on behalf of its handle, which is then gone.
+    pub(super) fn take_cell(&mut self, index: u32) -> Option<TaskCell> {
+        let slot = &mut self.slots[index as usize];
+        slot.word &= !HANDLE;
+        if slot.word & DONE != 0 { slot.cell.take() } else { None }
+    }
+
+    /// Takes the future of a task that will never be polled again, so that its slot counts as done.
+    pub(super) fn abandon(&mut self, index: u32) -> Option<TaskCell> {
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.word & (OCCUPIED | DONE | RUNNING) != OCCUPIED || slot.cell.is_none() {
+            return None;
+        }
+        slot.word |= RUNNING;
+        slot.cell.take()
+    }
+
+    pub(super) fn is_done(&self, index: u32) -> bool {
+        self.slots[index as usize].word & DONE != 0
+    }
+
+    pub(super) fn is_running(&self, index: u32) -> bool {
+        self.slots[index as usize].word & RUNNING != 0
+    }
+
+    pub(super) fn was_cancelled(&self, index: u32) -> bool {
+        self.slots[index as usize].word & CANCELLED != 0
+    }
+
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// The slots of all tasks that are not done.
+    pub(super) fn unfinished_slots(&self) -> impl Iterator<Item = u32> + '_ {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            (slot.word & (OCCUPIED | DONE) == OCCUPIED).then_some(index as u32)
+        })
+    }
+
+    pub(super) fn wake_id(&self, index: u32) -> WakeId {
+        let word = self.slots[index as usize].word;
+        WakeId(word & !FIELD_MASK | u64::from(index))
+    }
+
+    /// Where the slots of the next loop of this id begin.
+    pub(super) fn next_generation(&self) -> u32 {
+        next_generation(self.last_generation)
+    }
+}
+
+/// The generation after `generation`, whose upper bits do not count.
+fn next_generation(generation: u32) -> u32 {
+    generation.wrapping_add(1) & FIELD_MASK as u32
+}
+
+impl Slot {
+    fn wake(&mut self) -> bool {
+        if self.word & (OCCUPIED | QUEUED | DONE) != OCCUPIED {
+            return false;
+        }
+        self.word |= QUEUED;
+        true
+    }
+}

@@ -1,0 +1,40 @@
+//! What a waker does: at home it puts an entry on a list, from elsewhere it posts a number.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::home::Home;
+use super::id::WakeId;
+use super::registry;
+
+thread_local! {
+    /// The loop that is being turned on this thread.
+    static HOME: RefCell<Option<Rc<Home>>> = const { RefCell::new(None) };
+}
+
+/// Makes `home` the loop of this thread and returns the one before, for the caller to restore.
+pub(crate) fn enter(home: Option<Rc<Home>>) -> Option<Rc<Home>> {
+    HOME.replace(home)
+}
+
+/// Wakes the task of `id`, from any thread, at any time. It never blocks, and at home never allocates
+/// beyond the ready queue, which keeps its memory.
+pub(super) fn wake(id: WakeId) {
+    // The thread may be past the end of its locals: then it turns no loop.
+    let at_home = HOME.try_with(|home| {
+        // Borrowed only while a loop is entered or left, where no user code runs.
+        let Ok(home) = home.try_borrow() else { return false };
+        home.as_ref().is_some_and(|home| home.wake(id))
+    });
+    if at_home != Ok(true)
+        && let Some(mailbox) = registry::mailbox(id.loop_id())
+    {
+        mailbox.post(id.slot());
+    }
+}
+
+/// The judge of [`crate::util::cancel`]: whether the task that waits in this scope was cancelled.
+pub(crate) fn is_cancelled(scope: crate::util::cancel::Scope) -> bool {
+    let id = WakeId(scope.number());
+    HOME.with_borrow(|home| home.as_ref().is_some_and(|home| home.is_cancelled(id)))
+}

@@ -1,0 +1,37 @@
+//! **Unsafe room 1**: a [`WakeId`] as a [`Waker`], and back.
+//!
+//! The number stands where a waker has its data pointer. Nothing is ever read through that pointer, so
+//! cloning copies it, dropping it does nothing, and any thread may hold it for as long as it likes.
+#![allow(unsafe_code)] // `Waker::new` is an unsafe function: its caller answers for the vtable.
+
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use super::id::WakeId;
+use super::wake::wake;
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(
+    |data| RawWaker::new(data, &VTABLE),
+    |data| wake(id_of_data(data)),
+    |data| wake(id_of_data(data)),
+    |_| {},
+);
+
+/// The waker of `id`. It needs no drop, so callers on the hot path are spared the call of an empty one.
+pub(crate) fn waker(id: WakeId) -> ManuallyDrop<Waker> {
+    let data = ptr::without_provenance(id.0 as usize);
+    // SAFETY: the vtable's functions never read through `data`, they only look at its address, so they are
+    // sound for any value, from any thread, any number of times; `clone` returns the same number with the
+    // same vtable, and there is nothing to release in `drop`.
+    ManuallyDrop::new(unsafe { Waker::new(data, &VTABLE) })
+}
+
+/// The number inside a waker of ours; `None` for another executor's.
+pub(crate) fn id_of(waker: &Waker) -> Option<WakeId> {
+    ptr::eq(waker.vtable(), &VTABLE).then(|| id_of_data(waker.data()))
+}
+
+fn id_of_data(data: *const ()) -> WakeId {
+    WakeId(data.addr() as u64)
+}

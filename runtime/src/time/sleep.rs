@@ -1,0 +1,120 @@
+//! `sleep`: a future that is ready when its time has come.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::executor::{self, LoopCore, TimerKey};
+use crate::util::instant::Instant;
+
+/// Waits until `duration` has passed on the loop's clock, counted from this call. Zero lets every task that
+/// is ready run once (rule T51).
+///
+/// # Panics
+/// Off a loop.
+///
+/// # Cancel safety
+/// Safe: dropping it removes its timer at once (rule T53).
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    let core = current();
+    let state = if duration.is_zero() { State::Yield } else { State::New };
+    Sleep { deadline: core.now() + duration, state, core }
+}
+
+/// Waits until `deadline` on the loop's clock. One that has passed lets every task that is ready run once.
+///
+/// # Panics
+/// Off a loop.
+///
+/// # Cancel safety
+/// Safe: dropping it removes its timer at once.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep { deadline, state: State::New, core: current() }
+}
+
+#[track_caller]
+fn current() -> Rc<LoopCore> {
+    executor::current().expect("sleep needs a running corelane loop on this thread")
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    core: Rc<LoopCore>,
+    deadline: Instant,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    New,
+    /// One hop, whatever the clock does.
+    Yield,
+    Waiting(TimerKey),
+    Done,
+}
+
+impl Sleep {
+    /// When it is ready.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits until `deadline` from now on.
+    pub(crate) fn reset(&mut self, deadline: Instant) {
+        self.stop();
+        self.deadline = deadline;
+        self.state = State::New;
+    }
+
+    fn stop(&mut self) {
+        if let State::Waiting(key) = std::mem::replace(&mut self.state, State::Done) {
+            self.core.cancel_timer(key);
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.state {
+            State::New => {
+                let key = self.core.insert_timer(self.deadline, context.waker().clone());
+                self.state = State::Waiting(key);
+                Poll::Pending
+            }
+            State::Yield => {
+                self.state = State::Done;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            State::Waiting(key) => {
+                if self.core.renew_timer(key, context.waker()) {
+                    return Poll::Pending;
+                }
+                self.state = State::Done;
+                Poll::Ready(())
+            }
+            State::Done => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
