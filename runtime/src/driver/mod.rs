@@ -39,6 +39,9 @@ pub(crate) mod op;
 pub(crate) mod source;
 mod virtual_clock;
 
+#[cfg(test)]
+mod conformance;
+
 pub(crate) use buf::Buf;
 pub(crate) use op::{Completion, Op, OpId, Outcome, Started, WriteData};
 pub(crate) use source::{SocketOption, SourceId, SourceKind, SourceSpec};

@@ -85,6 +85,7 @@ impl MioDriver {
 
     fn start_read(&mut self, id: OpId, source_id: SourceId, max_bytes: usize) -> Started {
         let Some(source) = self.slots.get_mut(source_id) else { return no_source() };
+        assert!(!source.reads(), "a source has at most one read in flight");
         match source.try_read(&self.pool, max_bytes) {
             Some(end) => Started::Done(finish_read(end, &mut self.slots, self.poll.registry())),
             None => {
@@ -97,6 +98,7 @@ impl MioDriver {
 
     fn start_write(&mut self, id: OpId, source_id: SourceId, work: WriteWork) -> Started {
         let Some(source) = self.slots.get_mut(source_id) else { return no_source() };
+        assert!(!source.writes(), "a source has at most one write in flight");
         match source.try_write(work) {
             Ok(outcome) => Started::Done(outcome),
             Err(work) => {

@@ -131,6 +131,16 @@ impl Source {
         }
     }
 
+    /// Whether a read or an accept waits.
+    pub(super) fn reads(&self) -> bool {
+        self.read.is_some()
+    }
+
+    /// Whether a write or a connect waits.
+    pub(super) fn writes(&self) -> bool {
+        self.write.is_some()
+    }
+
     /// Remembers what an event says.
     pub(super) fn note(&mut self, event: &Event) {
         let closed = event.is_read_closed();
@@ -208,22 +218,14 @@ impl Source {
     }
 
     /// Lets a read wait.
-    ///
-    /// # Panics
-    /// If one waits already.
     pub(super) fn park_read(&mut self, id: OpId, max_bytes: usize) {
         let max_bytes = u32::try_from(max_bytes.min(BUF_BYTES)).unwrap_or(u32::MAX);
-        let before = self.read.replace(ParkedRead { id, max_bytes });
-        assert!(before.is_none(), "a source has at most one read in flight");
+        self.read = Some(ParkedRead { id, max_bytes });
     }
 
     /// Lets a write wait.
-    ///
-    /// # Panics
-    /// If one waits already.
     pub(super) fn park_write(&mut self, id: OpId, work: WriteWork) {
-        let before = self.write.replace(Box::new(ParkedWrite { id, work }));
-        assert!(before.is_none(), "a source has at most one write in flight");
+        self.write = Some(Box::new(ParkedWrite { id, work }));
     }
 
     /// Tries the read that waits, and says how it ended if it did.

@@ -1,0 +1,539 @@
+//! One suite that every driver passes: the contract of the seam, a test a promise.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::driver::buf::BUF_BYTES;
+use crate::driver::{
+    DriverKind, EVENTS_PER_TURN, Op, Outcome, Park, SocketOption, SourceId, SourceKind, SourceSpec,
+    Started, WriteData,
+};
+
+mod rig;
+
+use rig::{Rig, pattern, write};
+
+const ALL: [DriverKind; 2] = [DriverKind::Mio, DriverKind::VirtualClock];
+const WITH_SOCKETS: [DriverKind; 1] = [DriverKind::Mio];
+
+fn on_all(test: fn(&mut Rig)) {
+    ALL.into_iter().for_each(|kind| test(&mut Rig::new(kind)));
+}
+
+fn with_sockets(test: fn(&mut Rig)) {
+    WITH_SOCKETS.into_iter().for_each(|kind| test(&mut Rig::new(kind)));
+}
+
+#[allow(clippy::disallowed_methods, reason = "another thread is the subject")]
+fn in_a_thread<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(body)
+}
+
+// ---- time and threads
+
+#[test]
+fn now_never_goes_back() {
+    on_all(|rig| {
+        let mut before = rig.driver.now();
+        for _ in 0..1_000 {
+            rig.turn(Park::No);
+            let now = rig.driver.now();
+            assert!(now >= before);
+            before = now;
+        }
+    });
+}
+
+#[test]
+fn a_turn_reaches_its_deadline_and_does_not_pass_it_by_waiting_for_another() {
+    on_all(|rig| {
+        // Far, near, far again: what was set for one deadline must not serve for an earlier one.
+        for millis in [3_600_000, 2, 3_600_000, 1] {
+            let deadline = rig.driver.now() + Duration::from_millis(millis);
+            if millis > 1_000 {
+                rig.driver.unparker().unpark();
+                rig.turn(Park::Until(deadline));
+                continue;
+            }
+            let mut turns = 0;
+            while rig.driver.now() < deadline {
+                rig.turn(Park::Until(deadline));
+                turns += 1;
+            }
+            assert!(turns <= 4, "it turned {turns} times instead of waiting");
+        }
+    });
+}
+
+#[test]
+fn a_deadline_that_moves_away_is_not_reached_early() {
+    on_all(|rig| {
+        for _ in 0..5 {
+            let deadline = rig.driver.now() + Duration::from_millis(1);
+            rig.driver.unparker().unpark();
+            rig.turn(Park::Until(deadline));
+            let later = deadline + Duration::from_millis(1);
+            while rig.driver.now() < later {
+                rig.turn(Park::Until(later));
+            }
+        }
+    });
+}
+
+#[test]
+fn an_unpark_from_another_thread_ends_a_turn() {
+    on_all(|rig| {
+        for _ in 0..20 {
+            let unparker = rig.driver.unparker();
+            let ringer = in_a_thread(move || unparker.unpark());
+            rig.turn(Park::Forever);
+            ringer.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_unpark_before_a_turn_ends_it_and_an_unparker_outlives_its_driver() {
+    on_all(|rig| {
+        let unparker = rig.driver.unparker();
+        for _ in 0..3 {
+            unparker.unpark();
+            rig.turn(Park::Forever);
+        }
+        *rig = Rig::new(DriverKind::VirtualClock);
+        unparker.unpark();
+    });
+}
+
+// ---- accept and connect
+
+#[test]
+fn an_accept_waits_and_gives_one_connection_with_its_address() {
+    with_sockets(|rig| {
+        let (listener, addr) = rig.listen();
+        let accept = rig.park(Op::Accept { source: listener });
+        rig.expect_nothing();
+        let peers: Vec<_> = (0..3).map(|_| TcpStream::connect(addr).unwrap()).collect();
+        let mut accepted = vec![rig.wait(accept)];
+        // The other two came with the same edge.
+        accepted.extend((0..2).map(|_| rig.run(Op::Accept { source: listener })));
+        for (outcome, peer) in accepted.into_iter().zip(&peers) {
+            let Outcome::Accepted { source, peer: Some(from) } = outcome else {
+                panic!("{outcome:?}")
+            };
+            assert_eq!(from, peer.local_addr().unwrap());
+            assert_eq!(rig.driver.peer_addr(source).unwrap(), from);
+            assert_eq!(rig.driver.local_addr(source).unwrap(), addr);
+        }
+        rig.park(Op::Accept { source: listener });
+    });
+}
+
+#[test]
+fn a_connection_is_made_and_carries_bytes_both_ways() {
+    with_sockets(|rig| {
+        let (listener, addr) = rig.listen();
+        let local = Some("127.0.0.1:0".parse().unwrap());
+        let client = rig.driver.open(SourceSpec::Connect { addr, local }).unwrap();
+        assert!(matches!(rig.run(Op::Connected { source: client }), Outcome::Connected));
+        let Outcome::Accepted { source: server, .. } = rig.run(Op::Accept { source: listener })
+        else {
+            panic!("nothing was accepted")
+        };
+        for (from, to) in [(client, server), (server, client)] {
+            assert!(matches!(rig.run(write(from, b"over")), Outcome::Wrote(_)));
+            assert_eq!(rig.read_exactly(to, 4), b"over");
+        }
+    });
+}
+
+#[test]
+fn a_refused_connection_fails_with_connection_refused() {
+    with_sockets(|rig| {
+        let (listener, addr) = rig.listen();
+        rig.driver.close(listener);
+        let error = match rig.driver.open(SourceSpec::Connect { addr, local: None }) {
+            Err(error) => error,
+            Ok(source) => match rig.run(Op::Connected { source }) {
+                Outcome::Failed(error) => error,
+                other => panic!("{other:?}"),
+            },
+        };
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn s10_a_failed_bind_names_the_address() {
+    with_sockets(|rig| {
+        let (_listener, addr) = rig.listen();
+        let spec = SourceSpec::Listen { addr, backlog: 8, reuse_port: false };
+        let error = rig.driver.open(spec).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&addr.to_string()), "{error}");
+    });
+}
+
+#[test]
+fn listeners_share_a_port_when_asked_to() {
+    with_sockets(|rig| {
+        let spec = |addr| SourceSpec::Listen { addr, backlog: 8, reuse_port: true };
+        let first = rig.driver.open(spec("127.0.0.1:0".parse().unwrap())).unwrap();
+        let addr = rig.driver.local_addr(first).unwrap();
+        let second = rig.driver.open(spec(addr)).unwrap();
+        assert_eq!(rig.driver.local_addr(second).unwrap(), addr);
+    });
+}
+
+// ---- reads
+
+#[test]
+fn a_read_waits_for_bytes_and_ends_with_the_stream() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        let read = rig.park(Op::Read { source, max_bytes: 100 });
+        rig.expect_nothing();
+        peer.write_all(b"hello").unwrap();
+        let Outcome::Read(buf) = rig.wait(read) else { panic!("no bytes") };
+        assert_eq!(&buf[..], b"hello");
+        drop(peer);
+        for _ in 0..2 {
+            assert!(matches!(rig.run(Op::Read { source, max_bytes: 100 }), Outcome::Eof));
+        }
+    });
+}
+
+#[test]
+fn bytes_and_the_end_that_came_with_one_edge_are_both_found() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        peer.write_all(b"bye").unwrap();
+        drop(peer);
+        std::thread::yield_now();
+        let read = rig.park(Op::Read { source, max_bytes: 100 });
+        assert!(matches!(rig.wait(read), Outcome::Read(buf) if &buf[..] == b"bye"));
+        assert!(matches!(rig.run(Op::Read { source, max_bytes: 100 }), Outcome::Eof));
+    });
+}
+
+#[test]
+fn what_a_limited_read_leaves_is_found_without_a_new_edge() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        let sent = pattern(BUF_BYTES);
+        peer.write_all(&sent).unwrap();
+        // One byte, a few, and then reads that fill their room exactly.
+        let mut got = rig.read_exactly(source, 1);
+        for count in [10, 100, BUF_BYTES - 111] {
+            got.extend(rig.read_exactly(source, count));
+        }
+        assert_eq!(got, sent);
+        rig.park(Op::Read { source, max_bytes: 1 });
+        rig.expect_nothing();
+    });
+}
+
+#[test]
+fn a_read_that_filled_its_buffer_is_followed_by_the_rest() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        let sent = pattern(5 * BUF_BYTES);
+        let copy = sent.clone();
+        let sender = in_a_thread(move || peer.write_all(&copy).map(|()| peer));
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            let buf = rig.read(source, usize::MAX);
+            assert!(!buf.is_empty() && buf.len() <= BUF_BYTES);
+            got.extend_from_slice(&buf);
+        }
+        assert!(got == sent);
+        sender.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn urgent_data_does_not_hide_what_comes_after_it() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        peer.write_all(b"before").unwrap();
+        rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap();
+        peer.write_all(b"after").unwrap();
+        // All three are there before the first receive, which stops at the urgent byte.
+        std::thread::yield_now();
+        assert_eq!(rig.read_exactly(source, 6), b"before");
+        assert_eq!(rig.read_exactly(source, 5), b"after");
+    });
+}
+
+#[test]
+fn a_reset_fails_the_read_that_waits() {
+    with_sockets(|rig| {
+        let (source, peer) = rig.pair();
+        let read = rig.park(Op::Read { source, max_bytes: 100 });
+        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let outcome = rig.wait(read);
+        assert!(
+            matches!(&outcome, Outcome::Failed(error) if error.kind() == ErrorKind::ConnectionReset),
+            "{outcome:?}"
+        );
+    });
+}
+
+#[test]
+fn one_turn_serves_a_bounded_number_of_sources_and_the_next_ones_the_rest() {
+    with_sockets(|rig| {
+        let mut peers = Vec::new();
+        for _ in 0..EVENTS_PER_TURN + 50 {
+            let (source, peer) = rig.pair();
+            rig.park(Op::Read { source, max_bytes: 8 });
+            peers.push(peer);
+        }
+        // First empty out the edges of being writable.
+        while rig.turn(Park::No) > 0 {}
+        rig.expect_nothing();
+        peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
+        let counts: Vec<_> = (0..6).map(|_| rig.turn(Park::No)).collect();
+        assert!(counts.iter().all(|&count| count <= EVENTS_PER_TURN), "{counts:?}");
+        assert_eq!(counts.iter().sum::<usize>(), EVENTS_PER_TURN + 50);
+    });
+}
+
+// ---- writes
+
+#[test]
+fn a_write_that_fits_is_done_at_once_and_gives_its_storage_back() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        let mut data = BytesMut::with_capacity(1_000);
+        data.extend_from_slice(b"answer");
+        let storage = data.as_ptr();
+        let op = Op::Write { source, data: WriteData::Buf(data) };
+        let (_, Started::Done(Outcome::Wrote(WriteData::Buf(back)))) = rig.start(op) else {
+            panic!("it should have been done at once")
+        };
+        assert_eq!((back.len(), back.capacity(), back.as_ptr()), (0, 1_000, storage));
+        let mut got = [0; 6];
+        peer.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"answer");
+        let nothing = WriteData::Chunks(Vec::new());
+        let (_, started) = rig.start(Op::Write { source, data: nothing });
+        assert!(matches!(started, Started::Done(Outcome::Wrote(_))));
+    });
+}
+
+/// Starts a write far larger than the system's buffers and drains it from another thread.
+fn a_large_write(rig: &mut Rig, make: fn(&[u8]) -> WriteData) {
+    let (source, mut peer) = rig.pair();
+    rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
+    let sent = pattern(4 << 20);
+    let id = rig.park(Op::Write { source, data: make(&sent) });
+    rig.expect_nothing();
+    // The other direction is free meanwhile.
+    peer.write_all(b"ping").unwrap();
+    assert_eq!(rig.read_exactly(source, 4), b"ping");
+    let drain = in_a_thread(move || {
+        let mut got = vec![0; 4 << 20];
+        peer.read_exact(&mut got).map(|()| got)
+    });
+    let Outcome::Wrote(back) = rig.wait(id) else { panic!("the write failed") };
+    assert!(back.is_empty());
+    assert!(drain.join().unwrap().unwrap() == sent, "bytes were lost or moved");
+    assert!(rig.is_idle());
+}
+
+#[test]
+fn a_write_that_does_not_fit_goes_on_until_all_is_sent_in_order() {
+    with_sockets(|rig| a_large_write(rig, |bytes| WriteData::Buf(BytesMut::from(bytes))));
+}
+
+#[test]
+fn slices_are_gathered_and_arrive_in_order_however_many_they_are() {
+    with_sockets(|rig| {
+        a_large_write(rig, |bytes| {
+            // Unequal pieces, empty ones among them, more than one call takes.
+            let mut rest = Bytes::copy_from_slice(bytes);
+            let mut chunks = Vec::new();
+            for size in (0..7_001).step_by(7).cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                chunks.push(rest.split_to(size.min(rest.len())));
+            }
+            WriteData::Chunks(chunks)
+        });
+    });
+}
+
+#[test]
+fn a_write_to_a_peer_that_has_gone_fails() {
+    with_sockets(|rig| {
+        let (source, peer) = rig.pair();
+        rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
+        let id = rig.park(write(source, &pattern(8 << 20)));
+        drop(peer);
+        let outcome = rig.wait(id);
+        let Outcome::Failed(error) = outcome else { panic!("{outcome:?}") };
+        assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe));
+    });
+}
+
+#[test]
+fn a_half_closed_connection_still_reads() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        rig.driver.shutdown(source, Shutdown::Write).unwrap();
+        assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
+        peer.write_all(b"still here").unwrap();
+        assert_eq!(rig.read_exactly(source, 10), b"still here");
+        let outcome = rig.run(write(source, b"too late"));
+        assert!(matches!(outcome, Outcome::Failed(error) if error.kind() == ErrorKind::BrokenPipe));
+    });
+}
+
+// ---- ends: cancel, close, stale ids
+
+/// A source with a read and a write that wait.
+fn busy(rig: &mut Rig) -> (SourceId, TcpStream, [crate::driver::OpId; 2]) {
+    let (source, peer) = rig.pair();
+    rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
+    let read = rig.park(Op::Read { source, max_bytes: 100 });
+    let write = rig.park(write(source, &pattern(8 << 20)));
+    (source, peer, [read, write])
+}
+
+#[test]
+fn a_cancelled_op_completes_once_and_leaves_its_source_usable() {
+    with_sockets(|rig| {
+        let (source, mut peer, [read, write]) = busy(rig);
+        rig.driver.cancel(read);
+        rig.driver.cancel(read);
+        assert!(matches!(rig.wait(read), Outcome::Cancelled));
+        rig.driver.cancel(read);
+        rig.expect_nothing();
+        peer.write_all(b"next").unwrap();
+        assert_eq!(rig.read_exactly(source, 4), b"next");
+        rig.driver.cancel(write);
+        assert!(matches!(rig.wait(write), Outcome::Cancelled));
+        assert!(rig.is_idle());
+    });
+}
+
+#[test]
+fn closing_a_source_completes_both_its_ops_as_cancelled_once() {
+    with_sockets(|rig| {
+        let (source, mut peer, [read, write]) = busy(rig);
+        rig.driver.close(source);
+        rig.driver.close(source);
+        rig.driver.cancel(read);
+        // With completions in hand a turn does not wait.
+        assert_eq!(rig.turn(Park::Forever), 2);
+        assert!(matches!(rig.wait(read), Outcome::Cancelled));
+        assert!(matches!(rig.wait(write), Outcome::Cancelled));
+        // The peer sees the end, after what was sent.
+        peer.read_to_end(&mut Vec::new()).unwrap();
+        rig.expect_nothing();
+    });
+}
+
+#[test]
+fn a_stale_id_finds_nothing_and_not_its_successor() {
+    with_sockets(|rig| {
+        let (stale, _peer) = rig.pair();
+        rig.driver.close(stale);
+        let (_successor, _other) = rig.pair();
+        for op in [
+            Op::Accept { source: stale },
+            Op::Connected { source: stale },
+            Op::Read { source: stale, max_bytes: 1 },
+            write(stale, b"x"),
+        ] {
+            let (_, started) = rig.start(op);
+            let Started::Done(Outcome::Failed(error)) = started else { panic!("{started:?}") };
+            assert_eq!(error.kind(), ErrorKind::NotConnected);
+        }
+        let shutdown = rig.driver.shutdown(stale, Shutdown::Both);
+        let option = rig.driver.set_option(stale, SocketOption::NoDelay(true));
+        let local = rig.driver.local_addr(stale).map(drop);
+        let peer = rig.driver.peer_addr(stale).map(drop);
+        for result in [shutdown, option, local, peer] {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::NotConnected);
+        }
+    });
+}
+
+#[test]
+fn s3_options_are_taken_and_a_silly_one_is_refused_or_rounded() {
+    with_sockets(|rig| {
+        let (source, _peer) = rig.pair();
+        for option in [
+            SocketOption::NoDelay(false),
+            SocketOption::KeepAlive(Some(Duration::from_millis(1))),
+            SocketOption::KeepAlive(None),
+            SocketOption::ReceiveBufferBytes(1),
+        ] {
+            rig.driver.set_option(source, option).unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_adopted_unix_socket_works_as_a_stream_and_has_no_internet_address() {
+    with_sockets(|rig| {
+        let (ours, mut peer) = UnixStream::pair().unwrap();
+        let kept = ours.try_clone().unwrap();
+        let spec = SourceSpec::Adopt { descriptor: ours.into(), kind: SourceKind::UnixStream };
+        let source = rig.driver.open(spec).unwrap();
+        let read = rig.park(Op::Read { source, max_bytes: 100 });
+        peer.write_all(b"in").unwrap();
+        assert!(matches!(rig.wait(read), Outcome::Read(buf) if &buf[..] == b"in"));
+        assert!(matches!(rig.run(write(source, b"out")), Outcome::Wrote(_)));
+        let mut got = [0; 3];
+        peer.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"out");
+        assert_eq!(rig.driver.local_addr(source).unwrap_err().kind(), ErrorKind::Unsupported);
+        // Closed here, the file lives on in its copy, and must not speak to the driver any more.
+        rig.driver.close(source);
+        peer.write_all(b"late").unwrap();
+        rig.expect_nothing();
+        drop(kept);
+    });
+}
+
+#[test]
+fn an_adopted_pipe_is_read_to_its_end_and_written_until_nobody_reads() {
+    with_sockets(|rig| {
+        let mut adopt = |descriptor| {
+            let spec = SourceSpec::Adopt { descriptor, kind: SourceKind::Pipe };
+            rig.driver.open(spec).unwrap()
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = (adopt(reader.into()), adopt(writer.into()));
+        let read = rig.park(Op::Read { source: reader, max_bytes: 100 });
+        assert!(matches!(rig.run(write(writer, b"through")), Outcome::Wrote(_)));
+        assert!(matches!(rig.wait(read), Outcome::Read(buf) if &buf[..] == b"through"));
+        // A pipe holds 64 KiB: the rest waits for its reader, who then goes.
+        let large = rig.park(write(writer, &pattern(100_000)));
+        assert_eq!(rig.read_exactly(reader, 70_000), &pattern(100_000)[..70_000]);
+        assert!(matches!(rig.wait(large), Outcome::Wrote(_)));
+        rig.driver.close(reader);
+        let outcome = rig.run(write(writer, b"nobody"));
+        assert!(matches!(outcome, Outcome::Failed(error) if error.kind() == ErrorKind::BrokenPipe));
+    });
+}
+
+#[test]
+#[should_panic(expected = "at most one read")]
+fn a_second_read_of_one_source_is_refused() {
+    let mut rig = Rig::new(DriverKind::Mio);
+    let (source, mut peer) = rig.pair();
+    rig.park(Op::Read { source, max_bytes: 1 });
+    peer.write_all(b"x").unwrap();
+    rig.start(Op::Read { source, max_bytes: 1 });
+}
