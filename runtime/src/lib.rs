@@ -9,6 +9,7 @@ mod error;
 mod executor;
 pub mod lowlevel;
 mod runner;
+pub mod sync;
 mod task;
 mod time;
 #[allow(dead_code, unreachable_pub, reason = "the rooms that use all of it are being built")]

@@ -1,0 +1,201 @@
+//! The waiting ends of a queue.
+
+use std::cell::RefMut;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use super::{Inner, Key, Place, QueueShutDown, Standing, State};
+
+/// The future of [`Queue::put`](super::Queue::put). It panics when it is polled after it has returned.
+#[must_use = "futures do nothing unless awaited"]
+pub struct QueuePut<'a, T> {
+    queue: &'a Inner<T>,
+    /// There until the future returns.
+    item: Option<T>,
+    place: Place,
+}
+
+/// The future of [`Queue::get`](super::Queue::get). It panics when it is polled after it has returned.
+#[must_use = "futures do nothing unless awaited"]
+pub struct QueueGet<'a, T> {
+    queue: &'a Inner<T>,
+    place: Place,
+}
+
+/// The future of [`Queue::join`](super::Queue::join). It panics when it is polled after it has returned.
+#[must_use = "futures do nothing unless awaited"]
+pub struct QueueJoin<'a, T> {
+    queue: &'a Inner<T>,
+    place: Place,
+}
+
+// Nothing in it is ever pinned: the item is moved in and out.
+impl<T> Unpin for QueuePut<'_, T> {}
+
+impl<'a, T> QueuePut<'a, T> {
+    pub(super) fn new(queue: &'a Inner<T>, item: T) -> Self {
+        Self { queue, item: Some(item), place: Place::New }
+    }
+}
+
+impl<'a, T> QueueGet<'a, T> {
+    pub(super) fn new(queue: &'a Inner<T>) -> Self {
+        Self { queue, place: Place::New }
+    }
+}
+
+impl<'a, T> QueueJoin<'a, T> {
+    pub(super) fn new(queue: &'a Inner<T>) -> Self {
+        Self { queue, place: Place::New }
+    }
+}
+
+impl<T> Future for QueuePut<'_, T> {
+    type Output = Result<(), QueueShutDown<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let queue = self.queue;
+        // Declared before the borrow, so that it is dropped after it.
+        let mut replaced = None;
+        let mut state = queue.state.borrow_mut();
+        if let Place::Waiting(key) = self.place
+            && state.putters.renew(key, cx.waker(), &mut replaced) == Standing::Waiting
+        {
+            return Poll::Pending;
+        }
+        if !state.shut_down && queue.is_full(&state) && self.item.is_some() {
+            self.place = Place::Waiting(state.putters.join(cx.waker()));
+            return Poll::Pending;
+        }
+        self.place = Place::Done;
+        let Some(item) = self.item.take() else {
+            panic!("a queue's put was polled after it had returned");
+        };
+        if state.shut_down {
+            return Poll::Ready(Err(QueueShutDown(item)));
+        }
+        let getter = state.store(item);
+        let_go_and_wake(state, getter);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T> Future for QueueGet<'_, T> {
+    type Output = Result<T, QueueShutDown>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Declared before the borrow, so that it is dropped after it.
+        let mut replaced = None;
+        let mut state = self.queue.state.borrow_mut();
+        match self.place {
+            Place::New => {}
+            Place::Waiting(key) => {
+                let standing = state.getters.renew(key, cx.waker(), &mut replaced);
+                if standing == Standing::Waiting {
+                    return Poll::Pending;
+                }
+            }
+            Place::Done => panic!("a queue's get was polled after it had returned"),
+        }
+        if let Some(item) = state.items.pop_front() {
+            self.place = Place::Done;
+            let putter = state.make_room();
+            let_go_and_wake(state, putter);
+            return Poll::Ready(Ok(item));
+        }
+        if state.shut_down {
+            self.place = Place::Done;
+            return Poll::Ready(Err(QueueShutDown(())));
+        }
+        self.place = Place::Waiting(state.getters.join(cx.waker()));
+        Poll::Pending
+    }
+}
+
+impl<T> Future for QueueJoin<'_, T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Declared before the borrow, so that it is dropped after it.
+        let mut replaced = None;
+        let mut state = self.queue.state.borrow_mut();
+        match self.place {
+            Place::New if state.unfinished > 0 => {
+                self.place = Place::Waiting(state.joiners.join(cx.waker()));
+                return Poll::Pending;
+            }
+            Place::New => {}
+            Place::Waiting(key) => {
+                // Who was woken returns, even if something was put before its turn.
+                let standing = state.joiners.renew(key, cx.waker(), &mut replaced);
+                if standing == Standing::Waiting {
+                    return Poll::Pending;
+                }
+            }
+            Place::Done => panic!("a queue's join was polled after it had returned"),
+        }
+        self.place = Place::Done;
+        Poll::Ready(())
+    }
+}
+
+impl<T> Drop for QueuePut<'_, T> {
+    fn drop(&mut self) {
+        let Place::Waiting(key) = self.place else { return };
+        let mut state = self.queue.state.borrow_mut();
+        let left = state.putters.leave(key);
+        let pass_on = left.is_none() && !self.queue.is_full(&state);
+        let next = if pass_on { state.putters.take_first() } else { None };
+        let_go_and_wake(state, next);
+        drop(left);
+    }
+}
+
+impl<T> Drop for QueueGet<'_, T> {
+    fn drop(&mut self) {
+        let Place::Waiting(key) = self.place else { return };
+        let mut state = self.queue.state.borrow_mut();
+        let left = state.getters.leave(key);
+        let pass_on = left.is_none() && !state.items.is_empty();
+        let next = if pass_on { state.getters.take_first() } else { None };
+        let_go_and_wake(state, next);
+        drop(left);
+    }
+}
+
+impl<T> Drop for QueueJoin<'_, T> {
+    fn drop(&mut self) {
+        if let Place::Waiting(key) = self.place {
+            // The waker is dropped at the end of the block, after the borrow.
+            let _left = self.queue.state.borrow_mut().joiners.leave(key);
+        }
+    }
+}
+
+/// Wakes who was taken out of a line, after the queue is let go of: a wake may run anything.
+pub(super) fn let_go_and_wake<T>(state: RefMut<'_, State<T>>, taken: Option<(Key, Waker)>) {
+    drop(state);
+    if let Some((_, waker)) = taken {
+        waker.wake();
+    }
+}
+
+impl<T> fmt::Debug for QueuePut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueuePut").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for QueueGet<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueGet").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for QueueJoin<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueJoin").field("place", &self.place).finish_non_exhaustive()
+    }
+}

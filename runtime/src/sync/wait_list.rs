@@ -1,0 +1,210 @@
+//! A fair line of wakers: the base of every primitive in this room.
+//!
+//! ```text
+//!  join ─▶ [ in line ] ──take_first──▶ woken: the entry is gone, its future acts at its turn
+//!              │    └──judged dead──▶ passed over: still in line, but nobody offers it anything
+//!              └──leave──▶ gone
+//! ```
+//!
+//! - A future that finds its key gone was woken. If it is dropped instead of polled, its primitive
+//!   passes on what it was woken for; a future that is dropped while in line just leaves.
+//! - Hand-over goes in the order of joining and passes over the waiters whose scope was cancelled
+//!   (rule G21). They stay in line until their future is dropped, so that this drop is not mistaken for
+//!   that of a woken waiter. No hand-over looks at them twice.
+//! - Whoever takes a waker must wake or drop it after letting go of the list, because that may run
+//!   anything. Cloning a waker and asking the judge happen inside.
+//!
+//! Keys are never reused. They are positions as long as nobody left from the middle, which makes finding
+//! one a subtraction; otherwise it is a binary search. Entries that left are trimmed at both ends and
+//! squeezed out of the middle, so a list is hardly longer than twice its waiters, and memory comes back.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use crate::util::cancel::{self, Scope};
+
+/// Room for this many waiters is kept for good; more is given back when the line gets short.
+const KEPT: usize = 32;
+
+/// A waiter's ticket. Keys grow in the order of joining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key(u64);
+
+/// Where a waiting future stands between two polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It was not polled yet, or has to begin anew.
+    New,
+    /// It joined a line, and is there or was woken.
+    Waiting(Key),
+    /// It gave its result.
+    Done,
+}
+
+/// What [`WaitList::renew`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Still in line.
+    Waiting,
+    /// Not in line any more: it was woken, or it was passed over as dead and yet is polled again. In
+    /// the second case it has left with this call. Either way it looks anew.
+    Out,
+}
+
+/// The line itself. It is plain data: its primitive keeps it in a cell.
+#[derive(Debug)]
+pub(crate) struct WaitList {
+    /// By ascending key. The first and the last one hold a waker.
+    entries: VecDeque<Entry>,
+    next_key: u64,
+    /// Waiters with a smaller key were offered something already: those still there are dead.
+    passed: u64,
+    /// Entries that hold a waker.
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: u64,
+    scope: Scope,
+    /// `None` once the waiter was woken or left.
+    waker: Option<Waker>,
+}
+
+impl WaitList {
+    /// An empty line that has not allocated.
+    pub(crate) const fn new() -> Self {
+        Self { entries: VecDeque::new(), next_key: 0, passed: 0, waiting: 0 }
+    }
+
+    /// Takes a place at the end, for the poll that is going on.
+    pub(crate) fn join(&mut self, waker: &Waker) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        self.waiting += 1;
+        let scope = cancel::current();
+        self.entries.push_back(Entry { key, scope, waker: Some(waker.clone()) });
+        Key(key)
+    }
+
+    /// Keeps a place through another poll, which may come with another waker. The old waker goes to
+    /// `replaced`, to be dropped after the list was let go of.
+    pub(crate) fn renew(
+        &mut self,
+        key: Key,
+        waker: &Waker,
+        replaced: &mut Option<Waker>,
+    ) -> Standing {
+        if key.0 < self.passed {
+            *replaced = self.leave(key);
+            return Standing::Out;
+        }
+        let Some(index) = self.find(key) else { return Standing::Out };
+        let entry = &mut self.entries[index];
+        let Some(old) = &mut entry.waker else { return Standing::Out };
+        entry.scope = cancel::current();
+        if !old.will_wake(waker) {
+            *replaced = Some(std::mem::replace(old, waker.clone()));
+        }
+        Standing::Waiting
+    }
+
+    /// Gives up a place and returns its waker, to be dropped after the list was let go of. `None` means
+    /// that the waiter had been woken: what it was woken for must go to somebody else.
+    pub(crate) fn leave(&mut self, key: Key) -> Option<Waker> {
+        let index = self.find(key)?;
+        let waker = self.entries[index].waker.take()?;
+        self.waiting -= 1;
+        self.tidy();
+        Some(waker)
+    }
+
+    /// Takes the first live waiter out of the line, to be woken after the list was let go of.
+    #[must_use = "who is out of the line must be woken"]
+    pub(crate) fn take_first(&mut self) -> Option<(Key, Waker)> {
+        let first = self.entries.front()?.key;
+        let mut index = if first < self.passed { self.first_not_passed() } else { 0 };
+        while let Some(entry) = self.entries.get_mut(index) {
+            self.passed = entry.key + 1;
+            let key = Key(entry.key);
+            if entry.waker.is_some() && !cancel::is_dead(entry.scope) {
+                let waker = entry.waker.take()?;
+                self.waiting -= 1;
+                self.tidy();
+                return Some((key, waker));
+            }
+            index += 1;
+        }
+        None
+    }
+
+    /// Takes the first waiter out of the line, dead or alive, if it joined before `end`.
+    #[must_use = "who is out of the line must be woken"]
+    fn take_before(&mut self, end: u64) -> Option<Waker> {
+        let entry = self.entries.front_mut()?;
+        if entry.key >= end {
+            return None;
+        }
+        let waker = entry.waker.take()?;
+        self.waiting -= 1;
+        self.tidy();
+        Some(waker)
+    }
+
+    /// Number of waiters in line, the dead ones included until their future is dropped.
+    pub(crate) const fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// Where an entry is, if it is.
+    fn find(&self, key: Key) -> Option<usize> {
+        let first = self.entries.front()?.key;
+        let guess = usize::try_from(key.0.checked_sub(first)?).ok()?;
+        match self.entries.get(guess) {
+            Some(entry) if entry.key == key.0 => Some(guess),
+            _ => self.entries.binary_search_by_key(&key.0, |entry| entry.key).ok(),
+        }
+    }
+
+    #[cold]
+    fn first_not_passed(&self) -> usize {
+        self.entries.partition_point(|entry| entry.key < self.passed)
+    }
+
+    /// Trims the ends, and squeezes the middle once most of it has left: each time at least as many
+    /// entries go as stay, so it costs a constant per waiter.
+    fn tidy(&mut self) {
+        while self.entries.front().is_some_and(|entry| entry.waker.is_none()) {
+            self.entries.pop_front();
+        }
+        while self.entries.back().is_some_and(|entry| entry.waker.is_none()) {
+            self.entries.pop_back();
+        }
+        if self.entries.len() > KEPT && self.waiting < self.entries.len() / 2 {
+            self.entries.retain(|entry| entry.waker.is_some());
+        }
+        give_back(&mut self.entries);
+    }
+}
+
+/// Wakes everyone who is in the line now, in order, and lets go of the cell before each.
+pub(super) fn wake_all<S>(cell: &RefCell<S>, line: impl Fn(&mut S) -> &mut WaitList) {
+    let end = line(&mut cell.borrow_mut()).next_key;
+    loop {
+        let waker = line(&mut cell.borrow_mut()).take_before(end);
+        let Some(waker) = waker else { return };
+        waker.wake();
+    }
+}
+
+/// Returns most of a deque's memory once a quarter of it would do, so that a crowd of the past costs
+/// nothing for ever. As capacity then halves at least, it costs a constant per removed element.
+pub(super) fn give_back<T>(deque: &mut VecDeque<T>) {
+    if deque.capacity() > 2 * KEPT && deque.len() < deque.capacity() / 4 {
+        deque.shrink_to(KEPT.max(2 * deque.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests;
