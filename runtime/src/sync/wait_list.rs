@@ -90,12 +90,21 @@ impl WaitList {
 
     /// Keeps a place through another poll, which may come with another waker. The old waker goes to
     /// `replaced`, to be dropped after the list was let go of.
+    #[inline]
     pub(crate) fn renew(
         &mut self,
         key: Key,
         waker: &Waker,
         replaced: &mut Option<Waker>,
     ) -> Standing {
+        // The usual poll is that of the waiter who was first and has been woken.
+        match self.entries.front() {
+            Some(first) if first.key <= key.0 => self.renew_in_line(key, waker, replaced),
+            _ => Standing::Out,
+        }
+    }
+
+    fn renew_in_line(&mut self, key: Key, waker: &Waker, replaced: &mut Option<Waker>) -> Standing {
         if key.0 < self.passed {
             *replaced = self.leave(key);
             return Standing::Out;
@@ -121,10 +130,20 @@ impl WaitList {
     }
 
     /// Takes the first live waiter out of the line, to be woken after the list was let go of.
+    #[inline]
     #[must_use = "who is out of the line must be woken"]
     pub(crate) fn take_first(&mut self) -> Option<(Key, Waker)> {
-        let first = self.entries.front()?.key;
-        let mut index = if first < self.passed { self.first_not_passed() } else { 0 };
+        let first = self.entries.front()?;
+        if first.key < self.passed || cancel::is_dead(first.scope) {
+            return self.take_behind_the_dead();
+        }
+        self.passed = first.key + 1;
+        self.pop_front()
+    }
+
+    #[cold]
+    fn take_behind_the_dead(&mut self) -> Option<(Key, Waker)> {
+        let mut index = self.entries.partition_point(|entry| entry.key < self.passed);
         while let Some(entry) = self.entries.get_mut(index) {
             self.passed = entry.key + 1;
             let key = Key(entry.key);
@@ -142,14 +161,20 @@ impl WaitList {
     /// Takes the first waiter out of the line, dead or alive, if it joined before `end`.
     #[must_use = "who is out of the line must be woken"]
     fn take_before(&mut self, end: u64) -> Option<Waker> {
-        let entry = self.entries.front_mut()?;
-        if entry.key >= end {
+        if self.entries.front()?.key >= end {
             return None;
         }
-        let waker = entry.waker.take()?;
+        self.pop_front().map(|(_, waker)| waker)
+    }
+
+    /// Removes the first entry, which always holds a waker.
+    fn pop_front(&mut self) -> Option<(Key, Waker)> {
+        let entry = self.entries.pop_front()?;
         self.waiting -= 1;
-        self.tidy();
-        Some(waker)
+        if !self.entries.is_empty() {
+            self.tidy();
+        }
+        Some((Key(entry.key), entry.waker?))
     }
 
     /// Number of waiters in line, the dead ones included until their future is dropped.
@@ -165,11 +190,6 @@ impl WaitList {
             Some(entry) if entry.key == key.0 => Some(guess),
             _ => self.entries.binary_search_by_key(&key.0, |entry| entry.key).ok(),
         }
-    }
-
-    #[cold]
-    fn first_not_passed(&self) -> usize {
-        self.entries.partition_point(|entry| entry.key < self.passed)
     }
 
     /// Trims the ends, and squeezes the middle once most of it has left: each time at least as many
