@@ -18,7 +18,7 @@ use crate::driver::{
     Started,
 };
 use crate::error::Error;
-use crate::task::{Entry, Home, Report, ReportKind};
+use crate::task::{Entry, Home, Mailbox, Report, ReportKind};
 use crate::util::instant::Instant;
 
 /// What a loop does when it has nothing to do.
@@ -49,6 +49,7 @@ type Callback = Box<dyn FnOnce()>;
 /// The parts of a loop.
 pub(crate) struct LoopCore {
     pub(super) home: Rc<Home>,
+    pub(super) mailbox: &'static Mailbox,
     pub(super) driver: RefCell<Box<dyn Driver>>,
     pub(super) timers: RefCell<Timers>,
     pub(super) ops: RefCell<OpTable>,
@@ -61,6 +62,8 @@ pub(crate) struct LoopCore {
     /// The clock when the loop last looked.
     pub(super) seen: Cell<Instant>,
     pub(super) pace: Pace,
+    /// Neither a timer is set nor a poller there, so that a turn may pass over them.
+    pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
     pub(super) buffers: RefCell<super::turn::Buffers>,
 }
@@ -73,6 +76,7 @@ impl LoopCore {
         home.mailbox().open(driver.unparker());
         let (inbox, remote) = Inbox::new(home.mailbox());
         Ok(Rc::new(Self {
+            mailbox: home.mailbox(),
             home,
             seen: Cell::new(driver.now()),
             driver: RefCell::new(driver),
@@ -85,6 +89,7 @@ impl LoopCore {
             inbox: RefCell::new(Some(inbox)),
             remote,
             pace: Pace::default(),
+            quiet: Cell::new(false),
             idle: config.idle,
             buffers: RefCell::default(),
         }))
@@ -115,6 +120,7 @@ impl LoopCore {
     }
 
     pub(crate) fn insert_timer(&self, deadline: Instant, waker: Waker) -> TimerKey {
+        self.quiet.set(false);
         self.timers.borrow_mut().insert(deadline, waker)
     }
 
@@ -135,6 +141,7 @@ impl LoopCore {
     }
 
     pub(crate) fn add_poller(&self, poller: Rc<dyn Poller>) {
+        self.quiet.set(false);
         self.pollers.borrow_mut().push(poller);
     }
 

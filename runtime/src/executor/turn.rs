@@ -13,15 +13,14 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::{Idle, LoopCore};
 use super::hooks::Flush;
 use crate::driver::{Completion, Park};
-use crate::error::Error;
-use crate::task::{Entry, Ready, ReportKind};
+use crate::task::{Entry, Ready};
+use crate::util::cancel::{self, Scope};
 use crate::util::instant::Instant;
 
 /// Wakes, and closures, of other threads that one turn takes in.
@@ -57,16 +56,23 @@ pub(crate) struct Buffers {
 impl LoopCore {
     /// Makes one turn. It waits only if nothing is ready and `may_wait` allows it.
     pub(super) fn turn(&self, may_wait: bool) -> io::Result<()> {
-        self.take_mail();
-        self.poll_driver(may_wait)?;
-        self.fire_timers();
+        let busy = self.is_busy();
+        let due = busy && self.poll_is_due();
+        // With tasks ready, no mail, no timer, no poller, and the driver not due, the first three phases
+        // have nothing to do.
+        if !busy || due || !self.quiet.get() || self.mailbox.has_mail() {
+            self.take_mail();
+            let due = if busy { due } else { self.is_busy() && self.poll_is_due() };
+            self.poll_driver(due, may_wait)?;
+            self.fire_timers();
+        }
         self.run_ready();
         self.flush();
         Ok(())
     }
 
     fn take_mail(&self) {
-        let mailbox = self.home.mailbox();
+        let mailbox = self.mailbox;
         if mailbox.take_mail() && !(self.home.take_wakes(MAIL_BUDGET) & self.take_letters()) {
             mailbox.leave_mail();
         }
@@ -94,17 +100,16 @@ impl LoopCore {
     }
 
     fn has_mail(&self) -> bool {
-        self.home.mailbox().has_mail()
-            || self.pollers.borrow().iter().any(|poller| poller.has_mail())
+        self.mailbox.has_mail() || self.pollers.borrow().iter().any(|poller| poller.has_mail())
     }
 
     fn is_busy(&self) -> bool {
         self.home.has_ready() || !self.flushes.borrow().is_empty()
     }
 
-    fn poll_driver(&self, may_wait: bool) -> io::Result<()> {
+    fn poll_driver(&self, due: bool, may_wait: bool) -> io::Result<()> {
         if self.is_busy() {
-            return if self.poll_is_due() { self.ask_driver(Park::No) } else { Ok(()) };
+            return if due { self.ask_driver(Park::No) } else { Ok(()) };
         }
         if !may_wait {
             return self.ask_driver(Park::No);
@@ -134,7 +139,7 @@ impl LoopCore {
     /// Sleeps until the next timer, an event, or mail.
     fn sleep(&self) -> io::Result<()> {
         let park = self.timers.borrow().next().map_or(Park::Forever, Park::Until);
-        let flag = self.home.mailbox().flag();
+        let flag = self.mailbox.flag();
         flag.prepare_sleep();
         // From here on a sender sees that the loop sleeps, so what it sent before must be seen here.
         let park = if self.has_mail() { Park::No } else { park };
@@ -200,6 +205,7 @@ impl LoopCore {
 
     fn fire_timers(&self) {
         let mut timers = self.timers.borrow_mut();
+        self.quiet.set(timers.next().is_none() && self.pollers.borrow().is_empty());
         while let Some(slot) = timers.pop_due(self.seen.get()) {
             self.home.push(Entry::timer(slot));
         }
@@ -212,9 +218,13 @@ impl LoopCore {
         for entry in batch.drain(..) {
             match entry.unpack() {
                 Ready::Task(slot) => self.home.step(slot),
-                other => self.guarded(|| self.run_entry(other)),
+                other => {
+                    cancel::enter(Scope::NONE);
+                    self.home.guarded(|| self.run_entry(other));
+                }
             }
         }
+        cancel::enter(Scope::NONE);
         self.buffers.borrow_mut().batch = batch;
     }
 
@@ -242,13 +252,6 @@ impl LoopCore {
         }
     }
 
-    /// Runs what is not a task's step; a panic in it is reported and goes no further (rule G10).
-    fn guarded(&self, f: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-            self.report(ReportKind::Callback, Error::panicked(payload));
-        }
-    }
-
     fn flush(&self) {
         if self.flushes.borrow().is_empty() {
             return;
@@ -256,7 +259,7 @@ impl LoopCore {
         let mut flushes = std::mem::take(&mut self.buffers.borrow_mut().flushes);
         std::mem::swap(&mut *self.flushes.borrow_mut(), &mut flushes);
         for flush in flushes.drain(..) {
-            self.guarded(|| flush.flush());
+            self.home.guarded(|| flush.flush());
         }
         self.buffers.borrow_mut().flushes = flushes;
     }

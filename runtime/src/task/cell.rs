@@ -51,6 +51,14 @@ struct Header {
     id: TaskId,
 }
 
+/// How a task's future ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Value,
+    /// With an error of its own, a panic, or the error that carries cancellation.
+    Error,
+}
+
 /// A [`Joiner`] in one word. Loop ids begin at one, so no number of a task is zero or one.
 #[derive(Clone, Copy)]
 struct PackedJoiner(u64);
@@ -83,7 +91,7 @@ enum Stage<F, T> {
 }
 
 struct VTable {
-    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<()>,
+    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<Ended>,
     finish: unsafe fn(NonNull<Header>, Option<Error>),
     /// The `Option<Result<T>>` in place; null while there is a future.
     output: unsafe fn(NonNull<Header>) -> *mut (),
@@ -120,7 +128,7 @@ impl TaskCell {
     ///
     /// # Panics
     /// If the future has ended already: the table polls only cells that are not done.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
         let poll = self.head().vtable.poll;
         // SAFETY: `header` points to the `Full<F, T>` that `new` wrote with the vtable of the same types;
         // `&mut self` makes this the only access for the length of the call.
@@ -243,7 +251,7 @@ where
         unsafe { header.cast::<Full<F, T>>().as_mut() }
     }
 
-    unsafe fn poll(header: NonNull<Header>, context: &mut Context<'_>) -> Poll<()> {
+    unsafe fn poll(header: NonNull<Header>, context: &mut Context<'_>) -> Poll<Ended> {
         // SAFETY: the caller's promise.
         let full = unsafe { Self::full(header) };
         let Stage::Future(future) = &mut full.stage else {
@@ -256,8 +264,7 @@ where
             Ok(Poll::Ready(output)) => output,
             Err(payload) => Err(Error::panicked(payload)),
         };
-        Self::replace(full, Some(output));
-        Poll::Ready(())
+        Poll::Ready(Self::replace(full, Some(output)))
     }
 
     unsafe fn finish(header: NonNull<Header>, error: Option<Error>) {
@@ -267,16 +274,31 @@ where
 
     /// Drops what is there, then puts `output` in its place. A guard that panics while it is dropped must not
     /// stop the loop: the panic becomes the task's error, unless it has one already (rule G10).
-    fn replace(full: &mut Full<F, T>, output: Option<Result<T>>) {
-        let dropped = catch_unwind(AssertUnwindSafe(|| full.stage = Stage::Output(None)));
-        let output = match (dropped, output) {
-            (Err(payload), Some(Ok(_)) | None) => Some(Err(Error::panicked(payload))),
-            (Err(payload), Some(Err(error))) if error.is_cancelled() => {
-                Some(Err(Error::panicked(payload)))
+    fn replace(full: &mut Full<F, T>, output: Option<Result<T>>) -> Ended {
+        if std::mem::needs_drop::<F>() || matches!(full.stage, Stage::Output(Some(_))) {
+            // In place: a pinned future must not be moved to be dropped.
+            let dropped = catch_unwind(AssertUnwindSafe(|| full.stage = Stage::Output(None)));
+            if let Err(payload) = dropped {
+                return Self::panicked(full, output, Error::panicked(payload));
             }
-            (_, output) => output,
-        };
+        }
+        let ended = if let Some(Err(_)) = &output { Ended::Error } else { Ended::Value };
         full.stage = Stage::Output(output);
+        ended
+    }
+
+    #[cold]
+    fn panicked(full: &mut Full<F, T>, output: Option<Result<T>>, panic: Error) -> Ended {
+        let error = match &output {
+            Some(Err(error)) if !error.is_cancelled() => error.clone(),
+            _ => panic,
+        };
+        full.stage = Stage::Output(Some(Err(error)));
+        // The value that the panic replaces is user code too.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(output))) {
+            tracing::error!("{}", Error::panicked(payload));
+        }
+        Ended::Error
     }
 
     unsafe fn output(header: NonNull<Header>) -> *mut () {

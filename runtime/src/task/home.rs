@@ -5,17 +5,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use super::cell::{Joiner, TaskCell};
+use super::cell::{Ended, Joiner, TaskCell};
 use super::entry::Entry;
 use super::id::{TaskId, WakeId};
 use super::mailbox::Mailbox;
 use super::registry::Lease;
 use super::report::{self, Report, ReportKind};
-use super::table::TaskTable;
+use super::table::{Step, TaskTable};
 use super::waker;
 use crate::error::{CancelledError, Error, Result};
 use crate::util::cancel::{self, Scope};
@@ -26,14 +26,28 @@ pub(crate) type ReportHandler = Rc<dyn Fn(&Report)>;
 /// The tasks of one loop.
 pub(crate) struct Home {
     lease: Lease,
-    table: RefCell<TaskTable>,
-    ready: RefCell<Vec<Entry>>,
+    /// Table and queue in one cell: nearly every call needs both.
+    tasks: RefCell<Tasks>,
     last_id: Cell<u64>,
     running: Cell<Option<Running>>,
     closed: Cell<bool>,
     on_report: RefCell<ReportHandler>,
     /// Errors of leftovers, kept until all of them have ended (rule T9).
     shutdown_reports: RefCell<Vec<Report>>,
+}
+
+struct Tasks {
+    table: TaskTable,
+    ready: Vec<Entry>,
+}
+
+impl Tasks {
+    /// Queues the task of `id`, unless it is stale, done or queued already.
+    fn wake(&mut self, id: WakeId) {
+        if self.table.wake(id) {
+            self.ready.push(Entry::task(id.slot()));
+        }
+    }
 }
 
 /// The task whose step is being made.
@@ -49,9 +63,11 @@ impl Home {
     pub(crate) fn new() -> Option<Rc<Self>> {
         let lease = Lease::new()?;
         Some(Rc::new(Self {
-            table: RefCell::new(TaskTable::new(lease.id(), lease.first_generation())),
+            tasks: RefCell::new(Tasks {
+                table: TaskTable::new(lease.id(), lease.first_generation()),
+                ready: Vec::new(),
+            }),
             lease,
-            ready: RefCell::new(Vec::new()),
             last_id: Cell::new(0),
             running: Cell::new(None),
             closed: Cell::new(false),
@@ -80,27 +96,26 @@ impl Home {
         }
         let id = TaskId(self.last_id.get() + 1);
         self.last_id.set(id.0);
-        let mut table = self.table.borrow_mut();
+        let Tasks { table, ready } = &mut *self.tasks.borrow_mut();
         let cell = TaskCell::new(&mut table.pool, future, id, location);
         let slot = table.insert(cell);
-        drop(table);
-        self.push(Entry::task(slot));
+        ready.push(Entry::task(slot));
         Some((slot, id))
     }
 
     /// Appends an entry to the ready queue.
     pub(crate) fn push(&self, entry: Entry) {
-        self.ready.borrow_mut().push(entry);
+        self.tasks.borrow_mut().ready.push(entry);
     }
 
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.borrow().is_empty()
+        !self.tasks.borrow().ready.is_empty()
     }
 
     /// Exchanges the ready queue for an empty one.
     pub(crate) fn swap_ready(&self, batch: &mut Vec<Entry>) {
         debug_assert!(batch.is_empty());
-        std::mem::swap(&mut *self.ready.borrow_mut(), batch);
+        std::mem::swap(&mut self.tasks.borrow_mut().ready, batch);
     }
 
     /// Wakes a task of this loop; false if `id` belongs to another loop.
@@ -108,87 +123,115 @@ impl Home {
         if id.loop_id() != self.lease.id() {
             return false;
         }
-        if self.table.borrow_mut().wake(id) {
-            self.push(Entry::task(id.slot()));
-        }
+        self.tasks.borrow_mut().wake(id);
         true
     }
 
     /// Takes what other threads have posted, `budget` wakes at most. True if it took all.
     pub(crate) fn take_wakes(&self, budget: usize) -> bool {
+        let Tasks { table, ready } = &mut *self.tasks.borrow_mut();
         self.mailbox().drain(budget, |slot| {
-            if self.table.borrow_mut().wake_slot(slot) {
-                self.push(Entry::task(slot));
+            if table.wake_slot(slot) {
+                ready.push(Entry::task(slot));
             }
         })
     }
 
     pub(super) fn is_cancelled(&self, id: WakeId) -> bool {
-        id.loop_id() == self.lease.id() && self.table.borrow().is_cancelled(id)
+        id.loop_id() == self.lease.id() && self.tasks.borrow().table.is_cancelled(id)
     }
 
     /// Makes one step of the task in `slot`: polls it, or delivers the request that waits for it.
     pub(crate) fn step(&self, slot: u32) {
-        let begun = self.table.borrow_mut().begin(slot);
-        let step = match begun {
+        let begun = self.tasks.borrow_mut().table.begin(slot);
+        let Step { mut cell, id, cancelled } = match begun {
             Ok(step) => step,
             Err(leftover) => return drop(leftover),
         };
-        let mut cell = step.cell;
-        let running = Running { slot, id: cell.id(), location: cell.location() };
-        let outer = self.running.replace(Some(running));
-        let scope = cancel::enter(Scope::new(step.id.0));
-        let ended = if step.cancelled {
-            let message = self.table.borrow_mut().take_message(slot);
-            cell.finish(cancelled_error(message.as_deref()));
-            true
+        self.running.set(Some(Running { slot, id: cell.id(), location: cell.location() }));
+        cancel::enter(Scope::new(id.0));
+        let polled = if cancelled {
+            cell.finish(self.take_request(slot));
+            Poll::Ready(Ended::Error)
         } else {
-            cell.poll(&mut Context::from_waker(&waker::waker(step.id))).is_ready()
+            cell.poll(&mut Context::from_waker(&waker::waker(id)))
         };
-        if ended {
-            self.end(slot, cell);
-        } else if self.table.borrow_mut().park(slot, cell) {
-            self.push(Entry::task(slot));
+        match polled {
+            Poll::Pending => {
+                let Tasks { table, ready } = &mut *self.tasks.borrow_mut();
+                if table.park(slot, cell) {
+                    ready.push(Entry::task(slot));
+                }
+            }
+            Poll::Ready(ended) => self.end(slot, cell, ended),
         }
-        cancel::enter(scope);
-        self.running.set(outer);
+        self.running.set(None);
     }
 
-    /// The task's future is gone: settles the outcome, tells who waits, gives the slot away.
-    fn end(&self, slot: u32, mut cell: TaskCell) {
+    /// The task's future is gone: settles the outcome and tells who waits.
+    fn end(&self, slot: u32, cell: TaskCell, ended: Ended) {
+        let joiner = cell.joiner();
+        let mut tasks = self.tasks.borrow_mut();
+        if ended == Ended::Error || joiner == Joiner::InTable || !tasks.table.ends_plainly(slot) {
+            drop(tasks);
+            return self.end_with_care(slot, cell);
+        }
+        // A handle wants the value, so the table keeps the cell.
+        let unwanted = tasks.table.end(slot, cell, false);
+        debug_assert!(unwanted.is_none());
+        if let Joiner::Task(id) = joiner {
+            if id.loop_id() == self.lease.id() {
+                tasks.wake(id);
+            } else {
+                drop(tasks);
+                super::wake::wake(id);
+            }
+        }
+    }
+
+    fn end_with_care(&self, slot: u32, mut cell: TaskCell) {
         let mut error = cell.error();
-        if error.is_none() && self.table.borrow().is_cancel_requested(slot) {
+        let requested = self.tasks.borrow().table.is_cancel_requested(slot);
+        if error.is_none() && requested {
             // Rule G21, case 3: a value that came after the request is dropped.
-            let message = self.table.borrow_mut().take_message(slot);
-            let cancelled = cancelled_error(message.as_deref());
-            error = Some(cancelled.clone());
-            cell.finish(cancelled);
+            cell.finish(self.take_request(slot));
+            error = cell.error();
         }
         let cancelled = error.as_ref().is_some_and(Error::is_cancelled);
         if !cancelled && let Some(error) = error {
             self.note_shutdown_error(slot, &cell, error);
         }
         let joiner = cell.joiner();
-        let mut table = self.table.borrow_mut();
-        let unwanted = table.end(slot, cell, cancelled);
-        let joiners = match joiner {
-            Joiner::InTable => table.take_joiners(slot),
-            Joiner::Nobody | Joiner::Task(_) => Vec::new(),
-        };
-        drop(table);
-        if let Joiner::Task(id) = joiner
-            && !self.wake(id)
-        {
+        let mut tasks = self.tasks.borrow_mut();
+        let unwanted = tasks.table.end(slot, cell, cancelled);
+        let joiners = tasks.table.take_joiners(slot);
+        drop(tasks);
+        if let Joiner::Task(id) = joiner {
             super::wake::wake(id);
         }
-        joiners.into_iter().for_each(Waker::wake);
+        for joiner in joiners {
+            self.guarded(|| joiner.wake());
+        }
         if let Some(cell) = unwanted {
             self.dispose(slot, cell);
         }
     }
 
+    /// The error that delivers the request which waits for the task.
+    fn take_request(&self, slot: u32) -> Error {
+        let message = self.tasks.borrow_mut().table.take_message(slot);
+        message.map_or_else(Error::cancelled, |text| CancelledError::with_message(&text).into())
+    }
+
+    /// Runs code that is not ours; a panic in it is reported and goes no further (rule G10).
+    pub(crate) fn guarded(&self, f: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+            self.report(&Report::new(ReportKind::Callback, Error::panicked(payload)));
+        }
+    }
+
     fn note_shutdown_error(&self, slot: u32, cell: &TaskCell, error: Error) {
-        if self.table.borrow().is_leftover(slot) {
+        if self.tasks.borrow().table.is_leftover(slot) {
             let report = self.report_of(ReportKind::Shutdown, slot, cell, Some(error));
             self.shutdown_reports.borrow_mut().push(report);
         }
@@ -213,7 +256,7 @@ impl Home {
     /// Drops a cell that nobody wants any more, and reports an error in it that nobody has asked for.
     fn dispose(&self, slot: u32, cell: TaskCell) {
         let error = cell.error().filter(|error| !error.is_cancelled());
-        if error.is_some() && !self.table.borrow().is_retrieved(slot) {
+        if error.is_some() && !self.tasks.borrow().table.is_retrieved(slot) {
             self.report(&self.report_of(ReportKind::NeverRetrieved, slot, &cell, error));
         }
         self.recycle(slot, cell);
@@ -221,26 +264,29 @@ impl Home {
 
     fn recycle(&self, slot: u32, mut cell: TaskCell) {
         cell.clear();
-        let mut table = self.table.borrow_mut();
-        table.pool.put(cell);
-        let leftover = table.release(slot);
-        drop(table);
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.table.pool.put(cell);
+        let leftover = tasks.table.release(slot);
+        drop(tasks);
         drop(leftover);
     }
 
     /// Records a cancel request (rule G20); false if the task is done. Asking a failed task counts as
     /// having seen its error (rule T37).
     pub(super) fn cancel(&self, slot: u32, message: Option<&str>) -> bool {
-        let mut table = self.table.borrow_mut();
-        let Some(queue) = table.cancel(slot, message) else {
-            table.retrieve(slot);
-            return false;
-        };
-        drop(table);
-        if queue {
-            self.push(Entry::task(slot));
+        let Tasks { table, ready } = &mut *self.tasks.borrow_mut();
+        match table.cancel(slot, message) {
+            None => {
+                table.retrieve(slot);
+                false
+            }
+            Some(queue) => {
+                if queue {
+                    ready.push(Entry::task(slot));
+                }
+                true
+            }
         }
-        true
     }
 
     /// The output of the task, which spends its handle, or a place in the line of those that wait for it.
@@ -250,74 +296,68 @@ impl Home {
         slot: u32,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<T>>> {
-        let mut table = self.table.borrow_mut();
+        let id = waker::id_of(context.waker());
+        // Another executor's waker is cloned by its code, so before the borrow.
+        let foreign = id.is_none().then(|| context.waker().clone());
+        let mut tasks = self.tasks.borrow_mut();
+        let table = &mut tasks.table;
         if table.is_done(slot) {
-            let cell = table.take_cell(slot);
-            drop(table);
-            return Poll::Ready(Some(self.open_cell(slot, cell)));
+            let mut cell = table.take_cell(slot).expect("a done task with a handle keeps its cell");
+            let output = cell.output::<T>().and_then(Option::take);
+            // Without its output the cell holds no user code, so nothing runs in here.
+            table.pool.put(cell);
+            let leftover = table.release(slot);
+            drop(tasks);
+            drop(leftover);
+            let output =
+                output.expect("a handle has its task's type, and its output is taken once");
+            return Poll::Ready(Some(output));
         }
         if table.is_running(slot) {
             return Poll::Ready(None);
         }
-        let id = waker::id_of(context.waker());
-        let replaced = match id {
-            Some(id) => {
-                if let Some(cell) = table.cell(slot) {
-                    cell.set_joiner(Joiner::Task(id));
-                }
-                Vec::new()
-            }
-            None => {
-                if let Some(cell) = table.cell(slot) {
-                    cell.set_joiner(Joiner::InTable);
-                }
-                let waker = vec![context.waker().clone()];
-                std::mem::replace(&mut table.rare(slot).joiners, waker)
-            }
-        };
-        drop(table);
+        if let Some(id) = id {
+            table.set_joiner(slot, Joiner::Task(id));
+            return Poll::Pending;
+        }
+        table.set_joiner(slot, Joiner::InTable);
+        let waker = foreign.into_iter().collect();
+        let replaced = std::mem::replace(&mut table.rare(slot).joiners, waker);
+        drop(tasks);
         drop(replaced);
         Poll::Pending
     }
 
-    /// Takes the output out of a done task's cell; its handle is spent by that.
-    fn open_cell<T: 'static>(&self, slot: u32, cell: Option<TaskCell>) -> Result<T> {
-        let mut cell = cell.expect("a done task with a handle keeps its cell");
-        let output = cell.output::<T>().and_then(Option::take);
-        self.recycle(slot, cell);
-        output.expect("a handle has the type of its task and is spent by the first output")
-    }
-
     /// The handle of `slot` is gone.
     pub(super) fn detach(&self, slot: u32) {
-        let cell = self.table.borrow_mut().take_cell(slot);
-        match cell {
-            Some(cell) => self.dispose(slot, cell),
-            None => {
-                let leftover = self.table.borrow_mut().release(slot);
-                drop(leftover);
-            }
+        let mut tasks = self.tasks.borrow_mut();
+        if let Some(cell) = tasks.table.take_cell(slot) {
+            drop(tasks);
+            return self.dispose(slot, cell);
         }
+        let leftover = tasks.table.release(slot);
+        drop(tasks);
+        drop(leftover);
     }
 
     pub(super) fn is_done(&self, slot: u32) -> bool {
-        self.table.borrow().is_done(slot)
+        self.tasks.borrow().table.is_done(slot)
     }
 
     pub(super) fn was_cancelled(&self, slot: u32) -> bool {
-        self.table.borrow().was_cancelled(slot)
+        self.tasks.borrow().table.was_cancelled(slot)
     }
 
     pub(crate) fn name_of(&self, slot: u32, id: TaskId) -> String {
-        let table = self.table.borrow();
-        match table.rare_if_any(slot).and_then(|rare| rare.name.as_deref()) {
+        let tasks = self.tasks.borrow();
+        match tasks.table.rare_if_any(slot).and_then(|rare| rare.name.as_deref()) {
             Some(name) => name.to_owned(),
             None => format!("Task-{id}"),
         }
     }
 
     pub(crate) fn set_name(&self, slot: u32, name: &str) {
-        self.table.borrow_mut().rare(slot).name = Some(name.into());
+        self.tasks.borrow_mut().table.rare(slot).name = Some(name.into());
     }
 
     /// The task whose step is being made.
@@ -326,20 +366,20 @@ impl Home {
     }
 
     pub(crate) fn unfinished_count(&self) -> usize {
-        self.table.borrow().unfinished()
+        self.tasks.borrow().table.unfinished()
     }
 
     /// Requests the cancellation of all tasks, oldest first (rules T3, X7), and counts them as leftovers.
     pub(crate) fn cancel_all(&self) {
         for (_, slot) in self.unfinished() {
-            self.table.borrow_mut().mark_leftover(slot);
+            self.tasks.borrow_mut().table.mark_leftover(slot);
             self.cancel(slot, None);
         }
     }
 
     /// Leftovers that have not ended.
     pub(crate) fn leftovers(&self) -> usize {
-        self.table.borrow().leftovers()
+        self.tasks.borrow().table.leftovers()
     }
 
     /// The errors of the leftovers, in the order in which they ended.
@@ -348,7 +388,7 @@ impl Home {
     }
 
     fn unfinished(&self) -> Vec<(TaskId, u32)> {
-        let mut table = self.table.borrow_mut();
+        let table = &mut self.tasks.borrow_mut().table;
         let slots: Vec<u32> = table.unfinished_slots().collect();
         let mut tasks: Vec<_> =
             slots.into_iter().filter_map(|slot| Some((table.cell(slot)?.id(), slot))).collect();
@@ -363,15 +403,15 @@ impl Home {
             return;
         }
         for (_, slot) in self.unfinished() {
-            let Some(mut cell) = self.table.borrow_mut().abandon(slot) else { continue };
+            let Some(mut cell) = self.tasks.borrow_mut().table.abandon(slot) else { continue };
             let report = self.report_of(ReportKind::DestroyedPending, slot, &cell, None);
             cell.finish(Error::cancelled());
-            self.end(slot, cell);
+            self.end_with_care(slot, cell);
             self.report(&report);
         }
         let mut left = Vec::new();
         self.swap_ready(&mut left);
-        self.lease.end(self.table.borrow().next_generation());
+        self.lease.end(self.tasks.borrow().table.next_generation());
     }
 
     /// Exchanges the handler of reports.
@@ -382,7 +422,7 @@ impl Home {
     /// Reports, to the handler that is set; one that panics is reported by the default one.
     pub(crate) fn report(&self, report: &Report) {
         let handler = Rc::clone(&self.on_report.borrow());
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handler(report)));
+        let told = catch_unwind(AssertUnwindSafe(|| handler(report)));
         if let Err(payload) = told {
             report::log(report);
             report::log(&Report::new(ReportKind::Callback, Error::panicked(payload)));
@@ -394,11 +434,7 @@ impl Drop for Home {
     fn drop(&mut self) {
         // A loop that was never closed, because making it failed half way, still gives its number back.
         if !self.closed.replace(true) {
-            self.lease.end(self.table.borrow().next_generation());
+            self.lease.end(self.tasks.borrow().table.next_generation());
         }
     }
-}
-
-fn cancelled_error(message: Option<&str>) -> Error {
-    message.map_or_else(Error::cancelled, |text| CancelledError::with_message(text).into())
 }

@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::task::Waker;
 
-use super::cell::{CellPool, TaskCell};
+use super::cell::{CellPool, Joiner, TaskCell};
 use super::id::{FIELD_BITS, FIELD_MASK, MAX_SLOTS, WakeId};
 
 /// Bits of the state.
@@ -175,18 +175,24 @@ impl TaskTable {
         Some(cell)
     }
 
+    /// Whether a task that ended with a value needs no more than to be marked as done: no request came
+    /// during its last step, and nobody counts it.
+    pub(super) fn ends_plainly(&self, index: u32) -> bool {
+        self.slots[index as usize].word & (CANCEL | LEFTOVER | HANDLE) == HANDLE
+    }
+
     /// Gives the slot away if nobody needs it any more.
     pub(super) fn release(&mut self, index: u32) -> Leftover {
         let slot = &mut self.slots[index as usize];
-        if slot.word & (DONE | HANDLE | QUEUED | RUNNING) != DONE || slot.cell.is_some() {
+        let word = slot.word;
+        if word & (DONE | HANDLE | QUEUED | RUNNING) != DONE || slot.cell.is_some() {
             return None;
         }
-        let had_rare = slot.word & HAS_RARE != 0;
-        let generation = next_generation((slot.word >> FIELD_BITS) as u32);
+        let generation = next_generation((word >> FIELD_BITS) as u32);
         self.last_generation = self.last_generation.max(generation);
         slot.word = self.loop_bits | u64::from(generation) << FIELD_BITS;
         self.empty.push(index);
-        if had_rare { self.rare.remove(&index) } else { None }
+        if word & HAS_RARE != 0 { self.rare.remove(&index) } else { None }
     }
 
     /// Records a request. `None` if the task is done, otherwise whether the slot is to be queued.
@@ -259,7 +265,16 @@ impl TaskTable {
 
     /// Whoever is to be woken besides a plain joiner.
     pub(super) fn take_joiners(&mut self, index: u32) -> Vec<Waker> {
+        if self.slots[index as usize].word & HAS_RARE == 0 {
+            return Vec::new();
+        }
         self.rare.get_mut(&index).map(|rare| std::mem::take(&mut rare.joiners)).unwrap_or_default()
+    }
+
+    pub(super) fn set_joiner(&mut self, index: u32, joiner: Joiner) {
+        if let Some(cell) = &mut self.slots[index as usize].cell {
+            cell.set_joiner(joiner);
+        }
     }
 
     pub(super) fn cell(&mut self, index: u32) -> Option<&mut TaskCell> {
