@@ -55,36 +55,41 @@ pub(crate) enum Standing {
 /// The line itself. It is plain data: its primitive keeps it in a cell.
 #[derive(Debug)]
 pub(crate) struct WaitList {
-    /// By ascending key. The first and the last one hold a waker.
-    entries: VecDeque<Entry>,
+    /// Who is first, so that a lone waiter costs no allocation. Nobody is in line behind nobody.
+    first: Option<(u64, Waiter)>,
+    /// The others by ascending key, `None` for those who were woken or left. At both ends is a waiter.
+    rest: VecDeque<(u64, Option<Waiter>)>,
     next_key: u64,
     /// Waiters with a smaller key were offered something already: those still there are dead.
     passed: u64,
-    /// Entries that hold a waker.
+    /// How many are in line.
     waiting: usize,
 }
 
 #[derive(Debug)]
-struct Entry {
-    key: u64,
+struct Waiter {
     scope: Scope,
-    /// `None` once the waiter was woken or left.
-    waker: Option<Waker>,
+    waker: Waker,
 }
 
 impl WaitList {
     /// An empty line that has not allocated.
     pub(crate) const fn new() -> Self {
-        Self { entries: VecDeque::new(), next_key: 0, passed: 0, waiting: 0 }
+        Self { first: None, rest: VecDeque::new(), next_key: 0, passed: 0, waiting: 0 }
     }
 
     /// Takes a place at the end, for the poll that is going on.
+    #[inline]
     pub(crate) fn join(&mut self, waker: &Waker) -> Key {
+        let waiter = Waiter { scope: cancel::current(), waker: waker.clone() };
         let key = self.next_key;
         self.next_key += 1;
         self.waiting += 1;
-        let scope = cancel::current();
-        self.entries.push_back(Entry { key, scope, waker: Some(waker.clone()) });
+        if self.first.is_none() {
+            self.first = Some((key, waiter));
+        } else {
+            self.rest.push_back((key, Some(waiter)));
+        }
         Key(key)
     }
 
@@ -98,8 +103,8 @@ impl WaitList {
         replaced: &mut Option<Waker>,
     ) -> Standing {
         // The usual poll is that of the waiter who was first and has been woken.
-        match self.entries.front() {
-            Some(first) if first.key <= key.0 => self.renew_in_line(key, waker, replaced),
+        match self.first {
+            Some((first, _)) if first <= key.0 => self.renew_in_line(key, waker, replaced),
             _ => Standing::Out,
         }
     }
@@ -109,12 +114,10 @@ impl WaitList {
             *replaced = self.leave(key);
             return Standing::Out;
         }
-        let Some(index) = self.find(key) else { return Standing::Out };
-        let entry = &mut self.entries[index];
-        let Some(old) = &mut entry.waker else { return Standing::Out };
-        entry.scope = cancel::current();
-        if !old.will_wake(waker) {
-            *replaced = Some(std::mem::replace(old, waker.clone()));
+        let Some(waiter) = self.find(key) else { return Standing::Out };
+        waiter.scope = cancel::current();
+        if !waiter.waker.will_wake(waker) {
+            *replaced = Some(std::mem::replace(&mut waiter.waker, waker.clone()));
         }
         Standing::Waiting
     }
@@ -122,36 +125,39 @@ impl WaitList {
     /// Gives up a place and returns its waker, to be dropped after the list was let go of. `None` means
     /// that the waiter had been woken: what it was woken for must go to somebody else.
     pub(crate) fn leave(&mut self, key: Key) -> Option<Waker> {
-        let index = self.find(key)?;
-        let waker = self.entries[index].waker.take()?;
+        if self.first.as_ref()?.0 == key.0 {
+            return self.pop_first().map(|(_, waker)| waker);
+        }
+        let index = self.position(key)?;
+        let waiter = self.rest[index].1.take()?;
         self.waiting -= 1;
         self.tidy();
-        Some(waker)
+        Some(waiter.waker)
     }
 
     /// Takes the first live waiter out of the line, to be woken after the list was let go of.
     #[inline]
     #[must_use = "who is out of the line must be woken"]
     pub(crate) fn take_first(&mut self) -> Option<(Key, Waker)> {
-        let first = self.entries.front()?;
-        if first.key < self.passed || cancel::is_dead(first.scope) {
+        let (key, waiter) = self.first.as_ref()?;
+        if *key < self.passed || cancel::is_dead(waiter.scope) {
             return self.take_behind_the_dead();
         }
-        self.passed = first.key + 1;
-        self.pop_front()
+        self.passed = key + 1;
+        self.pop_first()
     }
 
     #[cold]
     fn take_behind_the_dead(&mut self) -> Option<(Key, Waker)> {
-        let mut index = self.entries.partition_point(|entry| entry.key < self.passed);
-        while let Some(entry) = self.entries.get_mut(index) {
-            self.passed = entry.key + 1;
-            let key = Key(entry.key);
-            if entry.waker.is_some() && !cancel::is_dead(entry.scope) {
-                let waker = entry.waker.take()?;
+        self.passed = self.passed.max(self.first.as_ref()?.0 + 1);
+        let mut index = self.rest.partition_point(|(key, _)| *key < self.passed);
+        while let Some((key, waiter)) = self.rest.get_mut(index) {
+            let key = *key;
+            self.passed = key + 1;
+            if let Some(live) = waiter.take_if(|waiter| !cancel::is_dead(waiter.scope)) {
                 self.waiting -= 1;
                 self.tidy();
-                return Some((key, waker));
+                return Some((Key(key), live.waker));
             }
             index += 1;
         }
@@ -161,20 +167,20 @@ impl WaitList {
     /// Takes the first waiter out of the line, dead or alive, if it joined before `end`.
     #[must_use = "who is out of the line must be woken"]
     fn take_before(&mut self, end: u64) -> Option<Waker> {
-        if self.entries.front()?.key >= end {
+        if self.first.as_ref()?.0 >= end {
             return None;
         }
-        self.pop_front().map(|(_, waker)| waker)
+        self.pop_first().map(|(_, waker)| waker)
     }
 
-    /// Removes the first entry, which always holds a waker.
-    fn pop_front(&mut self) -> Option<(Key, Waker)> {
-        let entry = self.entries.pop_front()?;
+    #[inline]
+    fn pop_first(&mut self) -> Option<(Key, Waker)> {
+        let (key, waiter) = self.first.take()?;
         self.waiting -= 1;
-        if !self.entries.is_empty() {
-            self.tidy();
+        if !self.rest.is_empty() {
+            self.close_ranks();
         }
-        Some((Key(entry.key), entry.waker?))
+        Some((Key(key), waiter.waker))
     }
 
     /// Number of waiters in line, the dead ones included until their future is dropped.
@@ -182,29 +188,46 @@ impl WaitList {
         self.waiting
     }
 
-    /// Where an entry is, if it is.
-    fn find(&self, key: Key) -> Option<usize> {
-        let first = self.entries.front()?.key;
-        let guess = usize::try_from(key.0.checked_sub(first)?).ok()?;
-        match self.entries.get(guess) {
-            Some(entry) if entry.key == key.0 => Some(guess),
-            _ => self.entries.binary_search_by_key(&key.0, |entry| entry.key).ok(),
+    fn find(&mut self, key: Key) -> Option<&mut Waiter> {
+        if self.first.as_ref()?.0 == key.0 {
+            return self.first.as_mut().map(|(_, waiter)| waiter);
+        }
+        let index = self.position(key)?;
+        self.rest[index].1.as_mut()
+    }
+
+    /// Where in the rest this key is, if it is.
+    fn position(&self, key: Key) -> Option<usize> {
+        let front = self.rest.front()?.0;
+        let guess = usize::try_from(key.0.checked_sub(front)?).ok()?;
+        match self.rest.get(guess) {
+            Some((found, _)) if *found == key.0 => Some(guess),
+            _ => self.rest.binary_search_by_key(&key.0, |(key, _)| *key).ok(),
         }
     }
 
-    /// Trims the ends, and squeezes the middle once most of it has left: each time at least as many
-    /// entries go as stay, so it costs a constant per waiter.
+    /// The first one is out: the next in line becomes the first.
+    fn close_ranks(&mut self) {
+        self.first = match self.rest.pop_front() {
+            Some((key, Some(waiter))) => Some((key, waiter)),
+            _ => unreachable!("at the front of the rest is a waiter"),
+        };
+        self.tidy();
+    }
+
+    /// Trims the ends of the rest, and squeezes its middle once most of it has left: each time at least
+    /// as many entries go as stay, so it costs a constant per waiter.
     fn tidy(&mut self) {
-        while self.entries.front().is_some_and(|entry| entry.waker.is_none()) {
-            self.entries.pop_front();
+        while matches!(self.rest.front(), Some((_, None))) {
+            self.rest.pop_front();
         }
-        while self.entries.back().is_some_and(|entry| entry.waker.is_none()) {
-            self.entries.pop_back();
+        while matches!(self.rest.back(), Some((_, None))) {
+            self.rest.pop_back();
         }
-        if self.entries.len() > KEPT && self.waiting < self.entries.len() / 2 {
-            self.entries.retain(|entry| entry.waker.is_some());
+        if self.rest.len() > KEPT && self.waiting < self.rest.len() / 2 {
+            self.rest.retain(|(_, waiter)| waiter.is_some());
         }
-        give_back(&mut self.entries);
+        give_back(&mut self.rest);
     }
 }
 

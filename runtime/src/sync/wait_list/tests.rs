@@ -85,7 +85,7 @@ fn g21_the_dead_are_passed_over_and_their_leaving_is_not_that_of_the_woken() {
     assert_eq!(list.len(), 1);
     assert!(list.leave(dead).is_some(), "it was never woken");
     assert!(list.leave(live).is_none(), "it was");
-    assert!(list.entries.is_empty());
+    assert!(list.first.is_none() && list.rest.is_empty());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn who_was_passed_over_and_is_polled_again_begins_anew() {
     let mut replaced = None;
     assert_eq!(list.renew(key, &waker(), &mut replaced), Standing::Out);
     assert!(replaced.is_some());
-    assert_eq!((list.len(), list.entries.len()), (0, 0));
+    assert!(list.len() == 0 && list.first.is_none() && list.rest.is_empty());
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn q22_a_million_waits_that_are_given_up_leave_no_memory_behind() {
             assert!(list.leave(key).is_some());
         }
         assert_eq!(list.len(), usize::from(front) + usize::from(back));
-        assert!(list.entries.capacity() <= 2 * KEPT, "{} kept", list.entries.capacity());
+        assert!(list.rest.capacity() <= 2 * KEPT, "{} kept", list.rest.capacity());
     }
 }
 
@@ -166,10 +166,22 @@ fn q22_waits_given_up_one_by_one_behind_a_lasting_one_do_not_pile_up() {
         let next = list.join(&waker);
         assert!(list.leave(last).is_some());
         last = next;
-        assert!(list.entries.len() <= KEPT + 1);
+        assert!(list.rest.len() <= KEPT + 1);
     }
     assert_eq!(list.len(), 2);
-    assert!(list.entries.capacity() <= 2 * KEPT);
+    assert!(list.rest.capacity() <= 2 * KEPT);
+}
+
+#[test]
+fn a_lone_waiter_costs_no_allocation() {
+    let mut list = WaitList::new();
+    for _ in 0..3 {
+        let key = list.join(&waker());
+        assert_eq!(first(&mut list), Some(key));
+        let key = list.join(&waker());
+        assert!(list.leave(key).is_some());
+    }
+    assert_eq!(list.rest.capacity(), 0);
 }
 
 #[test]
@@ -183,9 +195,9 @@ fn waiting_costs_no_allocation_once_warm() {
         }
         while list.take_first().is_some() {}
         if round > 0 {
-            assert_eq!(list.entries.capacity(), capacity);
+            assert_eq!(list.rest.capacity(), capacity);
         }
-        capacity = list.entries.capacity();
+        capacity = list.rest.capacity();
     }
 }
 
@@ -257,7 +269,7 @@ proptest! {
             }
             let in_line = all.iter().filter(|one| one.in_line).count();
             prop_assert_eq!(list.len(), in_line);
-            prop_assert!(list.entries.len() <= KEPT + 2 * in_line);
+            prop_assert!(list.rest.len() <= KEPT + 2 * in_line);
         }
     }
 }
