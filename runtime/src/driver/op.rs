@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::driver::buf::Buf;
 use crate::driver::source::SourceId;
@@ -128,26 +128,7 @@ impl WriteData {
             Self::Chunks(chunks) => chunks.clear(),
         }
     }
-
-    /// Forgets the first `count` bytes, which have been sent.
-    pub(crate) fn advance(&mut self, count: usize) {
-        match self {
-            Self::Buf(buf) => buf.advance(count),
-            Self::Chunks(chunks) => {
-                let mut left = count;
-                let whole = chunks
-                    .iter()
-                    .take_while(|chunk| {
-                        let fits = chunk.len() <= left;
-                        left -= if fits { chunk.len() } else { 0 };
-                        fits
-                    })
-                    .count();
-                chunks.drain(..whole);
-                if left > 0 {
-                    chunks[0].advance(left);
-                }
-            }
-        }
-    }
 }
+
+const _: () = assert!(size_of::<WriteData>() == 32, "as large as its larger half");
+const _: () = assert!(size_of::<Completion>() <= 56, "completions are moved about by the hundred");

@@ -290,3 +290,6 @@ impl Unpark for Bell {
         let _ = self.0.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;

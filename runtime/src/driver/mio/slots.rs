@@ -141,6 +141,12 @@ impl Source {
         self.write.is_some()
     }
 
+    /// Whether it may be read, and written.
+    #[cfg(test)]
+    pub(super) fn readiness(&self) -> (bool, bool) {
+        (self.readable, self.writable)
+    }
+
     /// Remembers what an event says.
     pub(super) fn note(&mut self, event: &Event) {
         let closed = event.is_read_closed();
