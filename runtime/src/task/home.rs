@@ -76,6 +76,11 @@ impl Home {
         }))
     }
 
+    #[cfg(test)]
+    pub(super) fn loop_id(&self) -> u16 {
+        self.lease.id()
+    }
+
     pub(crate) fn mailbox(&self) -> &'static Mailbox {
         self.lease.mailbox()
     }

@@ -66,6 +66,14 @@ impl Sleep {
         self.deadline
     }
 
+    /// The wait for a deadline that has passed: one hop, and no look at the clock.
+    ///
+    /// # Panics
+    /// Off a loop.
+    pub(crate) fn passed(deadline: Instant) -> Self {
+        Self { core: current(), deadline, state: State::Yield }
+    }
+
     /// Waits until `deadline` from now on.
     pub(crate) fn reset(&mut self, deadline: Instant) {
         self.stop();

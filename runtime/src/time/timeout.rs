@@ -75,6 +75,10 @@ pub async fn timeout_at<T>(
     let mut timer = None;
     let mut body = pin!(body(&scope));
     poll_fn(|context| {
+        // The deadline goes first: a value that comes with it or after it is too late (rule G21, case 2).
+        if timer.is_some() && scope.poll_expired(&mut timer, context).is_ready() {
+            return Poll::Ready(Err(Error::timed_out()));
+        }
         if let Poll::Ready(outcome) = body.as_mut().poll(context) {
             return Poll::Ready(outcome);
         }
@@ -136,6 +140,12 @@ impl Timeout {
             *timer = None;
             return Poll::Pending;
         };
+        // One that has passed already strikes in the next turn (rule T113), even if the loop is too busy
+        // to look at the clock before that.
+        let moved = timer.as_ref().is_none_or(|timer| timer.deadline() != deadline);
+        if moved && deadline <= executor::now() {
+            *timer = Some(Sleep::passed(deadline));
+        }
         let timer = timer.get_or_insert_with(|| sleep_until(deadline));
         if timer.deadline() != deadline {
             timer.reset(deadline);

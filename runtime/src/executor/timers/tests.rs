@@ -1,1 +1,89 @@
+use proptest::prelude::*;
 
+use super::*;
+
+fn at(nanos: u64) -> Instant {
+    Instant::from_nanos(nanos)
+}
+
+fn waker() -> Waker {
+    Waker::noop().clone()
+}
+
+#[test]
+fn g7_equal_deadlines_come_in_the_order_of_creation() {
+    let mut timers = Timers::default();
+    let keys: Vec<_> = (0..100).map(|index| timers.insert(at(index % 3), waker())).collect();
+    let mut fired = Vec::new();
+    while let Some(slot) = timers.pop_due(at(10)) {
+        fired.push(slot);
+    }
+    let mut expected: Vec<_> = (0..100_u32).collect();
+    expected.sort_by_key(|index| (index % 3, *index));
+    assert_eq!(fired, expected);
+    assert!(keys.iter().all(|key| matches!(timers.renew(*key, Waker::noop()), Renewed::Waiting(_))));
+}
+
+#[test]
+fn a_timer_cancelled_between_due_and_its_turn_wakes_nobody_and_keeps_its_slot_until_then() {
+    let mut timers = Timers::default();
+    let key = timers.insert(at(1), waker());
+    let slot = timers.pop_due(at(1)).unwrap();
+    assert!(timers.cancel(key).is_some());
+    let next = timers.insert(at(5), waker());
+    assert_ne!(next.slot, slot, "its entry is still queued");
+    assert!(timers.fire(slot).is_none());
+    assert_eq!(timers.insert(at(6), waker()).slot, slot);
+    assert!(timers.cancel(key).is_none(), "a stale key finds nothing");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Insert(u64),
+    Cancel(usize),
+    Advance(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (0..50_u64).prop_map(Step::Insert),
+        2 => any::<usize>().prop_map(Step::Cancel),
+        1 => (0..20_u64).prop_map(Step::Advance),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+proptest! {
+    #[test]
+    fn timers_agree_with_a_sorted_list(steps in steps()) {
+        let mut timers = Timers::default();
+        let mut model: Vec<(u64, u64, TimerKey)> = Vec::new();
+        let (mut now, mut number) = (0, 0);
+        for step in steps {
+            match step {
+                Step::Insert(after) => {
+                    number += 1;
+                    let key = timers.insert(at(now + after), waker());
+                    model.push((now + after, number, key));
+                }
+                Step::Cancel(index) if !model.is_empty() => {
+                    let (_, _, key) = model.remove(index % model.len());
+                    prop_assert!(timers.cancel(key).is_some());
+                }
+                Step::Cancel(_) => {}
+                Step::Advance(by) => {
+                    now += by;
+                    model.sort_unstable_by_key(|(deadline, number, _)| (*deadline, *number));
+                    while let Some(slot) = timers.pop_due(at(now)) {
+                        let (deadline, _, key) = model.remove(0);
+                        prop_assert_eq!(key.slot, slot);
+                        prop_assert!(deadline <= now);
+                        prop_assert!(timers.fire(slot).is_some());
+                    }
+                }
+            }
+            prop_assert_eq!(timers.len(), model.len());
+            prop_assert_eq!(timers.next(), model.iter().map(|(at, ..)| *at).min().map(at));
+        }
+    }
+}
