@@ -241,10 +241,7 @@ fn t34_an_error_nobody_asked_for_is_reported_once_when_the_last_handle_goes() {
             assert_eq!(*reports.borrow(), ["never-retrieved mine 5"]);
             drop(kept);
             asked.await.unwrap_err();
-            assert_eq!(
-                *reports.borrow(),
-                ["never-retrieved mine 5", "never-retrieved mine 6"]
-            );
+            assert_eq!(*reports.borrow(), ["never-retrieved mine 5", "never-retrieved mine 6"]);
             Ok(())
         })
         .unwrap();

@@ -25,11 +25,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 const FRONT: &[&str] = &["lib", "runner", "lowlevel"];
 
 /// Files that may hold `unsafe`, each with the reason in its head.
-const UNSAFE_ROOMS: &[&str] = &[
-    "runtime/src/task/waker.rs",
-    "runtime/src/task/cell.rs",
-    "runtime/src/driver/mio/calls.rs",
-];
+const UNSAFE_ROOMS: &[&str] =
+    &["runtime/src/task/waker.rs", "runtime/src/task/cell.rs", "runtime/src/driver/mio/calls.rs"];
 
 const MAX_LINES: usize = 500;
 
@@ -105,18 +102,16 @@ fn trespasses(path: &str, text: &str) -> Vec<String> {
     let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
         return vec![format!("{path}: the room `{room}` is not in the plan")];
     };
-    let strangers = imports(text).into_iter().filter(|import| {
-        import != room && !allowed.contains(&import.as_str())
-    });
+    let strangers = imports(text)
+        .into_iter()
+        .filter(|import| import != room && !allowed.contains(&import.as_str()));
     strangers.map(|import| format!("{path}: `{room}` must not know `{import}`")).collect()
 }
 
 #[test]
 fn rooms_import_only_what_lies_below_them() {
-    let found: Vec<_> = sources(&["runtime/src"])
-        .iter()
-        .flat_map(|(path, text)| trespasses(path, text))
-        .collect();
+    let found: Vec<_> =
+        sources(&["runtime/src"]).iter().flat_map(|(path, text)| trespasses(path, text)).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
@@ -138,7 +133,8 @@ fn unsafe_code_stands_only_in_its_rooms() {
                 .iter()
                 .any(|form| line.contains(form))
         });
-        let allowed = UNSAFE_ROOMS.contains(&path.as_str()) || path.starts_with("bench-harness/src/page");
+        let allowed =
+            UNSAFE_ROOMS.contains(&path.as_str()) || path.starts_with("bench-harness/src/page");
         assert!(!holds || allowed || is_test(&path), "{path} holds unsafe code");
     }
 }
@@ -146,7 +142,8 @@ fn unsafe_code_stands_only_in_its_rooms() {
 #[test]
 fn mio_is_named_in_one_folder() {
     for (path, text) in sources(&["runtime/src", "shards/src"]) {
-        let names = code_lines(&text).any(|line| line.contains("mio::") && !line.contains("mod mio"));
+        let names =
+            code_lines(&text).any(|line| line.contains("mio::") && !line.contains("mod mio"));
         let allowed = path.starts_with("runtime/src/driver/");
         assert!(!names || allowed, "{path} names mio");
     }

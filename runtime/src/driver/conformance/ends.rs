@@ -1,0 +1,143 @@
+//! Cancel, close, stale ids, and descriptors that somebody else made.
+
+use super::*;
+
+/// A source with a read and a write that wait.
+fn busy(rig: &mut Rig) -> (SourceId, TcpStream, [crate::driver::OpId; 2]) {
+    let (source, peer) = rig.pair();
+    rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
+    let read = rig.park(Op::Read { source, max_bytes: 100 });
+    let write = rig.park(write(source, &pattern(LARGE_BYTES)));
+    (source, peer, [read, write])
+}
+
+#[test]
+fn a_cancelled_op_completes_once_and_leaves_its_source_usable() {
+    with_sockets(|rig| {
+        let (source, mut peer, [read, write]) = busy(rig);
+        rig.driver.cancel(read);
+        rig.driver.cancel(read);
+        assert!(matches!(rig.wait(read), Outcome::Cancelled));
+        rig.driver.cancel(read);
+        rig.expect_nothing();
+        peer.write_all(b"next").unwrap();
+        assert_eq!(rig.read_exactly(source, 4), b"next");
+        rig.driver.cancel(write);
+        assert!(matches!(rig.wait(write), Outcome::Cancelled));
+        assert!(rig.is_idle());
+    });
+}
+
+#[test]
+fn closing_a_source_completes_both_its_ops_as_cancelled_once() {
+    with_sockets(|rig| {
+        let (source, mut peer, [read, write]) = busy(rig);
+        rig.expect_nothing();
+        rig.driver.close(source);
+        rig.driver.close(source);
+        rig.driver.cancel(read);
+        // With completions in hand a turn does not wait.
+        assert_eq!(rig.turn(Park::Forever), 2);
+        assert!(matches!(rig.wait(read), Outcome::Cancelled));
+        assert!(matches!(rig.wait(write), Outcome::Cancelled));
+        // The peer sees the end, after what was sent.
+        peer.read_to_end(&mut Vec::new()).unwrap();
+        rig.expect_nothing();
+    });
+}
+
+#[test]
+fn a_stale_id_finds_nothing_and_not_its_successor() {
+    with_sockets(|rig| {
+        let (stale, _peer) = rig.pair();
+        rig.driver.close(stale);
+        let (_successor, _other) = rig.pair();
+        for op in [
+            Op::Accept { source: stale },
+            Op::Connected { source: stale },
+            Op::Read { source: stale, max_bytes: 1 },
+            write(stale, b"x"),
+        ] {
+            let (_, started) = rig.start(op);
+            let Started::Done(Outcome::Failed(error)) = started else { panic!("{started:?}") };
+            assert_eq!(error.kind(), ErrorKind::NotConnected);
+        }
+        let shutdown = rig.driver.shutdown(stale, Shutdown::Both);
+        let option = rig.driver.set_option(stale, SocketOption::NoDelay(true));
+        let local = rig.driver.local_addr(stale).map(drop);
+        let peer = rig.driver.peer_addr(stale).map(drop);
+        for result in [shutdown, option, local, peer] {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::NotConnected);
+        }
+    });
+}
+
+#[test]
+fn s3_options_are_taken_and_a_silly_one_is_refused_or_rounded() {
+    with_sockets(|rig| {
+        let (source, _peer) = rig.pair();
+        for option in [
+            SocketOption::NoDelay(false),
+            SocketOption::KeepAlive(Some(Duration::from_millis(1))),
+            SocketOption::KeepAlive(None),
+            SocketOption::ReceiveBufferBytes(1),
+        ] {
+            rig.driver.set_option(source, option).unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_adopted_unix_socket_works_as_a_stream_and_has_no_internet_address() {
+    with_sockets(|rig| {
+        let (ours, mut peer) = UnixStream::pair().unwrap();
+        let kept = ours.try_clone().unwrap();
+        let spec = SourceSpec::Adopt { descriptor: ours.into(), kind: SourceKind::UnixStream };
+        let source = rig.driver.open(spec).unwrap();
+        let read = rig.park(Op::Read { source, max_bytes: 100 });
+        peer.write_all(b"in").unwrap();
+        assert!(matches!(rig.wait(read), Outcome::Read(buf) if &buf[..] == b"in"));
+        assert!(matches!(rig.run(write(source, b"out")), Outcome::Wrote(_)));
+        let mut got = [0; 3];
+        peer.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"out");
+        assert_eq!(rig.driver.local_addr(source).unwrap_err().kind(), ErrorKind::Unsupported);
+        // Closed here, the file lives on in its copy, and must not speak to the driver any more.
+        rig.driver.close(source);
+        peer.write_all(b"late").unwrap();
+        rig.expect_nothing();
+        drop(kept);
+    });
+}
+
+#[test]
+fn an_adopted_pipe_is_read_to_its_end_and_written_until_nobody_reads() {
+    with_sockets(|rig| {
+        let mut adopt = |descriptor| {
+            let spec = SourceSpec::Adopt { descriptor, kind: SourceKind::Pipe };
+            rig.driver.open(spec).unwrap()
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = (adopt(reader.into()), adopt(writer.into()));
+        let read = rig.park(Op::Read { source: reader, max_bytes: 100 });
+        assert!(matches!(rig.run(write(writer, b"through")), Outcome::Wrote(_)));
+        assert!(matches!(rig.wait(read), Outcome::Read(buf) if &buf[..] == b"through"));
+        // A pipe holds 64 KiB: the rest waits for its reader, who then goes.
+        let large = rig.park(write(writer, &pattern(100_000)));
+        assert_eq!(rig.read_exactly(reader, 70_000), &pattern(100_000)[..70_000]);
+        assert!(matches!(rig.wait(large), Outcome::Wrote(_)));
+        rig.driver.close(reader);
+        let outcome = rig.run(write(writer, b"nobody"));
+        assert!(matches!(outcome, Outcome::Failed(error) if error.kind() == ErrorKind::BrokenPipe));
+    });
+}
+
+#[test]
+#[should_panic(expected = "at most one read")]
+fn a_second_read_of_one_source_is_refused() {
+    let mut rig = Rig::new(DriverKind::Mio);
+    let (source, mut peer) = rig.pair();
+    rig.park(Op::Read { source, max_bytes: 1 });
+    peer.write_all(b"x").unwrap();
+    rig.start(Op::Read { source, max_bytes: 1 });
+}
