@@ -1,1 +1,91 @@
-//! One pinned loop per core.
+//! Shards: one pinned [`corelane`] loop per core, and messages between them.
+//!
+//! A shard is a thread with a loop of its own. Its tasks, its connections and its data stay on it,
+//! need not be `Send`, and need no lock. Nothing is shared; the only way to another shard is to
+//! send it a closure.
+//!
+//! ```
+//! use corelane_shards::{Placement, Shards};
+//!
+//! let sums = Shards::builder().placement(Placement::Unpinned(2)).run(async |shard| {
+//!     let mut sum = 0;
+//!     for peer in shard.all() {
+//!         // Runs on the thread of `peer`, if that is another.
+//!         sum += shard.invoke(peer, move || peer.index() + 1).await?;
+//!     }
+//!     Ok(sum)
+//! })?;
+//! assert_eq!(sums, [3, 3]);
+//! # Ok::<(), corelane::Error>(())
+//! ```
+//!
+//! # The walk of a call
+//!
+//! ```text
+//! shard 0                                              shard 2
+//! shard.invoke(2, f)  ·  shard.call(2, f)
+//!  ├ a permit: calls in flight from 0 to 2
+//!  ├ Box { f, ticket } → outbox for 2
+//!  └ end of the turn: the outbox is one packet ───────▶ mail phase: packets out of the lane
+//!               wakes 2 only if it sleeps               ├ f runs; a `call`'s future is a task
+//!                                                       ├ the outcome goes into the same box
+//! mail phase: the box is handed in ◀─── one packet ─────┘ end of that turn
+//!  ├ the permit goes to the next call that waits
+//!  ├ the task that awaits the answer is woken
+//!  └ the box is freed where it was made
+//! ```
+//!
+//! [`invoke`](Shard::invoke) runs a plain closure where it arrives: no task, one allocation.
+//! [`call`](Shard::call) is for what has to wait over there. Both are under way when they return,
+//! so that a pipeline makes all its calls first and awaits them afterwards: they travel together.
+//! Calls of one kind from one shard to another run, or start, in the order in which they were made.
+//!
+//! # When two shards wait for each other
+//!
+//! Nothing here blocks a thread, a full lane keeps its messages at the sender, and answers need no
+//! permit. So shards may flood each other as they like, with one exception that is the caller's to
+//! avoid: **a call that waits for a call back must not close a circle.** Say shard 0 has all its
+//! permits for calls to shard 1 in use, and each of those tasks waits for a `call` to shard 0,
+//! while shard 1 does the same the other way round. Then every permit is held by a task that waits
+//! for one. The rule: order the shards, or the layers of your program, and let the tasks that
+//! `call` makes `call` only further down. `invoke` is exempt. Its closures never wait and its
+//! permits are a set of their own, so any task may invoke anything anywhere.
+//!
+//! # The end of a run
+//!
+//! SIGINT, SIGTERM, [`Shutdown::request`], or the return of every main asks for the end. Servers
+//! made with `Shard::serve` stop accepting. Mains and connections have until one deadline, the same
+//! for all shards, to end by themselves; then they are cancelled and may clean up; then the threads
+//! are joined. A second signal ends the process at once. A main that fails, or panics, has all
+//! shards cancelled at once: part of a server is none.
+//!
+//! # Where shards run
+//!
+//! [`Placement`] says how many and where. The cores on offer are those in the affinity mask of the
+//! process that its control group allows, read before the first shard is pinned. A core that may
+//! not be used, and more shards than cores, are errors; a pin that the system refuses is a warning
+//! in the [`StartReport`].
+
+#![forbid(unsafe_code)]
+
+mod atomic;
+mod call;
+mod cores;
+mod id;
+mod lane;
+mod mesh;
+mod placement;
+mod report;
+mod shard;
+mod shards;
+mod shutdown;
+
+pub use call::{CallError, Invoke};
+pub use cores::AllowedCores;
+pub use id::ShardId;
+pub use lane::LaneStats;
+pub use placement::{MAX_SHARD_COUNT, Placement, PlacementError};
+pub use report::{ShardStart, StartReport};
+pub use shard::Shard;
+pub use shards::{Builder, Shards};
+pub use shutdown::Shutdown;

@@ -1,0 +1,25 @@
+//! The atomics of what two shards touch: loom's under `cfg(loom)`, the standard library's
+//! otherwise.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A full fence, the one that a handshake of store-then-load needs on both sides.
+///
+/// ThreadSanitizer does not model fences, so the `tsan` feature puts a read-modify-write of one
+/// shared cell in its place, which is at least as strong here: of two such writes one reads the
+/// other.
+pub(crate) fn full_fence() {
+    #[cfg(all(loom, not(feature = "tsan")))]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+    #[cfg(all(not(loom), not(feature = "tsan")))]
+    std::sync::atomic::fence(Ordering::SeqCst);
+    #[cfg(feature = "tsan")]
+    {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static FENCE: AtomicUsize = AtomicUsize::new(0);
+        FENCE.fetch_add(1, Ordering::SeqCst);
+    }
+}

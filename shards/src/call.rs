@@ -1,0 +1,170 @@
+//! Calls: a closure travels to another shard, what it returns comes home.
+//!
+//! See the crate's page for the walk of a call. Here are the futures that wait for one: [`Invoke`]
+//! for a closure that is run where it arrives, [`call`] for one whose future becomes a task there.
+
+mod desk;
+mod errand;
+mod error;
+mod table;
+mod withdrawal;
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use corelane::{Error, Result};
+
+use self::desk::Kind;
+use self::errand::{Deferred, Errand, Outcome, Plain, catch, catch_polls};
+use self::table::Polled;
+use crate::id::ShardId;
+
+pub(crate) use desk::{Desk, Seed, deal};
+pub use error::CallError;
+
+/// The answer of a closure that was sent with [`Shard::invoke`](crate::Shard::invoke).
+///
+/// # Cancel safety
+/// Dropping it gives the call up: if it has not run yet it will not.
+#[must_use = "dropping it gives the call up"]
+pub struct Invoke<T>(Answer<T>);
+
+/// An answer that is here, or on its way.
+enum Answer<T> {
+    Here(Result<T>),
+    Awaited(Awaited<T>),
+    Taken,
+}
+
+/// The place at home where an answer is expected.
+struct Awaited<T> {
+    desk: Rc<Desk>,
+    to: ShardId,
+    slot: u32,
+    kind: Kind,
+    answer: PhantomData<fn() -> T>,
+}
+
+/// Sends `f` to `to`, or runs it here and now if that is this shard.
+pub(crate) fn invoke<T, F>(desk: &Rc<Desk>, to: ShardId, f: F) -> Invoke<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    if to == desk.id() {
+        return Invoke(Answer::Here(into_result(catch(f))));
+    }
+    Invoke(send(desk, to, Kind::Invoke, || Plain::<F, T>::new(f)))
+}
+
+/// Sends `f` to `to`, where its future becomes a task. On this shard `f` is called, and its future
+/// polled, when the returned future is.
+pub(crate) fn call<T, F, M>(
+    desk: &Rc<Desk>,
+    to: ShardId,
+    f: F,
+) -> impl Future<Output = Result<T>> + use<T, F, M>
+where
+    F: FnOnce() -> M + Send + 'static,
+    M: Future<Output = Result<T>> + 'static,
+    T: Send + 'static,
+{
+    let (local, remote) = if to == desk.id() {
+        (Some(f), None)
+    } else {
+        (None, Some(Invoke(send(desk, to, Kind::Call, || Deferred::<F, Result<T>>::new(f)))))
+    };
+    async move {
+        match (local, remote) {
+            (Some(f), _) => match catch(f) {
+                Outcome::Value(future) => into_result(catch_polls(future).await)?,
+                Outcome::Panicked(message) => Err(CallError::Panicked(message).into()),
+                Outcome::Cancelled => Err(Error::cancelled()),
+            },
+            (None, Some(answer)) => answer.await?,
+            (None, None) => Err(Error::cancelled()),
+        }
+    }
+}
+
+fn send<T, E: Errand + 'static>(
+    desk: &Rc<Desk>,
+    to: ShardId,
+    kind: Kind,
+    errand: impl FnOnce() -> Box<E>,
+) -> Answer<T> {
+    let count = desk.shard_count();
+    if to.index() >= count {
+        return Answer::Here(Err(CallError::NoSuchShard { asked: to, count }.into()));
+    }
+    match desk.begin(to.index(), kind, errand()) {
+        Some(slot) => {
+            let desk = Rc::clone(desk);
+            Answer::Awaited(Awaited { desk, to, slot, kind, answer: PhantomData })
+        }
+        None => Answer::Here(Err(CallError::ShardGone(to).into())),
+    }
+}
+
+fn into_result<T>(outcome: Outcome<T>) -> Result<T> {
+    match outcome {
+        Outcome::Value(value) => Ok(value),
+        Outcome::Panicked(message) => Err(CallError::Panicked(message).into()),
+        Outcome::Cancelled => Err(Error::cancelled()),
+    }
+}
+
+impl<T: 'static> Future for Invoke<T> {
+    type Output = Result<T>;
+
+    /// # Panics
+    /// If it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        if let Answer::Awaited(awaited) = &self.0 {
+            let to = awaited.to;
+            let found = awaited.desk.poll(to.index(), awaited.kind, awaited.slot, context.waker());
+            let answer = match found {
+                Polled::Pending => return Poll::Pending,
+                Polled::Home(mut errand) => {
+                    let mut outcome = None;
+                    errand.take_outcome(&mut outcome);
+                    into_result(outcome.unwrap_or(Outcome::Cancelled))
+                }
+                Polled::Gone => Err(CallError::ShardGone(to).into()),
+            };
+            // The slot is no longer ours: what is dropped here abandons nothing.
+            self.0 = Answer::Taken;
+            return Poll::Ready(answer);
+        }
+        match mem::replace(&mut self.0, Answer::Taken) {
+            Answer::Here(answer) => Poll::Ready(answer),
+            _ => panic!("a call was awaited again after its answer was taken"),
+        }
+    }
+}
+
+impl<T> Drop for Invoke<T> {
+    fn drop(&mut self) {
+        if let Answer::Awaited(awaited) = &self.0 {
+            awaited.desk.abandon(awaited.to.index(), awaited.kind, awaited.slot);
+        }
+    }
+}
+
+impl<T> Unpin for Invoke<T> {}
+
+impl<T> fmt::Debug for Invoke<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.0 {
+            Answer::Here(_) => "here",
+            Answer::Awaited(_) => "awaited",
+            Answer::Taken => "taken",
+        };
+        f.debug_tuple("Invoke").field(&state).finish()
+    }
+}

@@ -1,0 +1,292 @@
+//! One shard's desk for calls: what came in by the lanes is run or handed in, what goes out is
+//! written.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Waker;
+
+use corelane::lowlevel::{Flush, Poller, enlist_flush};
+use corelane::{RemoteLoop, Task, try_create_task};
+
+use super::errand::{Errand, drop_quietly};
+use super::table::{CallTable, Departure, Left, Polled, Ticket};
+use super::withdrawal::Withdrawals;
+use crate::id::ShardId;
+use crate::lane::LaneStats;
+use crate::mesh::{self, Arrival, Ends, Post};
+
+/// What a lane carries.
+pub(crate) enum Message {
+    /// A call on its way out or home.
+    Errand(Box<dyn Errand>),
+    /// The caller gave up the call with this permit; the task that runs it is to be cancelled.
+    Cancel(u32),
+}
+
+/// The two kinds of calls, each with permits of its own. A plain closure never waits, so its
+/// permits always come back, and a task that runs for one shard may invoke closures on any without
+/// a circle of permits coming about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A closure.
+    Invoke = 0,
+    /// A closure whose future becomes a task.
+    Call = 1,
+}
+
+// Two words, because the tag hides in the box's pointer: lanes move these by the million.
+const _: () = assert!(size_of::<Message>() == 16);
+
+/// One shard's part of the mesh, on its way to the shard's thread.
+pub(crate) struct Seed {
+    id: ShardId,
+    ends: Ends<Message>,
+    permit_limit: u32,
+    /// For each peer and kind: what we no longer want of it, and what it no longer wants of us.
+    withdrawals: Vec<[[Arc<Withdrawals>; 2]; 2]>,
+}
+
+/// Makes the mesh between the loops that `bells` ring at, and deals it out.
+pub(crate) fn deal(bells: Vec<RemoteLoop>, lane_capacity: usize, permit_limit: u32) -> Vec<Seed> {
+    let shard_count = bells.len();
+    let pair = || [(); 2].map(|()| Arc::new(Withdrawals::new(permit_limit)));
+    let boards: Vec<Vec<[Arc<Withdrawals>; 2]>> =
+        (0..shard_count).map(|_| (0..shard_count).map(|_| pair()).collect()).collect();
+    let with_boards = |(own, ends)| Seed {
+        id: ShardId::at(own),
+        ends,
+        permit_limit,
+        withdrawals: (0..shard_count)
+            .map(|peer| {
+                [Kind::Invoke, Kind::Call].map(|kind| {
+                    [&boards[own][peer], &boards[peer][own]]
+                        .map(|board| Arc::clone(&board[kind as usize]))
+                })
+            })
+            .collect(),
+    };
+    mesh::deal(bells, lane_capacity).into_iter().enumerate().map(with_boards).collect()
+}
+
+/// One shard's desk.
+pub(crate) struct Desk {
+    id: ShardId,
+    post: Post<Message>,
+    peers: Box<[Peer]>,
+    this: Weak<Desk>,
+}
+
+struct Peer {
+    lines: [Line; 2],
+    /// Its calls to us that became tasks, by permit.
+    running: RefCell<Vec<Option<Task<()>>>>,
+}
+
+/// The calls of one kind between this shard and one peer.
+struct Line {
+    /// Ours to it.
+    calls: RefCell<CallTable<Box<dyn Errand>>>,
+    ours_withdrawn: Arc<Withdrawals>,
+    theirs_withdrawn: Arc<Withdrawals>,
+}
+
+impl Desk {
+    pub(crate) fn new(seed: Seed) -> Rc<Self> {
+        let permit_limit = seed.permit_limit;
+        let line = |[ours_withdrawn, theirs_withdrawn]: [Arc<Withdrawals>; 2]| Line {
+            calls: RefCell::new(CallTable::new(permit_limit)),
+            ours_withdrawn,
+            theirs_withdrawn,
+        };
+        let peer = |withdrawals: [_; 2]| Peer {
+            lines: withdrawals.map(line),
+            running: RefCell::new(Vec::new()),
+        };
+        Rc::new_cyclic(|this| Self {
+            id: seed.id,
+            post: Post::new(seed.ends),
+            peers: seed.withdrawals.into_iter().map(peer).collect(),
+            this: Weak::clone(this),
+        })
+    }
+
+    pub(crate) fn id(&self) -> ShardId {
+        self.id
+    }
+
+    pub(crate) fn shard_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// What the lane to `to` has done so far.
+    pub(crate) fn lane_stats(&self, to: ShardId) -> LaneStats {
+        let mut stats = self.post.lane_stats(to.index());
+        let lines = &self.peers[to.index()].lines;
+        stats.wait_count = lines.iter().map(|line| line.calls.borrow().wait_count()).sum();
+        stats
+    }
+
+    /// Begins a call: it leaves with this turn's flush, or when a permit is free. `None` if the
+    /// peer has ended.
+    pub(super) fn begin(&self, to: usize, kind: Kind, errand: Box<dyn Errand>) -> Option<u32> {
+        if self.post.has_ended(to) {
+            return None;
+        }
+        let (slot, departure) = self.line(to, kind).calls.borrow_mut().admit(errand);
+        self.depart(to, departure);
+        Some(slot)
+    }
+
+    /// Asks for the answer of a call, or leaves a waker for it.
+    pub(super) fn poll(
+        &self,
+        to: usize,
+        kind: Kind,
+        slot: u32,
+        waker: &Waker,
+    ) -> Polled<Box<dyn Errand>> {
+        self.line(to, kind).calls.borrow_mut().poll(slot, waker)
+    }
+
+    /// The future of a call was dropped.
+    pub(super) fn abandon(&self, to: usize, kind: Kind, slot: u32) {
+        let line = self.line(to, kind);
+        let left = line.calls.borrow_mut().abandon(slot);
+        match left {
+            Left::Nothing => {}
+            Left::Errand(errand) => drop_quietly(errand),
+            Left::Flying(permit) => {
+                line.ours_withdrawn.set(permit);
+                if kind == Kind::Call {
+                    self.post(to, Message::Cancel(permit));
+                }
+            }
+        }
+    }
+
+    /// Sends an answer home.
+    pub(super) fn send(&self, to: usize, errand: Box<dyn Errand>) {
+        self.post(to, Message::Errand(errand));
+    }
+
+    /// An answer has come home from `from`.
+    pub(super) fn hand_in(&self, from: usize, kind: Kind, ticket: Ticket, answer: Box<dyn Errand>) {
+        let line = self.line(from, kind);
+        let landing = line.calls.borrow_mut().land(ticket, answer);
+        if landing.unwanted.is_some() {
+            line.ours_withdrawn.clear(ticket.permit);
+        }
+        self.depart(from, landing.next);
+        if let Some(waker) = landing.waker {
+            waker.wake();
+        }
+        if let Some(unwanted) = landing.unwanted {
+            drop_quietly(unwanted);
+        }
+    }
+
+    /// Whether the caller of a call from `from` has given it up.
+    pub(super) fn is_withdrawn(&self, from: usize, kind: Kind, ticket: Ticket) -> bool {
+        self.line(from, kind).theirs_withdrawn.contains(ticket.permit)
+    }
+
+    /// Makes a task of what a call from `from` returned. A loop that is closing drops it.
+    pub(super) fn start(
+        &self,
+        from: usize,
+        ticket: Ticket,
+        body: impl Future<Output = ()> + 'static,
+    ) {
+        let created = try_create_task(async move {
+            body.await;
+            Ok(())
+        });
+        if let Ok(task) = created {
+            let index = ticket.permit as usize;
+            let mut running = self.peers[from].running.borrow_mut();
+            if running.len() <= index {
+                running.resize_with(index + 1, || None);
+            }
+            running[index] = Some(task);
+        }
+    }
+
+    /// The task of a call from `from` ends.
+    pub(super) fn ended(&self, from: usize, ticket: Ticket) {
+        let mut running = self.peers[from].running.borrow_mut();
+        let task = running.get_mut(ticket.permit as usize).and_then(Option::take);
+        drop(running);
+        drop(task);
+    }
+
+    fn line(&self, peer: usize, kind: Kind) -> &Line {
+        &self.peers[peer].lines[kind as usize]
+    }
+
+    fn depart(&self, to: usize, departure: Option<Departure<Box<dyn Errand>>>) {
+        if let Some(Departure { mut errand, ticket }) = departure {
+            errand.stamp(ticket);
+            self.post(to, Message::Errand(errand));
+        }
+    }
+
+    fn post(&self, to: usize, message: Message) {
+        match self.post.push(to, message) {
+            Ok(false) => {}
+            Ok(true) => {
+                let enlisted = self.this.upgrade().map(|desk| enlist_flush(desk));
+                if !matches!(enlisted, Some(Ok(()))) {
+                    // There is no turn whose end could be waited for.
+                    self.post.flush();
+                }
+            }
+            // Our calls to a peer that has ended fail when its lane says so; its own calls nobody
+            // misses.
+            Err(refused) => drop_quietly(refused),
+        }
+    }
+
+    fn cancel_running(&self, from: usize, permit: u32) {
+        let running = self.peers[from].running.borrow();
+        if let Some(Some(task)) = running.get(permit as usize) {
+            task.cancel();
+        }
+    }
+
+    /// A peer has ended: our calls to it fail, its calls to us are cancelled.
+    fn lose(&self, from: usize) {
+        for line in &self.peers[from].lines {
+            let (wakers, errands) = line.calls.borrow_mut().fail_all();
+            wakers.into_iter().for_each(Waker::wake);
+            errands.into_iter().for_each(drop_quietly);
+        }
+        let running = self.peers[from].running.take();
+        for task in running.into_iter().flatten() {
+            task.cancel();
+        }
+    }
+}
+
+impl Poller for Desk {
+    fn poll_mail(&self) -> bool {
+        let Some(desk) = self.this.upgrade() else { return false };
+        self.post.collect(|from, arrival| match arrival {
+            Arrival::Message(Message::Errand(errand)) => errand.arrive(from, &desk),
+            Arrival::Message(Message::Cancel(permit)) => desk.cancel_running(from, permit),
+            Arrival::Gone => desk.lose(from),
+        });
+        self.has_mail()
+    }
+
+    fn has_mail(&self) -> bool {
+        self.post.has_mail()
+    }
+}
+
+impl Flush for Desk {
+    fn flush(self: Rc<Self>) {
+        self.post.flush();
+    }
+}

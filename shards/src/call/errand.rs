@@ -1,0 +1,225 @@
+//! What travels: one box per call, out with the closure and home with its outcome.
+//!
+//! The box is made at home and freed at home, so that the allocators of two threads do not trade
+//! memory. It knows by its stage what it has come for: over there it runs, at home it is handed in.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use corelane::Error;
+
+use super::desk::{Desk, Kind};
+use super::table::Ticket;
+
+/// A call on its way out or home.
+pub(super) trait Errand: Send {
+    /// Writes the ticket on it, before it leaves.
+    fn stamp(&mut self, ticket: Ticket);
+
+    /// It has come out of the lane from `from`: it runs there, or is handed in at home.
+    fn arrive(self: Box<Self>, from: usize, desk: &Rc<Desk>);
+
+    /// At home: puts the outcome into `into`, which is an `Option<Outcome<T>>` of the call's own
+    /// `T`.
+    fn take_outcome(&mut self, into: &mut dyn Any);
+}
+
+/// How a call ended over there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome<T> {
+    Value(T),
+    Panicked(String),
+    Cancelled,
+}
+
+enum Stage<F, T> {
+    Out(F),
+    Home(Outcome<T>),
+    Spent,
+}
+
+impl<F, T: 'static> Stage<F, T> {
+    fn take(&mut self) -> Self {
+        mem::replace(self, Self::Spent)
+    }
+
+    fn take_outcome(&mut self, into: &mut dyn Any) {
+        let target = into.downcast_mut::<Option<Outcome<T>>>();
+        let target = target.expect("a call's slot is polled by the call's own future");
+        if let Self::Home(outcome) = self.take() {
+            *target = Some(outcome);
+        }
+    }
+}
+
+/// A closure that runs in the mail phase of the other shard.
+pub(super) struct Plain<F, T> {
+    ticket: Ticket,
+    stage: Stage<F, T>,
+}
+
+/// A closure that makes a future, which becomes a task of the other shard.
+pub(super) struct Deferred<F, T> {
+    ticket: Ticket,
+    stage: Stage<F, T>,
+}
+
+impl<F, T> Plain<F, T> {
+    pub(super) fn new(f: F) -> Box<Self> {
+        Box::new(Self { ticket: Ticket::default(), stage: Stage::Out(f) })
+    }
+}
+
+impl<F, T> Deferred<F, T> {
+    pub(super) fn new(f: F) -> Box<Self> {
+        Box::new(Self { ticket: Ticket::default(), stage: Stage::Out(f) })
+    }
+}
+
+impl<F, T> Errand for Plain<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    fn stamp(&mut self, ticket: Ticket) {
+        self.ticket = ticket;
+    }
+
+    fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        match self.stage.take() {
+            Stage::Out(f) => {
+                self.stage = Stage::Home(if desk.is_withdrawn(from, Kind::Invoke, self.ticket) {
+                    drop_quietly(f);
+                    Outcome::Cancelled
+                } else {
+                    catch(f)
+                });
+                desk.send(from, self);
+            }
+            home => {
+                self.stage = home;
+                desk.hand_in(from, Kind::Invoke, self.ticket, self);
+            }
+        }
+    }
+
+    fn take_outcome(&mut self, into: &mut dyn Any) {
+        self.stage.take_outcome(into);
+    }
+}
+
+impl<F, M, T> Errand for Deferred<F, T>
+where
+    F: FnOnce() -> M + Send + 'static,
+    M: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    fn stamp(&mut self, ticket: Ticket) {
+        self.ticket = ticket;
+    }
+
+    fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        let ticket = self.ticket;
+        let made = match self.stage.take() {
+            Stage::Out(f) if desk.is_withdrawn(from, Kind::Call, ticket) => {
+                drop_quietly(f);
+                Outcome::Cancelled
+            }
+            Stage::Out(f) => catch(f),
+            home => {
+                self.stage = home;
+                return desk.hand_in(from, Kind::Call, ticket, self);
+            }
+        };
+        let desk_there = Rc::clone(desk);
+        let mut homing =
+            Homing { errand: Some(self), outcome: Outcome::Cancelled, from, desk: desk_there };
+        match made {
+            Outcome::Value(future) => desk.start(from, ticket, async move {
+                homing.carry(catch_polls(future).await);
+            }),
+            Outcome::Panicked(message) => homing.carry(Outcome::Panicked(message)),
+            Outcome::Cancelled => {}
+        }
+    }
+
+    fn take_outcome(&mut self, into: &mut dyn Any) {
+        self.stage.take_outcome(into);
+    }
+}
+
+/// Brings a call's box home when its task has ended, in whichever way: with an outcome, or dropped.
+struct Homing<F, M, T>
+where
+    F: FnOnce() -> M + Send + 'static,
+    M: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    errand: Option<Box<Deferred<F, T>>>,
+    outcome: Outcome<T>,
+    from: usize,
+    desk: Rc<Desk>,
+}
+
+impl<F, M, T> Homing<F, M, T>
+where
+    F: FnOnce() -> M + Send + 'static,
+    M: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    /// What to bring home; without it the call was cancelled.
+    fn carry(&mut self, outcome: Outcome<T>) {
+        self.outcome = outcome;
+    }
+}
+
+impl<F, M, T> Drop for Homing<F, M, T>
+where
+    F: FnOnce() -> M + Send + 'static,
+    M: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    fn drop(&mut self) {
+        let Some(mut errand) = self.errand.take() else { return };
+        self.desk.ended(self.from, errand.ticket);
+        errand.stage = Stage::Home(mem::replace(&mut self.outcome, Outcome::Cancelled));
+        self.desk.send(self.from, errand);
+    }
+}
+
+/// Calls `f`; a panic is an outcome.
+pub(super) fn catch<T>(f: impl FnOnce() -> T) -> Outcome<T> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(value) => Outcome::Value(value),
+        Err(payload) => Outcome::Panicked(message_of(payload)),
+    }
+}
+
+/// Awaits `future`; a panic in a poll is an outcome.
+pub(super) async fn catch_polls<M: Future>(future: M) -> Outcome<M::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch(|| future.as_mut().poll(context)) {
+        Outcome::Value(Poll::Pending) => Poll::Pending,
+        Outcome::Value(Poll::Ready(value)) => Poll::Ready(Outcome::Value(value)),
+        Outcome::Panicked(message) => Poll::Ready(Outcome::Panicked(message)),
+        Outcome::Cancelled => Poll::Ready(Outcome::Cancelled),
+    })
+    .await
+}
+
+/// Drops a value of the user's where nobody could catch its panic; a panic is logged.
+pub(super) fn drop_quietly<T>(value: T) {
+    if let Outcome::Panicked(message) = catch(move || drop(value)) {
+        tracing::error!("dropping a part of a call that was given up panicked: {message}");
+    }
+}
+
+fn message_of(payload: Box<dyn Any + Send>) -> String {
+    let error = Error::panicked(payload);
+    error.panic_message().unwrap_or_default().to_owned()
+}

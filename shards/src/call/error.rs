@@ -1,0 +1,38 @@
+//! Why a call did not give what its closure returns.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::id::ShardId;
+
+/// What can go wrong between shards. A call carries it inside [`corelane::Error`];
+/// `error.downcast_ref::<CallError>()` gives it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The other shard has ended: before the call reached it, or before its answer left.
+    ShardGone(ShardId),
+    /// The closure, or the future that it made, panicked over there. The message of the panic.
+    Panicked(String),
+    /// There is no such shard.
+    NoSuchShard {
+        /// The shard that was called.
+        asked: ShardId,
+        /// How many shards there are.
+        count: usize,
+    },
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ShardGone(id) => write!(f, "shard {id} has ended"),
+            Self::Panicked(message) => write!(f, "the call panicked: {message}"),
+            Self::NoSuchShard { asked, count } => {
+                write!(f, "there is no shard {asked}, only 0 to {}", count - 1)
+            }
+        }
+    }
+}
+
+impl Error for CallError {}

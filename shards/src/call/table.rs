@@ -1,0 +1,272 @@
+//! The calls that one shard has under way to one peer.
+//!
+//! ```text
+//!            permit free                   answer
+//!  admit ─────────────────▶ Flying ──────────────────▶ Home ── poll ──▶ Free
+//!    └──▶ Waiting ────────────▲ │ abandon                └── abandon ──▶ Free
+//!           │  permit returned  └──▶ Abandoned ── answer ──▶ Free
+//!           └ abandon ──▶ Withdrawn ── its turn in the queue ──▶ Free
+//! ```
+//!
+//! A permit is held from departure to answer, and every departure is answered, so permits bound
+//! what a peer can be sent. They are numbered: a number names one call in flight, to the peer as
+//! well. Who waits is served in order, and by the table itself: a returned permit takes the first
+//! waiting call with it, so none is lost on the way to a future that is being dropped. Nothing here
+//! runs foreign code; what it gives back is to be woken or dropped by the caller, when nothing is
+//! borrowed.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::task::Waker;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+/// What travels with a call so that its answer finds home.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// Where the call is kept at home.
+    slot: u32,
+    /// The permit that it holds.
+    pub(super) permit: u32,
+}
+
+/// Calls to one peer; `E` is what travels.
+#[derive(Debug)]
+pub(super) struct CallTable<E> {
+    slots: Vec<Slot<E>>,
+    free_slots: Vec<u32>,
+    free_permits: Vec<u32>,
+    /// Permits below this number have been used; those above are free as well.
+    used_permits: u32,
+    permit_limit: u32,
+    /// Slots in the order of their calls: Waiting or Withdrawn.
+    queue: VecDeque<u32>,
+    withdrawn_count: usize,
+    wait_count: u64,
+}
+
+#[derive(Debug)]
+enum Slot<E> {
+    Free,
+    Waiting { errand: E, waker: Option<Waker> },
+    Withdrawn,
+    Flying { permit: u32, waker: Option<Waker> },
+    Abandoned,
+    Home(E),
+    Gone,
+}
+
+/// A call that may leave now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Departure<E> {
+    pub(super) errand: E,
+    pub(super) ticket: Ticket,
+}
+
+/// What an answer sets off.
+#[derive(Debug)]
+pub(super) struct Landing<E> {
+    /// Who waits for the answer.
+    pub(super) waker: Option<Waker>,
+    /// The answer, if nobody waits for it any more; its cancellation mark is to be taken down.
+    pub(super) unwanted: Option<E>,
+    /// The call that the permit was passed on to.
+    pub(super) next: Option<Departure<E>>,
+}
+
+/// What a future finds in its slot.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Polled<E> {
+    Pending,
+    Home(E),
+    Gone,
+}
+
+/// What a dropped future leaves behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Left<E> {
+    Nothing,
+    /// Never sent, or an answer that was not taken.
+    Errand(E),
+    /// On its way or over there, under this permit.
+    Flying(u32),
+}
+
+impl<E> CallTable<E> {
+    /// A table for at most `permit_limit` calls in flight.
+    pub(super) fn new(permit_limit: u32) -> Self {
+        Self {
+            slots: Vec::new(),
+            free_slots: Vec::new(),
+            free_permits: Vec::new(),
+            used_permits: 0,
+            permit_limit,
+            queue: VecDeque::new(),
+            withdrawn_count: 0,
+            wait_count: 0,
+        }
+    }
+
+    /// How many calls had to wait for a permit so far.
+    pub(super) fn wait_count(&self) -> u64 {
+        self.wait_count
+    }
+
+    /// Takes a call in. It departs at once if there is a permit, and else in its turn.
+    pub(super) fn admit(&mut self, errand: E) -> (u32, Option<Departure<E>>) {
+        let slot = self.free_slots.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::Free);
+            (self.slots.len() - 1) as u32
+        });
+        match self.take_permit() {
+            Some(permit) => {
+                self.slots[slot as usize] = Slot::Flying { permit, waker: None };
+                (slot, Some(Departure { errand, ticket: Ticket { slot, permit } }))
+            }
+            None => {
+                self.slots[slot as usize] = Slot::Waiting { errand, waker: None };
+                self.queue.push_back(slot);
+                self.wait_count += 1;
+                (slot, None)
+            }
+        }
+    }
+
+    /// Takes an answer in and passes its permit on.
+    pub(super) fn land(&mut self, ticket: Ticket, answer: E) -> Landing<E> {
+        let slot = &mut self.slots[ticket.slot as usize];
+        let (waker, unwanted) = match mem::replace(slot, Slot::Free) {
+            Slot::Flying { waker, .. } => {
+                *slot = Slot::Home(answer);
+                (waker, None)
+            }
+            _ => {
+                self.free_slots.push(ticket.slot);
+                (None, Some(answer))
+            }
+        };
+        Landing { waker, unwanted, next: self.pass_permit(ticket.permit) }
+    }
+
+    /// Asks for the answer, or leaves a waker for it. After `Home` and `Gone` the slot is no longer
+    /// the caller's.
+    pub(super) fn poll(&mut self, slot: u32, new_waker: &Waker) -> Polled<E> {
+        let entry = &mut self.slots[slot as usize];
+        match entry {
+            Slot::Waiting { waker, .. } | Slot::Flying { waker, .. } => {
+                // A clone of ours is a number; a foreign one may be dear, so an equal one is kept.
+                if !waker.as_ref().is_some_and(|known| known.will_wake(new_waker)) {
+                    *waker = Some(new_waker.clone());
+                }
+                Polled::Pending
+            }
+            _ => {
+                let found = mem::replace(entry, Slot::Free);
+                self.free_slots.push(slot);
+                match found {
+                    Slot::Home(answer) => Polled::Home(answer),
+                    _ => Polled::Gone,
+                }
+            }
+        }
+    }
+
+    /// The future that owned the slot is dropped.
+    pub(super) fn abandon(&mut self, slot: u32) -> Left<E> {
+        let entry = &mut self.slots[slot as usize];
+        match mem::replace(entry, Slot::Free) {
+            Slot::Flying { permit, .. } => {
+                *entry = Slot::Abandoned;
+                Left::Flying(permit)
+            }
+            Slot::Waiting { errand, .. } => {
+                *entry = Slot::Withdrawn;
+                self.withdrawn_count += 1;
+                self.tidy_queue();
+                Left::Errand(errand)
+            }
+            Slot::Home(answer) => {
+                self.free_slots.push(slot);
+                Left::Errand(answer)
+            }
+            _ => {
+                self.free_slots.push(slot);
+                Left::Nothing
+            }
+        }
+    }
+
+    /// The peer has ended: no call will be answered any more. Gives back who is to be woken, and
+    /// what never left.
+    pub(super) fn fail_all(&mut self) -> (Vec<Waker>, Vec<E>) {
+        self.queue.clear();
+        self.withdrawn_count = 0;
+        let (mut wakers, mut errands) = (Vec::new(), Vec::new());
+        for (index, entry) in self.slots.iter_mut().enumerate() {
+            match mem::replace(entry, Slot::Gone) {
+                Slot::Waiting { errand, waker } => {
+                    errands.push(errand);
+                    wakers.extend(waker);
+                }
+                Slot::Flying { waker, .. } => wakers.extend(waker),
+                Slot::Withdrawn | Slot::Abandoned => {
+                    *entry = Slot::Free;
+                    self.free_slots.push(index as u32);
+                }
+                other => *entry = other,
+            }
+        }
+        (wakers, errands)
+    }
+
+    fn take_permit(&mut self) -> Option<u32> {
+        if let Some(permit) = self.free_permits.pop() {
+            return Some(permit);
+        }
+        let fresh = self.used_permits;
+        (fresh < self.permit_limit).then(|| {
+            self.used_permits += 1;
+            fresh
+        })
+    }
+
+    /// Gives a returned permit to the first call that waits, or keeps it.
+    fn pass_permit(&mut self, permit: u32) -> Option<Departure<E>> {
+        while let Some(slot) = self.queue.pop_front() {
+            let entry = &mut self.slots[slot as usize];
+            match mem::replace(entry, Slot::Free) {
+                Slot::Waiting { errand, waker } => {
+                    *entry = Slot::Flying { permit, waker };
+                    return Some(Departure { errand, ticket: Ticket { slot, permit } });
+                }
+                _ => {
+                    self.withdrawn_count -= 1;
+                    self.free_slots.push(slot);
+                }
+            }
+        }
+        self.free_permits.push(permit);
+        None
+    }
+
+    /// Forgets the withdrawn once they are the greater part of the queue, so that calls that are
+    /// made and dropped while the peer does not answer take no more room than those that wait.
+    fn tidy_queue(&mut self) {
+        if self.withdrawn_count * 2 <= self.queue.len() {
+            return;
+        }
+        let (slots, free_slots) = (&mut self.slots, &mut self.free_slots);
+        self.queue.retain(|&slot| {
+            let entry = &mut slots[slot as usize];
+            let keep = !matches!(entry, Slot::Withdrawn);
+            if !keep {
+                *entry = Slot::Free;
+                free_slots.push(slot);
+            }
+            keep
+        });
+        self.withdrawn_count = 0;
+    }
+}

@@ -1,0 +1,118 @@
+use super::*;
+
+type Table = CallTable<u32>;
+
+fn noop() -> &'static Waker {
+    Waker::noop()
+}
+
+/// Admits a call that finds a permit.
+fn fly(table: &mut Table, errand: u32) -> Ticket {
+    let (slot, departure) = table.admit(errand);
+    let departure = departure.unwrap();
+    assert_eq!((departure.errand, departure.ticket.slot), (errand, slot));
+    departure.ticket
+}
+
+/// Admits a call that has to wait.
+fn wait(table: &mut Table, errand: u32) -> u32 {
+    let (slot, departure) = table.admit(errand);
+    assert_eq!(departure, None);
+    slot
+}
+
+#[test]
+fn an_answer_is_found_by_who_asks_for_it() {
+    let mut table = Table::new(2);
+    let ticket = fly(&mut table, 7);
+    assert_eq!(table.poll(ticket.slot, noop()), Polled::Pending);
+    let landing = table.land(ticket, 8);
+    assert!(landing.waker.is_some() && landing.unwanted.is_none() && landing.next.is_none());
+    assert_eq!(table.poll(ticket.slot, noop()), Polled::Home(8));
+}
+
+#[test]
+fn slots_and_permits_are_used_again() {
+    let mut table = Table::new(1);
+    for errand in 0..10 {
+        let ticket = fly(&mut table, errand);
+        assert_eq!(ticket, Ticket { slot: 0, permit: 0 });
+        table.land(ticket, errand);
+        assert_eq!(table.poll(ticket.slot, noop()), Polled::Home(errand));
+    }
+    assert_eq!(table.wait_count(), 0);
+}
+
+#[test]
+fn no_more_calls_fly_than_there_are_permits_and_who_waits_leaves_in_order() {
+    let mut table = Table::new(2);
+    let flying = [fly(&mut table, 0), fly(&mut table, 1)];
+    assert_ne!(flying[0].permit, flying[1].permit);
+    wait(&mut table, 2);
+    wait(&mut table, 3);
+    assert_eq!(table.wait_count(), 2);
+    let next = table.land(flying[1], 1).next.unwrap();
+    assert_eq!((next.errand, next.ticket.permit), (2, flying[1].permit));
+    let last = table.land(next.ticket, 2).next.unwrap();
+    assert_eq!(last.errand, 3);
+    assert!(table.land(last.ticket, 3).next.is_none());
+}
+
+#[test]
+fn a_waiting_call_that_is_given_up_comes_back_and_is_passed_over() {
+    let mut table = Table::new(1);
+    let flying = fly(&mut table, 0);
+    let (second, _) = table.admit(1);
+    wait(&mut table, 2);
+    wait(&mut table, 3);
+    assert_eq!(table.abandon(second), Left::Errand(1));
+    assert_eq!(table.land(flying, 0).next.unwrap().errand, 2);
+}
+
+#[test]
+fn a_call_given_up_in_flight_keeps_its_permit_until_the_answer() {
+    let mut table = Table::new(1);
+    let flying = fly(&mut table, 0);
+    assert_eq!(table.abandon(flying.slot), Left::Flying(flying.permit));
+    wait(&mut table, 1);
+    let landing = table.land(flying, 9);
+    assert_eq!(landing.unwanted, Some(9));
+    assert_eq!(landing.next.unwrap().ticket.permit, flying.permit);
+}
+
+#[test]
+fn an_answer_that_nobody_took_comes_back() {
+    let mut table = Table::new(1);
+    let flying = fly(&mut table, 0);
+    table.land(flying, 4);
+    assert_eq!(table.abandon(flying.slot), Left::Errand(4));
+    assert_eq!(fly(&mut table, 1).slot, flying.slot);
+}
+
+#[test]
+fn a_peer_that_ends_fails_what_waits_and_what_flies() {
+    let mut table = Table::new(2);
+    let [first, given_up] = [fly(&mut table, 0), fly(&mut table, 1)];
+    let waiting = wait(&mut table, 2);
+    table.abandon(given_up.slot);
+    table.poll(first.slot, noop());
+    table.poll(waiting, noop());
+    let (wakers, errands) = table.fail_all();
+    assert_eq!((wakers.len(), errands), (2, vec![2]));
+    assert_eq!(table.poll(first.slot, noop()), Polled::Gone);
+    assert_eq!(table.poll(waiting, noop()), Polled::Gone);
+}
+
+#[test]
+fn calls_made_and_dropped_while_nothing_is_answered_take_no_room() {
+    let mut table = Table::new(1);
+    fly(&mut table, 0);
+    let patient = wait(&mut table, 1);
+    for errand in 2..1_000 {
+        let slot = wait(&mut table, errand);
+        assert_eq!(table.abandon(slot), Left::Errand(errand));
+    }
+    assert!(table.queue.len() <= 3, "{} in the queue", table.queue.len());
+    assert!(table.slots.len() <= 5, "{} slots", table.slots.len());
+    assert_eq!(table.poll(patient, noop()), Polled::Pending);
+}

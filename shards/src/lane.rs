@@ -1,0 +1,284 @@
+//! One lane: messages from one shard to another, in order, in batches.
+//!
+//! ```text
+//!  sender's turn                                       receiver's turn
+//!   push, push, push ─▶ outbox                          mail phase: next, next, next
+//!   flush phase: the whole outbox is one packet ──────▶ packet ─▶ batch
+//!                emptied batches ◀───────────────────── comes home when the last message is out
+//! ```
+//!
+//! The channel's price is paid once a turn and not once a message; a message that is alone travels
+//! without a batch around it. Nothing here ever waits: a packet that finds the channel full goes
+//! back to the outbox, whose size is bounded by the permits of the calls that fill it. The sender
+//! then leaves a note, and the receiver, when it has made room, announces itself to the sender.
+//! Both write, pass a fence, and read what the other wrote, so one of them sees the other:
+//!
+//! ```text
+//!  sender                                  receiver
+//!   full: leave the note, fence             take a packet, fence
+//!   try once more                           note there? take it down, announce
+//! ```
+
+mod channel;
+mod mailbox;
+#[cfg(test)]
+#[cfg(loom)]
+mod models;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+
+use corelane::RemoteLoop;
+
+use crate::atomic::{AtomicBool, Ordering, full_fence};
+
+pub(crate) use channel::{Channel, Crossbeam, Nothing, Refused};
+pub(crate) use mailbox::{Mailbox, Ring, bit_of};
+
+/// A batch that has grown beyond this many messages is freed and not sent home for reuse.
+const REUSED_BATCH_LIMIT: usize = 1024;
+
+/// What one channel slot carries.
+enum Packet<M> {
+    One(M),
+    Many(VecDeque<M>),
+}
+
+/// A note on the lane that says that the sender waits for room.
+#[derive(Debug)]
+struct Note(AtomicBool);
+
+/// What became of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// The outbox is empty: its messages are in the channel, or it had none.
+    Sent,
+    /// The channel is full; the receiver will announce itself when it has made room.
+    Full,
+    /// The receiver has ended; the messages are still in the outbox.
+    Gone,
+}
+
+/// What a lane has done so far. Counted by the sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneStats {
+    /// Messages that left: calls out, answers home, cancellations.
+    pub message_count: u64,
+    /// Packets that carried them: one per flush of an outbox that was not empty.
+    pub packet_count: u64,
+    /// Packets for which the receiver had to be woken, at the price of a system call.
+    pub wake_count: u64,
+    /// Flushes that found the lane full.
+    pub full_count: u64,
+    /// Calls that had to wait for a permit.
+    pub wait_count: u64,
+}
+
+impl LaneStats {
+    /// Packets for which the receiver was awake, so that no system call was made.
+    #[must_use]
+    pub fn suppressed_wake_count(&self) -> u64 {
+        self.packet_count - self.wake_count
+    }
+}
+
+/// The sending end of a lane.
+pub(crate) struct LaneSender<M: Send, C: Channel = Crossbeam, R = RemoteLoop> {
+    outbox: VecDeque<M>,
+    spare: VecDeque<M>,
+    packets: C::Tx<Packet<M>>,
+    empties: C::Rx<VecDeque<M>>,
+    note: Arc<Note>,
+    own_id: usize,
+    receiver: Arc<Mailbox<R>>,
+    stats: LaneStats,
+}
+
+/// The receiving end of a lane.
+pub(crate) struct LaneReceiver<M: Send, C: Channel = Crossbeam, R = RemoteLoop> {
+    batch: VecDeque<M>,
+    packets: C::Rx<Packet<M>>,
+    empties: C::Tx<VecDeque<M>>,
+    note: Arc<Note>,
+    capacity: usize,
+    taken: usize,
+    own_id: usize,
+    sender: Arc<Mailbox<R>>,
+}
+
+/// One end's place in the mesh: a shard's number and its mailbox.
+pub(crate) struct End<'a, R> {
+    pub(crate) id: usize,
+    pub(crate) mailbox: &'a Arc<Mailbox<R>>,
+}
+
+/// A lane from one shard to another that holds `capacity` packets, at least one.
+pub(crate) fn lane<M: Send, C: Channel, R: Ring>(
+    from: &End<'_, R>,
+    to: &End<'_, R>,
+    capacity: usize,
+) -> (LaneSender<M, C, R>, LaneReceiver<M, C, R>) {
+    let (packets_in, packets_out) = C::bounded(capacity);
+    let (empties_in, empties_out) = C::bounded(capacity);
+    let note = Arc::new(Note(AtomicBool::new(false)));
+    let sender = LaneSender {
+        outbox: VecDeque::new(),
+        spare: VecDeque::new(),
+        packets: packets_in,
+        empties: empties_out,
+        note: Arc::clone(&note),
+        own_id: from.id,
+        receiver: Arc::clone(to.mailbox),
+        stats: LaneStats::default(),
+    };
+    let receiver = LaneReceiver {
+        batch: VecDeque::new(),
+        packets: packets_out,
+        empties: empties_in,
+        note,
+        capacity,
+        taken: 0,
+        own_id: to.id,
+        sender: Arc::clone(from.mailbox),
+    };
+    (sender, receiver)
+}
+
+impl<M: Send, C: Channel, R: Ring> LaneSender<M, C, R> {
+    /// Appends a message to the outbox; the next flush sends it.
+    pub(crate) fn push(&mut self, message: M) {
+        self.outbox.push_back(message);
+    }
+
+    /// Sends the outbox as one packet, and wakes the receiver if it sleeps.
+    pub(crate) fn flush(&mut self) -> Flushed {
+        let Some(packet) = self.pack() else { return Flushed::Sent };
+        let outcome = self.send(packet).or_else(|refused| match refused {
+            Refused::Full(packet) => {
+                self.note.0.store(true, Ordering::Relaxed);
+                // Pairs with the fence in `LaneReceiver::count_packet`: either it sees the note, or
+                // this second attempt sees the room it made.
+                full_fence();
+                self.send(packet)
+            }
+            gone => Err(gone),
+        });
+        match outcome {
+            Ok(()) => Flushed::Sent,
+            Err(Refused::Full(packet)) => {
+                self.unpack(packet);
+                self.stats.full_count += 1;
+                Flushed::Full
+            }
+            Err(Refused::Gone(packet)) => {
+                // Kept, so that the caller drops the messages with this lane, when nothing is
+                // borrowed.
+                self.unpack(packet);
+                Flushed::Gone
+            }
+        }
+    }
+
+    /// What this lane has done so far.
+    pub(crate) fn stats(&self) -> LaneStats {
+        self.stats
+    }
+
+    /// Tells the receiver that this end has been dropped: `self` consumed, the channel closed, then
+    /// the bell.
+    pub(crate) fn close(self) {
+        let (own_id, receiver) = (self.own_id, Arc::clone(&self.receiver));
+        drop(self);
+        receiver.announce(own_id);
+    }
+
+    /// The outbox as a packet; an emptied batch from home takes its place.
+    fn pack(&mut self) -> Option<Packet<M>> {
+        if self.outbox.len() < 2 {
+            return self.outbox.pop_front().map(Packet::One);
+        }
+        let fresh = match mem::take(&mut self.spare) {
+            spare if spare.capacity() > 0 => spare,
+            _ => C::try_recv(&self.empties).unwrap_or_default(),
+        };
+        Some(Packet::Many(mem::replace(&mut self.outbox, fresh)))
+    }
+
+    /// Puts a refused packet back as the outbox, which nobody has touched since.
+    fn unpack(&mut self, packet: Packet<M>) {
+        match packet {
+            Packet::One(message) => self.outbox.push_front(message),
+            Packet::Many(batch) => self.spare = mem::replace(&mut self.outbox, batch),
+        }
+    }
+
+    fn send(&mut self, packet: Packet<M>) -> Result<(), Refused<Packet<M>>> {
+        let message_count = match &packet {
+            Packet::One(_) => 1,
+            Packet::Many(batch) => batch.len() as u64,
+        };
+        C::try_send(&self.packets, packet)?;
+        let woken = self.receiver.announce(self.own_id);
+        self.stats.message_count += message_count;
+        self.stats.packet_count += 1;
+        self.stats.wake_count += u64::from(woken);
+        Ok(())
+    }
+}
+
+impl<M: Send, C: Channel, R: Ring> LaneReceiver<M, C, R> {
+    /// Takes the oldest message.
+    pub(crate) fn next(&mut self) -> Result<M, Nothing> {
+        if self.batch.is_empty() {
+            match C::try_recv(&self.packets)? {
+                Packet::One(message) => {
+                    self.count_packet();
+                    return Ok(message);
+                }
+                Packet::Many(batch) => {
+                    self.batch = batch;
+                    self.count_packet();
+                }
+            }
+        }
+        let message = self.batch.pop_front().ok_or(Nothing::Empty)?;
+        if self.batch.is_empty() {
+            self.return_batch();
+        }
+        Ok(message)
+    }
+
+    /// Makes sure that a sender that found the lane full learns of the room.
+    ///
+    /// A full lane holds `capacity` packets, so looking once in so many is enough: the look comes
+    /// with the last of them at the latest. The sender goes on when there is plenty of room, and
+    /// the fence is rare.
+    fn count_packet(&mut self) {
+        self.taken += 1;
+        if self.taken < self.capacity {
+            return;
+        }
+        self.taken = 0;
+        // Pairs with the fence in `LaneSender::flush`: either we see the note, or its second
+        // attempt sees the room.
+        full_fence();
+        if self.note.0.load(Ordering::Relaxed) {
+            self.note.0.store(false, Ordering::Relaxed);
+            self.sender.announce(self.own_id);
+        }
+    }
+
+    /// Sends an emptied batch home for reuse. It is freed here if it is large, or if home has
+    /// plenty.
+    fn return_batch(&mut self) {
+        let batch = mem::take(&mut self.batch);
+        if batch.capacity() <= REUSED_BATCH_LIMIT {
+            // Refused means full or gone: either way nobody misses an empty batch.
+            let _ = C::try_send(&self.empties, batch);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What came of a placement.
+
+use std::fmt;
+
+use crate::cores::{AllowedCores, CpuList};
+use crate::id::ShardId;
+
+/// How the shards of a run were started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartReport {
+    pub(crate) allowed: AllowedCores,
+    pub(crate) shards: Vec<ShardStart>,
+}
+
+/// How one shard was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardStart {
+    /// The shard.
+    pub id: ShardId,
+    /// The core that was chosen for it; `None` if it was not to be pinned.
+    pub core: Option<usize>,
+    /// Whether it runs where it was to run. False only if the system refused to pin it; it runs all
+    /// the same.
+    pub is_placed: bool,
+}
+
+impl StartReport {
+    /// What this process may use.
+    #[must_use]
+    pub fn allowed(&self) -> &AllowedCores {
+        &self.allowed
+    }
+
+    /// The shards in their order.
+    #[must_use]
+    pub fn shards(&self) -> &[ShardStart] {
+        &self.shards
+    }
+
+    /// The cores that shards are pinned to, ascending.
+    #[must_use]
+    pub fn pinned_cores(&self) -> Vec<usize> {
+        let placed = self.shards.iter().filter(|shard| shard.is_placed);
+        let mut cores: Vec<usize> = placed.filter_map(|shard| shard.core).collect();
+        cores.sort_unstable();
+        cores.dedup();
+        cores
+    }
+
+    /// What a user should know: pins that failed, a quota that is too small, facts that were odd.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.allowed.notes().to_vec();
+        for shard in self.shards.iter().filter(|shard| !shard.is_placed) {
+            if let Some(core) = shard.core {
+                warnings.push(format!("shard {} could not be pinned to core {core}", shard.id));
+            }
+        }
+        let shard_count = self.shards.len();
+        if let Some(quota) = self.allowed.cpu_quota().filter(|&quota| quota < shard_count as f64) {
+            warnings.push(format!(
+                "{shard_count} shards share a quota of {quota:.2} CPUs and will be stopped \
+                 together when it is used up"
+            ));
+        }
+        warnings
+    }
+}
+
+impl fmt::Display for StartReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.shards.len();
+        let plural = if count == 1 { "" } else { "s" };
+        let cores = self.pinned_cores();
+        if cores.is_empty() {
+            write!(f, "{count} shard{plural}, not pinned")?;
+        } else {
+            write!(f, "{count} shard{plural} on cores {}", CpuList(&cores))?;
+        }
+        write!(f, " (may use {})", self.allowed)
+    }
+}

@@ -1,0 +1,262 @@
+//! One shard: a thread, a loop, and its ends of the mesh.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use corelane::lowlevel::{EventLoop, LoopConfig, add_poller};
+use corelane::{Error, RemoteLoop, Result, Task};
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::call::{self, Desk, Invoke, Seed};
+use crate::id::ShardId;
+use crate::lane::LaneStats;
+use crate::report::StartReport;
+use crate::shards::Event;
+use crate::shutdown::{Shutdown, Stage, StageWatch};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Shard>> = const { RefCell::new(None) };
+}
+
+/// The shard that this thread is: its number, its peers, and the way to them. A cheap handle.
+#[derive(Clone)]
+pub struct Shard(Rc<Inner>);
+
+struct Inner {
+    desk: Rc<Desk>,
+    report: Arc<StartReport>,
+    watch: Rc<StageWatch>,
+    events: Sender<Event>,
+}
+
+impl Shard {
+    /// The shard that this thread is; `None` elsewhere.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// The number of this shard.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.0.desk.id()
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.desk.shard_count()
+    }
+
+    /// All shards, this one included, in their order.
+    pub fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.count()).map(ShardId::at)
+    }
+
+    /// How the shards were started: which cores were offered and taken, and what went wrong.
+    #[must_use]
+    pub fn report(&self) -> &StartReport {
+        &self.0.report
+    }
+
+    /// The end of the run: to ask for it and to wait for it.
+    #[must_use]
+    pub fn shutdown(&self) -> Shutdown {
+        Shutdown::new(Rc::clone(&self.0.watch), self.0.events.clone())
+    }
+
+    /// What the lane from this shard to `to` has done so far; zeros for the shard itself.
+    ///
+    /// # Panics
+    /// If there is no such shard.
+    #[must_use]
+    pub fn lane_stats(&self, to: ShardId) -> LaneStats {
+        self.0.desk.lane_stats(to)
+    }
+
+    /// Has `f` called on shard `to`, in its mail phase, and waits for what it returns.
+    ///
+    /// It is the cheapest way to another shard: no task is made, one box travels out and home. So
+    /// `f` should be short, as it keeps that shard from everything else; [`call`](Self::call) is
+    /// for what has to wait. Several calls to one shard run in the order in which they were made.
+    ///
+    /// The call is under way when `invoke` returns, not only when its future is polled: a pipeline
+    /// first makes all its calls, which travel together at the end of the turn, and then awaits
+    /// them one by one. If as many calls as there are permits are in flight to `to`, it waits its
+    /// turn, in order, and then leaves by itself. On this very shard `f` runs before `invoke`
+    /// returns.
+    ///
+    /// # Errors
+    /// [`CallError`](crate::CallError), by `downcast_ref`: `f` panicked, the shard has
+    /// ended, or there is none.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the call up: if `f` has not run yet it will not.
+    /// Its permit comes back when the other shard has acknowledged.
+    pub fn invoke<T, F>(&self, to: ShardId, f: F) -> Invoke<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        call::invoke(&self.0.desk, to, f)
+    }
+
+    /// Has `f` called on shard `to`, where the future that it makes becomes a task, and waits for
+    /// its output.
+    ///
+    /// Only `f` and the output travel; the future stays where it runs and need not be `Send`. As
+    /// with [`invoke`](Self::invoke) the call is under way when this returns, except on this very
+    /// shard: there `f` is called, and its future polled, in place, when the returned future is.
+    ///
+    /// # Errors
+    /// What the future returns; [`CallError`](crate::CallError), by `downcast_ref`, if it
+    /// panicked, the shard has ended, or there is none; [`is_cancelled`](Error::is_cancelled) if
+    /// its task was cancelled over there.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the task over there, which may clean up; nobody
+    /// waits for it. The permit comes back when the task has ended.
+    pub fn call<T, F, M>(&self, to: ShardId, f: F) -> impl Future<Output = Result<T>> + use<T, F, M>
+    where
+        F: FnOnce() -> M + Send + 'static,
+        M: Future<Output = Result<T>> + 'static,
+        T: Send + 'static,
+    {
+        call::call(&self.0.desk, to, f)
+    }
+
+    pub(crate) fn enter_stage(&self, stage: Stage) {
+        self.0.watch.advance(stage);
+    }
+
+    fn tell(&self, event: Event) {
+        // Refused means that nobody supervises any more, and then nobody needs to know.
+        let _ = self.0.events.send(event);
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard").field("id", &self.id()).field("count", &self.count()).finish()
+    }
+}
+
+/// What a shard's thread is given before it starts.
+pub(crate) struct Seat {
+    pub(crate) id: ShardId,
+    pub(crate) core: Option<usize>,
+    pub(crate) config: LoopConfig,
+    pub(crate) events: Sender<Event>,
+    pub(crate) go: Receiver<Go>,
+}
+
+/// What it is given when all loops have been made.
+pub(crate) struct Go {
+    pub(crate) seed: Seed,
+    pub(crate) report: Arc<StartReport>,
+}
+
+/// Tells the supervisor that the thread ends, in whichever way.
+struct Farewell(Sender<Event>, ShardId);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let _ = self.0.send(Event::Ended(self.1));
+    }
+}
+
+/// The body of a shard's thread.
+pub(crate) fn run<T, F>(seat: Seat, main: F) -> Result<T>
+where
+    F: AsyncFnOnce(Shard) -> Result<T> + 'static,
+    T: 'static,
+{
+    let _farewell = Farewell(seat.events.clone(), seat.id);
+    let pinned =
+        seat.core.is_none_or(|id| core_affinity::set_for_current(core_affinity::CoreId { id }));
+    let mut event_loop = EventLoop::new(&seat.config)?;
+    let started = Event::Started { id: seat.id, remote: event_loop.remote(), pinned };
+    let supervised = seat.events.send(started).is_ok();
+    let Some(go) = seat.go.recv().ok().filter(|_| supervised) else {
+        return Err(Error::runtime("another shard could not start"));
+    };
+    let shard = event_loop.enter(|| settle(go, seat.events))??;
+    let outcome = live(&mut event_loop, &shard, main);
+    event_loop.close();
+    CURRENT.take();
+    outcome
+}
+
+/// Makes the thread a shard.
+fn settle(go: Go, events: Sender<Event>) -> Result<Shard> {
+    let desk = Desk::new(go.seed);
+    add_poller(Rc::clone(&desk) as Rc<_>)?;
+    let shard = Shard(Rc::new(Inner { desk, report: go.report, watch: Rc::default(), events }));
+    CURRENT.set(Some(shard.clone()));
+    Ok(shard)
+}
+
+/// Turns the loop until the whole run has ended: this shard answers calls as long as any other may
+/// make them.
+fn live<T, F>(event_loop: &mut EventLoop, shard: &Shard, main: F) -> Result<T>
+where
+    F: AsyncFnOnce(Shard) -> Result<T> + 'static,
+    T: 'static,
+{
+    let outcome = Rc::new(RefCell::new(None));
+    let (for_main, for_life, result) = (shard.clone(), shard.clone(), Rc::clone(&outcome));
+    let main = event_loop.create_task(async move { main(for_main).await })?.named("main");
+    let life = event_loop.create_task(async move {
+        let ended = lifecycle(&for_life, main).await;
+        *result.borrow_mut() = Some(ended);
+        Ok(())
+    })?;
+    event_loop.turn_until(|| life.done())?;
+    event_loop.cancel_all()?;
+    shard.tell(Event::CleanedUp(shard.id()));
+    event_loop.turn_until(|| shard.0.watch.stage() == Stage::Ended)?;
+    outcome.take().unwrap_or_else(|| Err(Error::cancelled()))
+}
+
+async fn lifecycle<T: 'static>(shard: &Shard, main: Task<T>) -> Result<T> {
+    let outcome = until_main_ends(shard, main).await;
+    shard.tell(Event::MainEnded(shard.id(), outcome.as_ref().err().cloned()));
+    shard.0.watch.reached(Stage::Draining).await;
+    shard.tell(Event::Drained(shard.id()));
+    shard.0.watch.reached(Stage::Cancelling).await;
+    outcome
+}
+
+/// Waits for main; cancels it when it is time to.
+async fn until_main_ends<T: 'static>(shard: &Shard, mut main: Task<T>) -> Result<T> {
+    let mut time_is_up = pin!(shard.0.watch.reached(Stage::Cancelling));
+    let mut cancelled = false;
+    poll_fn(|context| {
+        if !cancelled && time_is_up.as_mut().poll(context).is_ready() {
+            cancelled = true;
+            main.cancel();
+        }
+        match Pin::new(&mut main).poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(outcome),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Has every shard of a run enter `stage`.
+pub(crate) fn broadcast(remotes: &[RemoteLoop], stage: Stage) {
+    for remote in remotes {
+        // Refused means that the shard has ended, and so is past every stage.
+        let _ = remote.submit(move || {
+            if let Some(shard) = Shard::current() {
+                shard.enter_stage(stage);
+            }
+        });
+    }
+}

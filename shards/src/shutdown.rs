@@ -1,0 +1,144 @@
+//! The orderly end of a run.
+//!
+//! ```text
+//!  Running ─1▶ Draining ─2▶ Cancelling ─3▶ Ended
+//!     └───────── 4 ────────────▲
+//! ```
+//! 1 a signal, [`Shutdown::request`], or every shard's main has returned: servers stop accepting.
+//! 2 every main has returned and every connection is closed, or the deadline is past: what is left
+//! is cancelled.
+//! 3 the clean-up of every shard is done: loops are closed and threads end. Until then shards
+//! answer calls.
+//! 4 a main failed: a server that lost a part is not worth draining.
+//!
+//! The deadline is one moment for all shards: the first request plus the time to drain. The calling
+//! thread of [`Builder::run`](crate::Builder::run) watches it and tells the shards; each shard
+//! keeps its own copy of the stage, so that waiting for it costs no shared memory.
+
+pub(crate) mod signals;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crossbeam_channel::Sender;
+
+use crate::shards::Event;
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    #[default]
+    Running,
+    Draining,
+    Cancelling,
+    Ended,
+}
+
+/// One shard's copy of the stage, and who waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct StageWatch {
+    stage: Cell<Stage>,
+    waiting: RefCell<BTreeMap<u64, (Stage, Waker)>>,
+    next_key: Cell<u64>,
+}
+
+impl StageWatch {
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// Goes on to `stage` and wakes who waited for it. A stage is never gone back from.
+    pub(crate) fn advance(&self, stage: Stage) {
+        self.stage.set(stage.max(self.stage.get()));
+        let mut woken = Vec::new();
+        self.waiting.borrow_mut().retain(|_, (wanted, waker)| {
+            let waits_on = *wanted > stage;
+            if !waits_on {
+                woken.push(waker.clone());
+            }
+            waits_on
+        });
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until `stage` is reached.
+    pub(crate) fn reached(self: &Rc<Self>, stage: Stage) -> Reached {
+        let key = self.next_key.get();
+        self.next_key.set(key + 1);
+        Reached { watch: Rc::clone(self), stage, key }
+    }
+}
+
+/// The future of [`StageWatch::reached`].
+#[derive(Debug)]
+pub(crate) struct Reached {
+    watch: Rc<StageWatch>,
+    stage: Stage,
+    key: u64,
+}
+
+impl Future for Reached {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.watch.stage() >= self.stage {
+            return Poll::Ready(());
+        }
+        let entry = (self.stage, context.waker().clone());
+        self.watch.waiting.borrow_mut().insert(self.key, entry);
+        Poll::Pending
+    }
+}
+
+impl Drop for Reached {
+    fn drop(&mut self) {
+        let entry = self.watch.waiting.borrow_mut().remove(&self.key);
+        drop(entry);
+    }
+}
+
+/// One shard's view of the end of the run: to ask for it and to wait for it.
+#[derive(Clone)]
+pub struct Shutdown {
+    watch: Rc<StageWatch>,
+    events: Sender<Event>,
+}
+
+impl Shutdown {
+    pub(crate) fn new(watch: Rc<StageWatch>, events: Sender<Event>) -> Self {
+        Self { watch, events }
+    }
+
+    /// Asks for the orderly end of all shards, as SIGTERM does. Asking again changes nothing.
+    pub fn request(&self) {
+        // Refused means that nobody supervises any more: the run is over.
+        let _ = self.events.send(Event::StopRequested);
+    }
+
+    /// Whether the end has been asked for, as far as this shard knows.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.watch.stage() > Stage::Running
+    }
+
+    /// Waits until the end is asked for: by SIGINT or SIGTERM, by [`request`](Self::request) on any
+    /// shard, by a failed main, or because every main has returned. A connection handler that may
+    /// wait long for its peer watches this beside its reads, so that draining is quick.
+    ///
+    /// # Cancel safety
+    /// Safe: it holds nothing.
+    pub fn requested(&self) -> impl Future<Output = ()> + use<> {
+        self.watch.reached(Stage::Draining)
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown").field("stage", &self.watch.stage()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,337 @@
+//! Calls between shards: what comes back, in which order, and what does not hang.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use corelane::{Error, Result, sleep, spawn, yield_now};
+use corelane_shards::{Builder, CallError, Placement, Shard, ShardId, Shards};
+
+const FAR: ShardId = ShardId::new(1);
+
+fn shards(count: usize) -> Builder {
+    Shards::builder().placement(Placement::Unpinned(count)).handle_signals(false)
+}
+
+/// Runs `main` on shard 0 of two; shard 1 only answers.
+fn on_first<T: Send + Default + 'static>(
+    builder: Builder,
+    main: impl AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
+) -> T {
+    let run = builder.run(async move |shard: Shard| match shard.id().index() {
+        0 => main(shard).await,
+        _ => Ok(T::default()),
+    });
+    run.expect("no main fails").swap_remove(0)
+}
+
+fn call_error(error: &Error) -> &CallError {
+    error.downcast_ref().unwrap_or_else(|| panic!("not a call error: {error:?}"))
+}
+
+#[test]
+fn a_value_comes_back_from_a_closure_and_from_a_task() {
+    let answers = on_first(shards(2), async |shard| {
+        let here = std::thread::current().id();
+        let (there, sum) = shard.invoke(FAR, || (std::thread::current().id(), 2 + 3)).await?;
+        assert_ne!(here, there);
+        let slept = shard.call(FAR, || async {
+            sleep(Duration::from_millis(1)).await;
+            Ok(Shard::current().map(|shard| shard.id()))
+        });
+        assert_eq!(slept.await?, Some(FAR));
+        Ok(sum)
+    });
+    assert_eq!(answers, 5);
+}
+
+#[test]
+fn the_future_of_a_call_need_not_be_send() {
+    let answer = on_first(shards(2), async |shard| {
+        let call = shard.call(FAR, || async {
+            let local = Rc::new(Cell::new(1));
+            yield_now().await;
+            local.set(local.get() + 1);
+            Ok(local.get())
+        });
+        call.await
+    });
+    assert_eq!(answer, 2);
+}
+
+#[test]
+fn a_call_to_the_own_shard_runs_inline() {
+    on_first(shards(1), async |shard| {
+        let ran = Rc::new(Cell::new(false));
+        thread_local!(static RAN: Cell<bool> = const { Cell::new(false) });
+        let answer = shard.invoke(shard.id(), || RAN.set(true));
+        assert!(RAN.get(), "an invoked closure runs at once");
+        answer.await?;
+        let main = corelane::current_task()?.map(|task| task.id());
+        let inside = shard.call(shard.id(), || async {
+            Ok(corelane::current_task()?.map(|task| task.id().to_string()))
+        });
+        assert_eq!(inside.await?, main.map(|id| id.to_string()), "no task is made");
+        ran.set(true);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_error_comes_back_as_the_type_it_was() {
+    on_first(shards(2), async |shard| {
+        let call = shard
+            .call(FAR, || async { Err::<(), _>(io::Error::from(io::ErrorKind::AddrInUse).into()) });
+        assert_eq!(call.await.unwrap_err().io_kind(), Some(io::ErrorKind::AddrInUse));
+        let plain = shard.invoke(FAR, || Err::<(), _>("no".to_owned()));
+        assert_eq!(plain.await?, Err("no".to_owned()));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_comes_back_typed_and_the_shard_lives_on() {
+    on_first(shards(2), async |shard| {
+        for to in [FAR, shard.id()] {
+            let panicked = |text: &str| CallError::Panicked(text.to_owned());
+            let plain = shard.invoke(to, || -> u32 { panic!("plain {}", 1) }).await;
+            assert_eq!(call_error(&plain.unwrap_err()), &panicked("plain 1"));
+            let making = shard.call(to, || -> std::future::Ready<Result<()>> { panic!("making") });
+            assert_eq!(call_error(&making.await.unwrap_err()), &panicked("making"));
+            let polling = shard.call(to, || async {
+                yield_now().await;
+                if true {
+                    panic!("polling");
+                }
+                Ok(())
+            });
+            assert_eq!(call_error(&polling.await.unwrap_err()), &panicked("polling"));
+            assert_eq!(shard.invoke(to, || 7).await?, 7);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_shard_that_does_not_exist_is_named() {
+    on_first(shards(2), async |shard| {
+        let error = shard.invoke(ShardId::new(2), || ()).await.unwrap_err();
+        assert_eq!(error.to_string(), "there is no shard 2, only 0 to 1");
+        let error = shard.call(ShardId::new(9), || async { Ok(()) }).await.unwrap_err();
+        let expected = CallError::NoSuchShard { asked: ShardId::new(9), count: 2 };
+        assert_eq!(call_error(&error), &expected);
+        Ok(())
+    });
+}
+
+#[test]
+fn calls_of_one_pair_run_in_the_order_in_which_they_were_made() {
+    thread_local!(static SEEN: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) });
+    // Few permits and one packet, so that calls wait for both.
+    on_first(shards(2).permits(3).lane_capacity(1), async |shard| {
+        let mut answers = Vec::new();
+        for number in 0..500 {
+            answers.push(shard.invoke(FAR, move || SEEN.with_borrow_mut(|s| s.push(number))));
+            if number % 7 == 0 {
+                yield_now().await;
+            }
+        }
+        for answer in answers {
+            answer.await?;
+        }
+        let seen = shard.invoke(FAR, || SEEN.take()).await?;
+        assert_eq!(seen, (0..500).collect::<Vec<_>>());
+        Ok(())
+    });
+}
+
+#[test]
+fn calls_of_one_turn_travel_together() {
+    on_first(shards(2), async |shard| {
+        shard.invoke(FAR, || ()).await?;
+        let before = shard.lane_stats(FAR);
+        let answers: Vec<_> = (0..100).map(|n| shard.invoke(FAR, move || n)).collect();
+        for (n, answer) in answers.into_iter().enumerate() {
+            assert_eq!(answer.await?, n);
+        }
+        let after = shard.lane_stats(FAR);
+        assert_eq!(after.message_count - before.message_count, 100);
+        assert_eq!(after.packet_count - before.packet_count, 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn permits_bound_the_calls_in_flight() {
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    on_first(shards(2).permits(4), async |shard| {
+        let calls: Vec<_> = (0..40)
+            .map(|_| {
+                spawn(shard.call(FAR, || async {
+                    let running = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
+                    MOST.fetch_max(running, Ordering::SeqCst);
+                    sleep(Duration::from_millis(1)).await;
+                    RUNNING.fetch_sub(1, Ordering::SeqCst);
+                    Ok(())
+                }))
+            })
+            .collect();
+        for call in calls {
+            call.await??;
+        }
+        assert_eq!(shard.lane_stats(FAR).wait_count, 36);
+        Ok(())
+    });
+    assert_eq!(MOST.load(Ordering::SeqCst), 4);
+}
+
+/// Says when it is dropped.
+struct Dropped(Arc<AtomicBool>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..5_000 {
+        if condition() {
+            return;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    panic!("it never came to be that {what}");
+}
+
+#[test]
+fn dropping_the_call_cancels_the_task_over_there_and_returns_the_permit() {
+    on_first(shards(2).permits(1), async |shard| {
+        let started = Arc::new(AtomicBool::new(false));
+        let ended = Arc::new(AtomicBool::new(false));
+        let (start, end) = (Arc::clone(&started), Dropped(Arc::clone(&ended)));
+        let call = spawn(shard.call(FAR, move || async move {
+            let _end = end;
+            start.store(true, Ordering::SeqCst);
+            std::future::pending::<Result<()>>().await
+        }));
+        until("the task runs", || started.load(Ordering::SeqCst)).await;
+        call.cancel();
+        until("the task was dropped", || ended.load(Ordering::SeqCst)).await;
+        // With one permit this runs only if the cancelled call gave it back.
+        assert_eq!(shard.invoke(FAR, || 1).await?, 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_call_that_was_given_up_before_it_arrived_does_not_run() {
+    on_first(shards(2), async |shard| {
+        let ran = Arc::new(AtomicBool::new(false));
+        let dropped = Arc::new(AtomicBool::new(false));
+        let (run, guard) = (Arc::clone(&ran), Dropped(Arc::clone(&dropped)));
+        drop(shard.invoke(FAR, move || {
+            let _guard = guard;
+            run.store(true, Ordering::SeqCst);
+        }));
+        let run = Arc::clone(&ran);
+        drop(shard.call(FAR, move || async move {
+            run.store(true, Ordering::SeqCst);
+            Ok(())
+        }));
+        shard.invoke(FAR, || ()).await?;
+        assert!(dropped.load(Ordering::SeqCst), "the closure is dropped all the same");
+        assert!(!ran.load(Ordering::SeqCst));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_call_that_waits_for_a_permit_and_is_dropped_leaves_the_queue() {
+    on_first(shards(2).permits(1), async |shard| {
+        let first = shard.invoke(FAR, || 1);
+        let second = shard.invoke(FAR, || 2);
+        let third = shard.invoke(FAR, || 3);
+        drop(second);
+        assert_eq!(third.await?, 3);
+        assert_eq!(first.await?, 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_that_is_cancelled_over_there_ends_the_call_cancelled() {
+    on_first(shards(2), async |shard| {
+        let call = shard.call(FAR, || async { Err::<(), _>(Error::cancelled()) });
+        assert!(call.await.unwrap_err().is_cancelled());
+        Ok(())
+    });
+}
+
+#[test]
+fn floods_with_nested_calls_and_one_packet_a_lane_do_not_deadlock() {
+    for count in [2, 3, 8] {
+        let runs = shards(count).lane_capacity(1).permits(2).run(async |shard: Shard| {
+            let mut calls = Vec::new();
+            for round in 0..60 {
+                for to in shard.all().filter(|&to| to != shard.id()) {
+                    let home = shard.id();
+                    let shard_there =
+                        move || Shard::current().ok_or_else(|| Error::msg("no shard"));
+                    calls.push(spawn(shard.call(to, move || async move {
+                        // A plain closure at the caller's, in the middle of a call of its own.
+                        Ok(shard_there()?.invoke(home, move || round).await? + 1)
+                    })));
+                    calls.push(spawn(shard_invoke(&shard, to, round)));
+                }
+            }
+            let mut sum = 0_usize;
+            for call in calls {
+                sum += call.await??;
+            }
+            Ok(sum)
+        });
+        let each = (count - 1) * (0..60_usize).map(|round| 2 * round + 1).sum::<usize>();
+        assert_eq!(runs.unwrap(), vec![each; count], "{count} shards");
+    }
+}
+
+fn shard_invoke(
+    shard: &Shard,
+    to: ShardId,
+    round: usize,
+) -> impl Future<Output = Result<usize>> + use<> {
+    shard.invoke(to, move || round)
+}
+
+#[test]
+fn a_sleeping_shard_is_woken_once_and_a_busy_one_not_at_all() {
+    let idle = corelane::Idle::Spin;
+    on_first(shards(2).idle(idle), async |shard| {
+        for _ in 0..50 {
+            shard.invoke(FAR, || ()).await?;
+        }
+        let stats = shard.lane_stats(FAR);
+        assert_eq!(
+            (stats.packet_count, stats.wake_count),
+            (50, 0),
+            "a spinning shard needs no wake"
+        );
+        assert_eq!(stats.suppressed_wake_count(), 50);
+        Ok(())
+    });
+    on_first(shards(2), async |shard| {
+        for _ in 0..20 {
+            sleep(Duration::from_millis(2)).await;
+            shard.invoke(FAR, || ()).await?;
+        }
+        let stats = shard.lane_stats(FAR);
+        assert_eq!(stats.packet_count, 20);
+        assert!(stats.wake_count >= 10, "a parked shard must be woken: {stats:?}");
+        Ok(())
+    });
+}
