@@ -1,10 +1,11 @@
 //! Mutual exclusion between the tasks of one thread (rules L1 to L9).
 //!
 //! ```text
-//!           acquire                    release, nobody in line
-//!  Free ───────────────▶ Held ◀──┐ ───────────────────────────▶ Free
-//!                          │     └──────────────┐ its turn: it has the lock
-//!                          └─ release ─▶ Handed(to the first live waiter) ─ it is dropped ─▶ as release
+//!           acquire                 release, nobody in line
+//!  Free ──────────────▶ Held ─────────────────────────────────▶ Free
+//!                       ▲  │ release: to the first live waiter
+//!              its turn │  ▼
+//!                      Handed ── its future is dropped: as a release
 //! ```
 //!
 //! Between a release and the turn of the waiter it woke the lock is handed, not held: `locked()` is
@@ -21,12 +22,12 @@ use std::task::{Context, Poll};
 use super::wait_list::{Key, Place, Standing, WaitList};
 use crate::error::RuntimeError;
 
-/// A lock around a value, for critical sections that contain an `await`. Without one a `RefCell` or a
-/// `Cell` will do, since nothing else runs on the thread.
+/// A lock around a value, for critical sections that contain an `await`. Without one a `RefCell` or
+/// a `Cell` will do, since nothing else runs on the thread.
 ///
-/// Waiters get the lock in the order in which they began to wait, and nobody overtakes them. It is not
-/// re-entrant: a task that acquires a lock it holds waits for itself. A panic while it is held releases
-/// it; the value then is what the panic left. A clone is the same lock.
+/// Waiters get the lock in the order in which they began to wait, and nobody overtakes them. It is
+/// not re-entrant: a task that acquires a lock it holds waits for itself. A panic while it is held
+/// releases it; the value then is what the panic left. A clone is the same lock.
 ///
 /// # Examples
 /// ```
@@ -248,8 +249,8 @@ impl<'a, T> LockGuard<'a, T> {
         Self { value: lock.value.borrow_mut(), hold: Hold { gate: &lock.gate } }
     }
 
-    /// Keeps the lock held without a guard, until [`Lock::release_raw`]. This is for a lock that one
-    /// task acquires and another one releases.
+    /// Keeps the lock held without a guard, until [`Lock::release_raw`]. This is for a lock that
+    /// one task acquires and another one releases.
     pub fn forget(guard: Self) {
         guard.hold.gate.state.set(State::HeldRaw);
         std::mem::forget(guard.hold);

@@ -1,13 +1,13 @@
 //! Locks, events and queues for the tasks of one thread.
 //!
-//! All are cheap handles: a clone is the same object. None of them knows the executor, so they work in
-//! any loop of their thread; none is `Send`. Waiting is fair: first come, first served. Nothing that was
-//! handed over (a lock, an item, room in a queue) is lost when its receiver is cancelled or dropped: it
-//! goes to the next in line.
+//! All are cheap handles: a clone is the same object. None of them knows the executor, so they work
+//! in any loop of their thread; none is `Send`. Waiting is fair: first come, first served. Nothing
+//! that was handed over (a lock, an item, room in a queue) is lost when its receiver is cancelled
+//! or dropped: it goes to the next in line.
 //!
-//! A waiter that was cancelled counts as gone from that moment for everybody else, although its future is
-//! dropped only when its task's turn comes (rule G21). Under a foreign executor there is no such
-//! moment, and only the drop of the future counts (rule G30).
+//! A waiter that was cancelled counts as gone from that moment for everybody else, although its
+//! future is dropped only when its task's turn comes (rule G21). Under a foreign executor there is
+//! no such moment, and only the drop of the future counts (rule G30).
 
 mod event;
 mod lock;

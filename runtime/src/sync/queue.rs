@@ -1,9 +1,9 @@
 //! A queue between the tasks of one thread (rules Q1 to Q45).
 //!
-//! A put wakes the first waiting getter and a get the first waiting putter, one each. Nothing is reserved
-//! for who is woken: at its turn it looks again, and if somebody who was running took the item (or the
-//! room) first, it waits anew at the end of the line (Q6). A woken waiter that is dropped before its
-//! turn wakes the next one if there still is something to have (Q20, Q21).
+//! A put wakes the first waiting getter and a get the first waiting putter, one each. Nothing is
+//! reserved for who is woken: at its turn it looks again, and if somebody who was running took the
+//! item (or the room) first, it waits anew at the end of the line (Q6). A woken waiter that is
+//! dropped before its turn wakes the next one if there still is something to have (Q20, Q21).
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -89,7 +89,8 @@ impl<T> Queue<T> {
     /// The item comes back if the queue is shut down, or is shut down before there was room.
     ///
     /// # Cancel safety
-    /// All or nothing: a dropped put has not stored its item, and drops it. Its place in line is lost.
+    /// All or nothing: a dropped put has not stored its item, and drops it. Its place in line is
+    /// lost.
     pub fn put(&self, item: T) -> QueuePut<'_, T> {
         QueuePut::new(&self.inner, item)
     }
@@ -105,8 +106,8 @@ impl<T> Queue<T> {
         QueueGet::new(&self.inner)
     }
 
-    /// Waits until every item that was put has been reported by [`task_done`](Self::task_done); returns
-    /// without suspending if that is so.
+    /// Waits until every item that was put has been reported by [`task_done`](Self::task_done);
+    /// returns without suspending if that is so.
     ///
     /// # Cancel safety
     /// Safe: a dropped join leaves nothing behind.
@@ -149,9 +150,10 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Closes the queue for puts; gets deliver what is left and then fail. All who wait to put or get
-    /// wake up. With `immediate` what is left is discarded and counts as done; items that were taken
-    /// before still have to be reported. Shutting down again, or immediately after all, is allowed.
+    /// Closes the queue for puts; gets deliver what is left and then fail. All who wait to put or
+    /// get wake up. With `immediate` what is left is discarded and counts as done; items that were
+    /// taken before still have to be reported. Shutting down again, or immediately after all, is
+    /// allowed.
     pub fn shutdown(&self, immediate: bool) {
         let (discarded, finished) = {
             let mut state = self.inner.state.borrow_mut();

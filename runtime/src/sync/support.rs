@@ -118,8 +118,8 @@ pub(super) fn at_once<F: Future>(future: F) -> F::Output {
     Waiting::unpolled(future).ready()
 }
 
-/// Makes wakers that run a hook when they are woken and when they are dropped, as wakers of other people
-/// may. Whoever calls them with something borrowed is found out.
+/// Makes wakers that run a hook when they are woken and when they are dropped, as wakers of other
+/// people may. Whoever calls them with something borrowed is found out.
 pub(super) struct Hooked;
 
 struct HookedWaker;

@@ -9,14 +9,15 @@
 //! - A future that finds its key gone was woken. If it is dropped instead of polled, its primitive
 //!   passes on what it was woken for; a future that is dropped while in line just leaves.
 //! - Hand-over goes in the order of joining and passes over the waiters whose scope was cancelled
-//!   (rule G21). They stay in line until their future is dropped, so that this drop is not mistaken for
-//!   that of a woken waiter. No hand-over looks at them twice.
+//!   (rule G21). They stay in line until their future is dropped, so that this drop is not mistaken
+//!   for that of a woken waiter. No hand-over looks at them twice.
 //! - Whoever takes a waker must wake or drop it after letting go of the list, because that may run
 //!   anything. Cloning a waker and asking the judge happen inside.
 //!
-//! Keys are never reused. They are positions as long as nobody left from the middle, which makes finding
-//! one a subtraction; otherwise it is a binary search. Entries that left are trimmed at both ends and
-//! squeezed out of the middle, so a list is hardly longer than twice its waiters, and memory comes back.
+//! Keys are never reused. They are positions as long as nobody left from the middle, which makes
+//! finding one a subtraction; otherwise it is a binary search. Entries that left are trimmed at the
+//! front and squeezed out elsewhere, so a list is hardly longer than twice its waiters, and memory
+//! comes back.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -47,8 +48,8 @@ pub(crate) enum Place {
 pub(crate) enum Standing {
     /// Still in line.
     Waiting,
-    /// Not in line any more: it was woken, or it was passed over as dead and yet is polled again. In
-    /// the second case it has left with this call. Either way it looks anew.
+    /// Not in line any more: it was woken, or it was passed over as dead and yet is polled again.
+    /// In the second case it has left with this call. Either way it looks anew.
     Out,
 }
 
@@ -57,7 +58,8 @@ pub(crate) enum Standing {
 pub(crate) struct WaitList {
     /// Who is first, so that a lone waiter costs no allocation. Nobody is in line behind nobody.
     first: Option<(u64, Waiter)>,
-    /// The others by ascending key, `None` for those who were woken or left. At both ends is a waiter.
+    /// The others by ascending key, `None` for those who were woken or left. At the front is a
+    /// waiter.
     rest: VecDeque<(u64, Option<Waiter>)>,
     next_key: u64,
     /// Waiters with a smaller key were offered something already: those still there are dead.
@@ -122,8 +124,8 @@ impl WaitList {
         Standing::Waiting
     }
 
-    /// Gives up a place and returns its waker, to be dropped after the list was let go of. `None` means
-    /// that the waiter had been woken: what it was woken for must go to somebody else.
+    /// Gives up a place and returns its waker, to be dropped after the list was let go of. `None`
+    /// means that the waiter had been woken: what it was woken for must go to somebody else.
     pub(crate) fn leave(&mut self, key: Key) -> Option<Waker> {
         if self.first.as_ref()?.0 == key.0 {
             return self.pop_first().map(|(_, waker)| waker);
@@ -215,14 +217,11 @@ impl WaitList {
         self.tidy();
     }
 
-    /// Trims the ends of the rest, and squeezes its middle once most of it has left: each time at least
-    /// as many entries go as stay, so it costs a constant per waiter.
+    /// Trims the front of the rest, and squeezes the remainder once most of it has left: each time at
+    /// least as many entries go as stay, so it costs a constant per waiter.
     fn tidy(&mut self) {
         while matches!(self.rest.front(), Some((_, None))) {
             self.rest.pop_front();
-        }
-        while matches!(self.rest.back(), Some((_, None))) {
-            self.rest.pop_back();
         }
         if self.rest.len() > KEPT && self.waiting < self.rest.len() / 2 {
             self.rest.retain(|(_, waiter)| waiter.is_some());
@@ -241,8 +240,9 @@ pub(super) fn wake_all<S>(cell: &RefCell<S>, line: impl Fn(&mut S) -> &mut WaitL
     }
 }
 
-/// Returns most of a deque's memory once a quarter of it would do, so that a crowd of the past costs
-/// nothing for ever. As capacity then halves at least, it costs a constant per removed element.
+/// Returns most of a deque's memory once a quarter of it would do, so that a crowd of the past
+/// costs nothing for ever. As capacity then halves at least, it costs a constant per removed
+/// element.
 pub(super) fn give_back<T>(deque: &mut VecDeque<T>) {
     if deque.capacity() > 2 * KEPT && deque.len() < deque.capacity() / 4 {
         deque.shrink_to(KEPT.max(2 * deque.len()));

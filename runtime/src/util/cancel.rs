@@ -3,8 +3,8 @@
 //! A loop enters a [`Scope`] for each poll: the task, or the innermost cancel frame, that is being
 //! polled. A waiter keeps the scope in which it joined its line. Whoever hands something over later
 //! (a release, a put, a notify) asks the judge that the loop installed whether that scope was
-//! cancelled meanwhile. If so the waiter is dead for everybody else at once (rule G21), although its
-//! future is dropped only at its task's turn.
+//! cancelled meanwhile. If so the waiter is dead for everybody else at once (rule G21), although
+//! its future is dropped only at its task's turn.
 //!
 //! ```text
 //!  loop: enter(task) ──▶ poll ──▶ the waiter joins, with current()

@@ -1,8 +1,8 @@
 //! Values in numbered slots, found in constant time.
 //!
 //! A [`Key`] names a slot and its generation. Each removal ends a generation, so a key that is kept
-//! too long finds nothing, and never the slot's next tenant. A slot whose generations are used up is
-//! retired rather than begun anew.
+//! too long finds nothing, and never the slot's next tenant. A slot whose generations are used up
+//! is retired rather than begun anew.
 
 /// Names one value of a [`Slab`] for as long as the value is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,8 @@ impl Key {
     }
 }
 
-/// A growing table of values with a free list. It never shrinks: slots are reused, last freed first.
+/// A growing table of values with a free list. It never shrinks: slots are reused, last freed
+/// first.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,

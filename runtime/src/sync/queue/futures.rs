@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Inner, Key, Place, QueueShutDown, Standing, State};
 
-/// The future of [`Queue::put`](super::Queue::put). It panics when it is polled after it has returned.
+/// The future of [`Queue::put`](super::Queue::put). It panics when it is polled after it has
+/// returned.
 #[must_use = "futures do nothing unless awaited"]
 pub struct QueuePut<'a, T> {
     queue: &'a Inner<T>,
@@ -17,14 +18,16 @@ pub struct QueuePut<'a, T> {
     place: Place,
 }
 
-/// The future of [`Queue::get`](super::Queue::get). It panics when it is polled after it has returned.
+/// The future of [`Queue::get`](super::Queue::get). It panics when it is polled after it has
+/// returned.
 #[must_use = "futures do nothing unless awaited"]
 pub struct QueueGet<'a, T> {
     queue: &'a Inner<T>,
     place: Place,
 }
 
-/// The future of [`Queue::join`](super::Queue::join). It panics when it is polled after it has returned.
+/// The future of [`Queue::join`](super::Queue::join). It panics when it is polled after it has
+/// returned.
 #[must_use = "futures do nothing unless awaited"]
 pub struct QueueJoin<'a, T> {
     queue: &'a Inner<T>,

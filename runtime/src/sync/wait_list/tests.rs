@@ -140,7 +140,9 @@ fn q22_a_million_waits_that_are_given_up_leave_no_memory_behind() {
         (false, false, 30_000),
     ] {
         let mut list = WaitList::new();
-        if front {
+        // Two, because the first one of all has a place of its own.
+        let lasting = if front { 2 } else { 0 };
+        for _ in 0..lasting {
             list.join(&waker());
         }
         let waker = waker();
@@ -151,7 +153,7 @@ fn q22_a_million_waits_that_are_given_up_leave_no_memory_behind() {
         for key in keys {
             assert!(list.leave(key).is_some());
         }
-        assert_eq!(list.len(), usize::from(front) + usize::from(back));
+        assert_eq!(list.len(), lasting + usize::from(back));
         assert!(list.rest.capacity() <= 2 * KEPT, "{} kept", list.rest.capacity());
     }
 }
@@ -159,6 +161,7 @@ fn q22_a_million_waits_that_are_given_up_leave_no_memory_behind() {
 #[test]
 fn q22_waits_given_up_one_by_one_behind_a_lasting_one_do_not_pile_up() {
     let mut list = WaitList::new();
+    list.join(&waker());
     list.join(&waker());
     let mut last = list.join(&waker());
     let waker = waker();
@@ -168,7 +171,7 @@ fn q22_waits_given_up_one_by_one_behind_a_lasting_one_do_not_pile_up() {
         last = next;
         assert!(list.rest.len() <= KEPT + 1);
     }
-    assert_eq!(list.len(), 2);
+    assert_eq!(list.len(), 3);
     assert!(list.rest.capacity() <= 2 * KEPT);
 }
 
@@ -242,7 +245,8 @@ proptest! {
                     all.push(Someone { key, dead, in_line: true, passed: false });
                 }
                 Op::Take => {
-                    let expected = all.iter().position(|one| one.in_line && !one.passed && !one.dead);
+                    let live = |one: &Someone| one.in_line && !one.passed && !one.dead;
+                    let expected = all.iter().position(live);
                     let end = expected.unwrap_or(all.len());
                     all[..end].iter_mut().for_each(|one| one.passed = true);
                     if let Some(index) = expected {

@@ -77,7 +77,9 @@ fn a_panic_while_making_a_value_leaves_the_slab_as_it_was() {
 
 proptest! {
     #[test]
-    fn a_slab_behaves_as_a_map(ops in proptest::collection::vec((any::<bool>(), 0..64_usize), 1..400)) {
+    fn a_slab_behaves_as_a_map(
+        ops in proptest::collection::vec((any::<bool>(), 0..64_usize), 1..400),
+    ) {
         let mut slab = Slab::new();
         let mut model = BTreeMap::new();
         let mut all = Vec::new();
