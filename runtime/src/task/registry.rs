@@ -4,9 +4,10 @@
 //! generations where the old one stopped, so that wakers of the old loop stay stale. So ids run out only
 //! when 65,535 loops live at the same time.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use super::mailbox::Mailbox;
+use crate::util::atomic::lock;
 
 const CHUNK: usize = 256;
 
@@ -30,7 +31,7 @@ pub(crate) struct Lease {
 impl Lease {
     /// An id that no living loop has; `None` when all 65,535 are taken.
     pub(crate) fn new() -> Option<Self> {
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = lock(&FREE);
         let (id, first_generation) = match free.ids.pop() {
             Some(old) => old,
             None => {
@@ -57,7 +58,7 @@ impl Lease {
     /// Gives the id back; the next loop's slots begin with `next_generation`.
     pub(crate) fn end(&self, next_generation: u32) {
         self.mailbox.close();
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = lock(&FREE);
         free.ids.push((self.id, next_generation));
     }
 }

@@ -43,6 +43,26 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        #[cfg(not(loom))]
+        return lock(&self.0);
+        #[cfg(loom)]
+        return self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+}
+
+/// Locks what a panic cannot have left in pieces.
+///
+/// Under the `tsan` feature it tries until it succeeds: waiting happens inside the standard library, which
+/// is not instrumented, so that ThreadSanitizer would not see that the lock was taken.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    #[cfg(not(feature = "tsan"))]
+    return mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    #[cfg(feature = "tsan")]
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
     }
 }
