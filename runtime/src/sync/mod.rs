@@ -12,7 +12,7 @@
 mod event;
 mod lock;
 mod queue;
-mod wait_list;
+pub(crate) mod wait_list;
 
 pub use event::{Event, EventWait};
 pub use lock::{Lock, LockAcquire, LockGuard};

@@ -1,0 +1,52 @@
+//! Who waits for a connection to take more bytes, or to be gone.
+
+use crate::sync::wait_list::WaitList;
+use crate::util::watermark::Watermarks;
+
+/// The part of a connection that only slow or closing ones need.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// When writers pause.
+    pub(crate) marks: Watermarks,
+    drainers: WaitList,
+    closers: WaitList,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// The buffer is at or below its low mark again, or the connection is gone.
+    Drained,
+    /// The connection is gone.
+    Closed,
+}
+
+impl Lines {
+    /// The line for `line`.
+    pub(crate) fn of(&mut self, line: Line) -> &mut WaitList {
+        match line {
+            Line::Drained => &mut self.drainers,
+            Line::Closed => &mut self.closers,
+        }
+    }
+
+    /// Takes the first of a line, to be woken by the caller with nothing borrowed.
+    pub(crate) fn take_first(&mut self, line: Line) -> Option<std::task::Waker> {
+        self.of(line).take_first().map(|(_, waker)| waker)
+    }
+
+    /// Wakes everybody.
+    pub(crate) fn wake_all(mut self) {
+        for line in [Line::Drained, Line::Closed] {
+            while let Some(waker) = self.take_first(line) {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { marks: Watermarks::DEFAULT, drainers: WaitList::new(), closers: WaitList::new() }
+    }
+}

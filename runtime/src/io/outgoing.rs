@@ -1,0 +1,169 @@
+//! Bytes that were written and not given to the driver yet.
+//!
+//! Small writes are copied into one buffer; large shared slices are only listed. Either way what a turn
+//! wrote goes out as one op. The buffer comes from a pool of the thread when the first byte is written
+//! and goes back when it has been sent, so an idle writer holds none.
+
+use std::cell::RefCell;
+use std::mem;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::driver::WriteData;
+
+#[cfg(test)]
+mod tests;
+
+/// The first size of a buffer. It grows with what is written.
+const FIRST_BYTES: usize = 1024;
+
+/// A buffer that grew larger than this is not kept.
+const KEEP_BYTES: usize = 16 * 1024;
+
+/// So many unused buffers are kept by a thread: as many connections as one poll hands out.
+const KEEP_COUNT: usize = 256;
+
+thread_local! {
+    static POOL: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The bytes that one writer has still to give away, in order: first `chunks`, then `tail`.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    chunks: Vec<Bytes>,
+    chunks_bytes: usize,
+    tail: BytesMut,
+}
+
+impl Outgoing {
+    /// Copies bytes to the end.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.tail().extend_from_slice(bytes);
+    }
+
+    /// Puts a shared slice at the end, without a copy.
+    pub(crate) fn write_shared(&mut self, bytes: Bytes) {
+        self.seal_tail();
+        self.chunks_bytes += bytes.len();
+        self.chunks.push(bytes);
+    }
+
+    /// Takes the buffer out, to be written to in place and given to [`put_tail`](Self::put_tail).
+    pub(crate) fn take_tail(&mut self) -> BytesMut {
+        mem::take(self.tail())
+    }
+
+    /// Puts the buffer back that [`take_tail`](Self::take_tail) gave. Nothing was written meanwhile.
+    pub(crate) fn put_tail(&mut self, tail: BytesMut) {
+        debug_assert!(self.tail.is_empty(), "written to while its buffer was out");
+        if tail.is_empty() {
+            give_back(tail);
+        } else {
+            self.tail = tail;
+        }
+    }
+
+    /// How many bytes are here.
+    pub(crate) fn len(&self) -> usize {
+        self.chunks_bytes + self.tail.len()
+    }
+
+    /// Whether no memory is held.
+    #[cfg(test)]
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.tail.capacity() == 0 && self.chunks.capacity() == 0
+    }
+
+    /// Takes the first `count_bytes` bytes out for one op.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub(crate) fn take(&mut self, count_bytes: usize) -> WriteData {
+        if self.chunks.is_empty() {
+            return WriteData::Buf(if count_bytes == self.tail.len() {
+                mem::take(&mut self.tail)
+            } else {
+                self.tail.split_to(count_bytes)
+            });
+        }
+        if count_bytes == self.len() {
+            self.seal_tail();
+            self.chunks_bytes = 0;
+            return WriteData::Chunks(mem::take(&mut self.chunks));
+        }
+        if count_bytes > self.chunks_bytes {
+            let more = self.tail.split_to(count_bytes - self.chunks_bytes).freeze();
+            self.chunks_bytes = 0;
+            self.chunks.push(more);
+            return WriteData::Chunks(mem::take(&mut self.chunks));
+        }
+        WriteData::Chunks(self.take_chunks(count_bytes))
+    }
+
+    /// Takes the first `count_bytes` bytes, all of which lie in `chunks`.
+    fn take_chunks(&mut self, count_bytes: usize) -> Vec<Bytes> {
+        self.chunks_bytes -= count_bytes;
+        let mut left_bytes = count_bytes;
+        let whole_count = self.chunks.iter().take_while(|chunk| {
+            let whole = chunk.len() <= left_bytes;
+            left_bytes -= if whole { chunk.len() } else { 0 };
+            whole
+        });
+        let whole_count = whole_count.count();
+        let mut taken: Vec<Bytes> = self.chunks.drain(..whole_count).collect();
+        if left_bytes > 0 {
+            taken.push(self.chunks[0].split_to(left_bytes));
+        }
+        taken
+    }
+
+    /// The tail, with storage.
+    fn tail(&mut self) -> &mut BytesMut {
+        if self.tail.capacity() == 0 {
+            self.tail = take_storage();
+        }
+        &mut self.tail
+    }
+
+    /// Turns the tail into a listed slice, so that more can be listed behind it.
+    fn seal_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks_bytes += self.tail.len();
+            self.chunks.push(mem::take(&mut self.tail).freeze());
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        give_back(mem::take(&mut self.tail));
+    }
+}
+
+/// Keeps the storage of a write that has been sent for the next writer.
+pub(crate) fn reclaim(sent: WriteData) {
+    if let WriteData::Buf(buf) = sent {
+        give_back(buf);
+    }
+}
+
+fn take_storage() -> BytesMut {
+    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(FIRST_BYTES))
+}
+
+fn give_back(mut buf: BytesMut) {
+    buf.clear();
+    // Bytes that were sent in several ops have moved the start of the buffer: `try_reclaim` moves it back.
+    // It refuses storage of which another part is still on its way.
+    let useful = buf.capacity() <= KEEP_BYTES && buf.try_reclaim(FIRST_BYTES);
+    if !useful {
+        return;
+    }
+    // A thread that is ending has no pool any more; then the storage is simply freed.
+    let _ = POOL.try_with(|pool| {
+        let mut idle = pool.borrow_mut();
+        if idle.len() < KEEP_COUNT {
+            idle.push(buf);
+        }
+    });
+}

@@ -1,0 +1,98 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn bytes_of(data: &WriteData) -> Vec<u8> {
+    match data {
+        WriteData::Buf(buf) => buf.to_vec(),
+        WriteData::Chunks(chunks) => chunks.concat(),
+    }
+}
+
+#[test]
+fn s70_small_writes_leave_as_one_buffer() {
+    let mut outgoing = Outgoing::default();
+    outgoing.write(b"a");
+    outgoing.write(b"b");
+    let mut tail = outgoing.take_tail();
+    tail.extend_from_slice(b"c");
+    outgoing.put_tail(tail);
+    assert!(matches!(outgoing.take(3), WriteData::Buf(buf) if &buf[..] == b"abc"));
+    assert_eq!(outgoing.len(), 0);
+}
+
+#[test]
+fn s83_large_slices_keep_their_place_and_are_not_copied() {
+    let large = Bytes::from(vec![7; 5_000 + 1]);
+    let mut outgoing = Outgoing::default();
+    outgoing.write(b"before");
+    outgoing.write_shared(large.clone());
+    outgoing.write(b"behind");
+    let WriteData::Chunks(chunks) = outgoing.take(outgoing.len()) else {
+        panic!("a large slice was copied");
+    };
+    assert_eq!(chunks.len(), 3);
+    assert_eq!(&chunks[0][..], b"before");
+    assert_eq!(chunks[1].as_ptr(), large.as_ptr());
+    assert_eq!(&chunks[2][..], b"behind");
+}
+
+#[test]
+fn an_idle_writer_holds_no_buffer_and_the_next_one_uses_it() {
+    let mut first = Outgoing::default();
+    first.write(b"request");
+    let sent = first.take(7);
+    assert_eq!(first.tail.capacity(), 0);
+    let WriteData::Buf(buf) = &sent else { panic!("a small write is one buffer") };
+    let place = buf.as_ptr();
+    reclaim(sent);
+    let mut second = Outgoing::default();
+    second.write(b"answer");
+    assert_eq!(second.tail.as_ptr(), place);
+}
+
+#[test]
+fn storage_that_was_sent_in_pieces_is_whole_again() {
+    let mut outgoing = Outgoing::default();
+    outgoing.write(&[1; FIRST_BYTES]);
+    let first = outgoing.take(FIRST_BYTES - 1);
+    drop(first);
+    reclaim(outgoing.take(1));
+    assert!(POOL.with_borrow(|idle| idle.last().unwrap().capacity()) >= FIRST_BYTES);
+}
+
+#[test]
+fn a_buffer_that_grew_large_is_not_kept() {
+    let mut outgoing = Outgoing::default();
+    outgoing.write(&vec![1; KEEP_BYTES + 1]);
+    reclaim(outgoing.take(outgoing.len()));
+    POOL.with_borrow(|idle| assert!(idle.iter().all(|buf| buf.capacity() <= KEEP_BYTES)));
+}
+
+proptest! {
+    #[test]
+    fn s83_bytes_leave_in_the_order_of_the_writes(
+        steps in vec((0_u8..3, 0_usize..3 * 5_000), 0..24),
+    ) {
+        let mut outgoing = Outgoing::default();
+        let mut model: Vec<u8> = Vec::new();
+        for (number, (kind, count)) in steps.into_iter().enumerate() {
+            let bytes: Vec<u8> = (0..count).map(|place| (place + number) as u8).collect();
+            match kind {
+                0 => outgoing.write(&bytes),
+                1 => outgoing.write_shared(Bytes::from(bytes.clone())),
+                _ => {
+                    let count = count.min(model.len());
+                    let expected: Vec<u8> = model.drain(..count).collect();
+                    prop_assert_eq!(bytes_of(&outgoing.take(count)), expected);
+                }
+            }
+            if kind < 2 {
+                model.extend_from_slice(&bytes);
+            }
+            prop_assert_eq!(outgoing.len(), model.len());
+        }
+        prop_assert_eq!(bytes_of(&outgoing.take(model.len())), model);
+    }
+}

@@ -1,0 +1,199 @@
+//! Unread bytes of a stream, and the search for separators in them. Pure: no loop, no socket.
+//!
+//! The bytes lie in one piece, so that a parser can borrow all of them. A chunk that arrives while
+//! nothing is unread becomes the buffer itself; only a message that spans chunks is copied together.
+
+use std::mem;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use memchr::{memchr, memmem};
+
+use crate::driver::Buf;
+use crate::driver::buf::COPY_LIMIT_BYTES;
+use crate::error::ValueError;
+
+#[cfg(test)]
+mod tests;
+
+/// The unread bytes of one stream.
+#[derive(Debug, Default)]
+pub(crate) enum ReadBuffer {
+    /// Nothing is unread, and no memory is held.
+    #[default]
+    Empty,
+    /// What one receive brought, where it was received.
+    Chunk(Buf),
+    /// A message that spans chunks, copied together.
+    Joined(BytesMut),
+}
+
+impl ReadBuffer {
+    /// Adds a chunk behind the unread bytes: without a copy if there are none.
+    pub(crate) fn push(&mut self, chunk: Buf) {
+        if let Self::Chunk(first) = self
+            && !first.is_empty()
+        {
+            if first.spare_bytes() >= chunk.len() {
+                first.append(&chunk);
+                return;
+            }
+            self.join(chunk.len());
+        }
+        match self {
+            Self::Joined(joined) => joined.extend_from_slice(&chunk),
+            Self::Empty | Self::Chunk(_) => *self = Self::Chunk(chunk),
+        }
+    }
+
+    /// Makes room for `total_bytes` unread bytes in one piece.
+    pub(crate) fn reserve_total(&mut self, total_bytes: usize) {
+        let more_bytes = total_bytes.saturating_sub(self.len());
+        match self {
+            Self::Joined(joined) => joined.reserve(more_bytes),
+            Self::Chunk(first) if first.spare_bytes() < more_bytes => self.join(more_bytes),
+            Self::Chunk(_) | Self::Empty => {}
+        }
+    }
+
+    /// Takes the first `count_bytes` bytes out: copied if they are few, else shared.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub(crate) fn take(&mut self, count_bytes: usize) -> Bytes {
+        if count_bytes == self.len() {
+            return match mem::take(self) {
+                Self::Empty => Bytes::new(),
+                Self::Chunk(chunk) => chunk.freeze(),
+                Self::Joined(joined) => joined.freeze(),
+            };
+        }
+        match self {
+            Self::Chunk(chunk) => chunk.split_to(count_bytes),
+            // A small piece must not pin the memory of a large message.
+            Self::Joined(joined) if count_bytes <= COPY_LIMIT_BYTES => {
+                let piece = Bytes::copy_from_slice(&joined[..count_bytes]);
+                joined.advance(count_bytes);
+                piece
+            }
+            Self::Joined(joined) => joined.split_to(count_bytes).freeze(),
+            Self::Empty => panic!("{count_bytes} bytes taken from an empty read buffer"),
+        }
+    }
+
+    /// Throws the first `count_bytes` bytes away.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub(crate) fn consume(&mut self, count_bytes: usize) {
+        if count_bytes == self.len() {
+            // Not only emptied: an idle connection holds no buffer.
+            *self = Self::Empty;
+            return;
+        }
+        match self {
+            Self::Chunk(chunk) => chunk.advance(count_bytes),
+            Self::Joined(joined) => joined.advance(count_bytes),
+            Self::Empty => panic!("{count_bytes} bytes consumed from an empty read buffer"),
+        }
+    }
+
+    /// The unread bytes.
+    pub(crate) fn unread(&self) -> &[u8] {
+        match self {
+            Self::Empty => &[],
+            Self::Chunk(chunk) => chunk,
+            Self::Joined(joined) => joined,
+        }
+    }
+
+    /// How many bytes are unread.
+    pub(crate) fn len(&self) -> usize {
+        self.unread().len()
+    }
+
+    /// Whether nothing is unread.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unread().is_empty()
+    }
+
+    /// Copies the unread bytes to where there is room for `more_bytes` behind them.
+    fn join(&mut self, more_bytes: usize) {
+        let unread = self.unread();
+        // At least doubled, so that a long message is copied a bounded number of times.
+        let room_bytes = unread.len() + more_bytes.max(unread.len());
+        let mut joined = BytesMut::with_capacity(room_bytes);
+        joined.extend_from_slice(unread);
+        *self = Self::Joined(joined);
+    }
+}
+
+/// Where a separator was found: it is `unread[start..end]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Match {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// One search for the separator that ends earliest, over a buffer that grows at its end.
+///
+/// Bytes that were looked at are not looked at again, but for those in which a separator may have
+/// begun, so a sender of single bytes costs no more than a sender of large chunks (rule S54).
+#[derive(Debug)]
+pub(crate) struct Search<'s> {
+    separators: &'s [&'s [u8]],
+    longest_bytes: usize,
+    /// No separator ends at or before this place.
+    searched_bytes: usize,
+}
+
+impl<'s> Search<'s> {
+    /// Begins a search.
+    ///
+    /// # Errors
+    /// `ValueError` without separators or with an empty one (rule S46).
+    pub(crate) fn new(separators: &'s [&'s [u8]]) -> Result<Self, ValueError> {
+        let longest_bytes = separators
+            .iter()
+            .map(|separator| separator.len())
+            .max()
+            .ok_or(ValueError("at least one separator is needed"))?;
+        if separators.iter().any(|separator| separator.is_empty()) {
+            return Err(ValueError("a separator must not be empty"));
+        }
+        Ok(Self { separators, longest_bytes, searched_bytes: 0 })
+    }
+
+    /// Looks for the match that ends earliest, and among those for the shortest (rule S46). `unread` is
+    /// what it was at the last call with more bytes behind it.
+    pub(crate) fn find(&mut self, unread: &[u8]) -> Option<Match> {
+        debug_assert!(self.searched_bytes <= unread.len(), "the buffer shrank under a search");
+        let mut best: Option<Match> = None;
+        for separator in self.separators {
+            let from = self.searched_bytes.saturating_sub(separator.len() - 1);
+            // A match that ends behind the best one is of no interest, so the search stops there.
+            let window = &unread[from..best.map_or(unread.len(), |best| best.end)];
+            let Some(at) = find_one(window, separator) else { continue };
+            let found = Match { start: from + at, end: from + at + separator.len() };
+            if best.is_none_or(|best| found.end < best.end || found.start > best.start) {
+                best = Some(found);
+            }
+        }
+        if best.is_none() {
+            self.searched_bytes = unread.len();
+        }
+        best
+    }
+
+    /// How many of the bytes looked at in vain can belong to no separator, whatever comes next.
+    pub(crate) fn settled_bytes(&self) -> usize {
+        (self.searched_bytes + 1).saturating_sub(self.longest_bytes)
+    }
+}
+
+/// The first occurrence, which is also the one that ends first.
+fn find_one(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    match needle {
+        [byte] => memchr(*byte, haystack),
+        _ => memmem::find(haystack, needle),
+    }
+}

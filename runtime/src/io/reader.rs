@@ -1,0 +1,264 @@
+//! The reading end of a connection.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::error::ReadError;
+use super::read_buffer::{ReadBuffer, Search};
+use super::stream::Stream;
+
+/// Reads from a connection.
+///
+/// The bytes belong to the reader: what a call was given up over is there for the next one, so every read
+/// may be cancelled, timed out or dropped at any time (rule S47). A read takes bytes out as [`Bytes`], or
+/// borrows them: [`fill_buf`](Self::fill_buf) and [`consume`](Self::consume), or, for a parser that needs a
+/// whole message before it, [`buffer`](Self::buffer), [`read_more`](Self::read_more) and
+/// [`take`](Self::take).
+///
+/// The connection is read ahead until twice the reader's limit is unread (rule S40). A failed connection
+/// fails every read, even if bytes are left (rule S51). Dropping the reader stops reading and leaves the
+/// connection to its writers.
+pub struct StreamReader {
+    stream: Rc<Stream>,
+    buffer: ReadBuffer,
+}
+
+impl StreamReader {
+    pub(crate) fn new(stream: Rc<Stream>) -> Self {
+        Self { stream, buffer: ReadBuffer::default() }
+    }
+
+    /// Reads between 1 and `max_bytes` bytes, as soon as any are there; nothing at the end of the stream, or
+    /// if `max_bytes` is 0 (rule S41).
+    ///
+    /// # Errors
+    /// What ended the connection.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader.
+    pub async fn read(&mut self, max_bytes: usize) -> io::Result<Bytes> {
+        if max_bytes == 0 {
+            self.stream.failure()?;
+            return Ok(Bytes::new());
+        }
+        let there_bytes = self.fill_buf().await?.len();
+        Ok(self.take(there_bytes.min(max_bytes)))
+    }
+
+    /// Reads everything up to the end of the stream, however much it is (rule S41).
+    ///
+    /// # Errors
+    /// What ended the connection.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader.
+    pub async fn read_to_end(&mut self) -> io::Result<Bytes> {
+        while self.read_chunk().await? {}
+        Ok(self.take(self.buffer.len()))
+    }
+
+    /// Reads exactly `count_bytes` bytes, also more than the limit (rule S42).
+    ///
+    /// # Errors
+    /// `Incomplete`, with the bytes so far, if the stream ends first.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader.
+    pub async fn read_exactly(&mut self, count_bytes: usize) -> Result<Bytes, ReadError> {
+        self.stream.failure()?;
+        while self.buffer.len() < count_bytes {
+            // Room for what is asked for, but for no more than twice what has come: the number may be a
+            // stranger's claim.
+            self.buffer.reserve_total(count_bytes.min(2 * self.buffer.len()));
+            if !self.read_chunk().await? {
+                return Err(self.incomplete(Some(count_bytes)));
+            }
+        }
+        Ok(self.take(count_bytes))
+    }
+
+    /// Reads up to and including the first of `separators` (rules S44 to S46): the match that ends earliest,
+    /// and among those the shortest. A separator may arrive in pieces.
+    ///
+    /// # Errors
+    /// - `Incomplete`, with the bytes so far, if the stream ends first.
+    /// - `LimitOverrun`, with nothing taken, if more than [`limit_bytes`](Self::limit_bytes) bytes come before
+    ///   the separator.
+    /// - `Invalid` without separators, or with an empty one.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader, and the next call begins with them.
+    pub async fn read_until(&mut self, separators: &[&[u8]]) -> Result<Bytes, ReadError> {
+        let mut search = Search::new(separators)?;
+        self.stream.failure()?;
+        loop {
+            if let Some(found) = search.find(self.buffer.unread()) {
+                if found.start > self.limit_bytes() {
+                    return Err(ReadError::LimitOverrun { consumed: found.start });
+                }
+                return Ok(self.take(found.end));
+            }
+            // The limit is for what has to be waited for: bytes that are here already are looked at first.
+            if self.pull_chunk() {
+                continue;
+            }
+            let settled_bytes = search.settled_bytes();
+            if settled_bytes > self.limit_bytes() {
+                return Err(ReadError::LimitOverrun { consumed: settled_bytes });
+            }
+            if !self.read_chunk().await? {
+                return Err(self.incomplete(None));
+            }
+        }
+    }
+
+    /// Reads through the next newline; at the end of the stream what is left without one, then nothing
+    /// (rule S43).
+    ///
+    /// # Errors
+    /// `LineTooLong` if more than [`limit_bytes`](Self::limit_bytes) bytes come before the newline. The line,
+    /// as far as it is here, is thrown away, and reading can go on.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader, and the next call begins with them.
+    pub async fn read_line(&mut self) -> Result<Bytes, ReadError> {
+        match self.read_until(&[b"\n"]).await {
+            Err(ReadError::Incomplete { partial, .. }) => Ok(partial),
+            Err(ReadError::LimitOverrun { consumed }) => {
+                let newline_seen = self.buffer().get(consumed) == Some(&b'\n');
+                let thrown_bytes = if newline_seen { consumed + 1 } else { self.buffer.len() };
+                self.consume(thrown_bytes);
+                Err(ReadError::LineTooLong)
+            }
+            other => other,
+        }
+    }
+
+    /// The next line as [`read_line`](Self::read_line) gives it, and `None` at the end of the stream
+    /// (rule S53).
+    ///
+    /// # Errors
+    /// As [`read_line`](Self::read_line).
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader, and the next call begins with them.
+    pub async fn next_line(&mut self) -> Result<Option<Bytes>, ReadError> {
+        let line = self.read_line().await?;
+        Ok((!line.is_empty()).then_some(line))
+    }
+
+    /// Borrows the unread bytes, after waiting until there is at least one; empty at the end of the
+    /// stream. [`consume`](Self::consume) takes them off.
+    ///
+    /// # Errors
+    /// What ended the connection.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader.
+    pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.stream.failure()?;
+        if self.buffer.is_empty() {
+            self.read_chunk().await?;
+        }
+        Ok(self.buffer.unread())
+    }
+
+    /// Waits until there are more unread bytes than now, however many there are; false at the end of the
+    /// stream. [`buffer`](Self::buffer) then has all of them in one piece.
+    ///
+    /// # Errors
+    /// What ended the connection.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader.
+    pub async fn read_more(&mut self) -> io::Result<bool> {
+        let more = self.read_chunk().await?;
+        while self.pull_chunk() {}
+        Ok(more)
+    }
+
+    /// Takes the first `count_bytes` bytes of [`buffer`](Self::buffer) out; larger pieces without a copy.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn take(&mut self, count_bytes: usize) -> Bytes {
+        let taken = self.buffer.take(count_bytes);
+        self.stream.set_held_bytes(self.buffer.len());
+        taken
+    }
+
+    /// Throws the first `count_bytes` bytes of [`buffer`](Self::buffer) away.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn consume(&mut self, count_bytes: usize) {
+        self.buffer.consume(count_bytes);
+        self.stream.set_held_bytes(self.buffer.len());
+    }
+
+    /// The unread bytes that the last call has left, without waiting and without looking for more.
+    #[must_use]
+    pub fn buffer(&self) -> &[u8] {
+        self.buffer.unread()
+    }
+
+    /// Whether the stream has ended and every byte was read (rule S49).
+    #[must_use]
+    pub fn at_eof(&self) -> bool {
+        self.buffer.is_empty() && self.stream.is_read_up()
+    }
+
+    /// How many bytes may come before a separator (rule S4).
+    #[must_use]
+    pub fn limit_bytes(&self) -> usize {
+        self.stream.limit_bytes()
+    }
+
+    /// Waits for a chunk and adds it to the buffer; false at the end of the stream.
+    async fn read_chunk(&mut self) -> io::Result<bool> {
+        poll_fn(|context| self.poll_chunk(context)).await
+    }
+
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.stream.poll_chunk(context).map_ok(|chunk| match chunk {
+            Some(chunk) => {
+                self.buffer.push(chunk);
+                self.stream.set_held_bytes(self.buffer.len());
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Adds a chunk that is here already to the buffer.
+    fn pull_chunk(&mut self) -> bool {
+        let Some(chunk) = self.stream.next_chunk() else { return false };
+        self.buffer.push(chunk);
+        self.stream.set_held_bytes(self.buffer.len());
+        true
+    }
+
+    fn incomplete(&mut self, expected: Option<usize>) -> ReadError {
+        ReadError::Incomplete { partial: self.take(self.buffer.len()), expected }
+    }
+}
+
+impl Drop for StreamReader {
+    fn drop(&mut self) {
+        self.stream.reader_dropped();
+    }
+}
+
+impl fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReader")
+            .field("unread_bytes", &self.buffer.len())
+            .field("at_eof", &self.at_eof())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,268 @@
+//! The half of a connection that its reader and its writers share, and how it ends.
+//!
+//! ```text
+//!    reading                          sending                   life
+//!  ┌▶ InFlight ──Eof────▶ Ended     Open                      Open ──close──▶ Closing
+//!  │     │ 2 × limit       ▲          │ write_eof               │                │ flushed
+//!  │     ▼                 │          ▼                         ▼                ▼
+//!  └─── Idle              lost      EofWanted ──flushed──▶    abort, error ────▶ Lost
+//!        └─close─▶ Stopped ┘                     EofSent
+//! ```
+//!
+//! The stream owns its ops and futures only wait, so a future that is dropped loses nothing. What was
+//! written in a turn goes out at its end as one op. A stream ends in one place, [`Stream::lose`].
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::driver::{OpId, Outcome, SourceId};
+use crate::executor::{Flush, IoHandle, OpOwner};
+use crate::io::incoming::Incoming;
+use crate::io::lines::Lines;
+use crate::io::outgoing::Outgoing;
+use crate::util::slab::Key;
+
+mod receiving;
+mod sending;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+/// A reader's limit unless another is given (rule S4).
+pub(crate) const DEFAULT_LIMIT_BYTES: usize = 65_536;
+
+/// Tags of the two ops of a stream.
+const READ: u32 = 0;
+const WRITE: u32 = 1;
+
+/// Who keeps count of connections (rules S22, S27).
+pub(crate) trait ConnectionList {
+    /// The connection with this key is gone. Called with nothing borrowed.
+    fn connection_lost(self: Rc<Self>, key: Key);
+}
+
+/// A connection.
+pub(crate) struct Stream {
+    io: IoHandle,
+    source: SourceId,
+    limit_bytes: usize,
+    /// Unread bytes that the reader has taken over; they count for flow control (rule S40).
+    held_bytes: Cell<usize>,
+    writer_count: Cell<u32>,
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    life: Life,
+    read_op: Option<OpId>,
+    reading: Reading,
+    incoming: Incoming,
+    reader: Option<Waker>,
+    write_op: Option<OpId>,
+    sending: Sending,
+    outgoing: Outgoing,
+    /// Bytes that the driver has and did not report as sent.
+    in_flight_bytes: usize,
+    flow: Flow,
+    /// Whether the end of this turn will flush this stream.
+    enlisted: bool,
+    /// Whether the buffer is out with a caller of `with_buffer`.
+    lent: bool,
+    /// What few connections use; `None` means default water marks and nobody in line.
+    lines: Option<Box<Lines>>,
+    list: Option<(Rc<dyn ConnectionList>, Key)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Life {
+    Open,
+    /// Lost as soon as everything is sent.
+    Closing,
+    Lost(Option<Failure>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// No read is in flight. Between two events: flow control has paused it.
+    Idle,
+    InFlight,
+    /// Nobody wants to read any more; the end of the connection is still to come.
+    Stopped,
+    /// No more bytes will come.
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    Open,
+    /// Half-closed as soon as everything is sent.
+    EofWanted,
+    EofSent,
+}
+
+/// Whether `drain` has to wait (rule S71).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Free,
+    Paused,
+}
+
+/// Why a connection was lost, small enough to be kept by each.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    Os(i32),
+    Kind(io::ErrorKind),
+}
+
+impl Stream {
+    /// Takes over a connected source and begins to read.
+    pub(crate) fn new(
+        io: IoHandle,
+        source: SourceId,
+        limit_bytes: usize,
+        list: Option<(Rc<dyn ConnectionList>, Key)>,
+    ) -> Rc<Self> {
+        let inner = Inner {
+            life: Life::Open,
+            read_op: None,
+            reading: Reading::Idle,
+            incoming: Incoming::default(),
+            reader: None,
+            write_op: None,
+            sending: Sending::Open,
+            outgoing: Outgoing::default(),
+            in_flight_bytes: 0,
+            flow: Flow::Free,
+            enlisted: false,
+            lent: false,
+            lines: None,
+            list,
+        };
+        let stream = Rc::new(Self {
+            io,
+            source,
+            limit_bytes,
+            held_bytes: Cell::new(0),
+            writer_count: Cell::new(0),
+            inner: RefCell::new(inner),
+        });
+        let read_op = stream.io.register(Rc::clone(&stream) as Rc<dyn OpOwner>, READ);
+        stream.inner.borrow_mut().read_op = Some(read_op);
+        stream.read_on();
+        stream
+    }
+
+    /// The reader's limit.
+    pub(crate) fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
+    /// The address of this end.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr(self.source)
+    }
+
+    /// The address of the other end.
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.io.peer_addr(self.source)
+    }
+
+    /// The error that ended the connection, if one did (rule S51).
+    pub(crate) fn failure(&self) -> io::Result<()> {
+        match self.inner.borrow().life {
+            Life::Lost(Some(failure)) => Err(failure.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `close`, `abort` or an error has ended the connection, or is about to.
+    pub(crate) fn is_closing(&self) -> bool {
+        !matches!(self.inner.borrow().life, Life::Open)
+    }
+
+    /// Sends what is left, then ends the connection. Reading ends now (rule S76).
+    pub(crate) fn close(self: &Rc<Self>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if !matches!(inner.life, Life::Open) {
+                return;
+            }
+            inner.life = Life::Closing;
+        }
+        self.stop_reading();
+        self.enlist();
+    }
+
+    /// Ends the connection now; what was not sent is thrown away.
+    pub(crate) fn abort(&self) {
+        self.lose(None);
+    }
+
+    /// The connection is gone, with or without an error.
+    fn lose(&self, failure: Option<Failure>) {
+        let mut inner = self.inner.borrow_mut();
+        if matches!(inner.life, Life::Lost(_)) {
+            return;
+        }
+        inner.life = Life::Lost(failure);
+        inner.reading = Reading::Ended;
+        let ops = [inner.read_op.take(), inner.write_op.take()];
+        let incoming = failure.map(|_| mem::take(&mut inner.incoming));
+        let outgoing = mem::take(&mut inner.outgoing);
+        inner.in_flight_bytes = 0;
+        let (reader, lines, list) = (inner.reader.take(), inner.lines.take(), inner.list.take());
+        drop(inner);
+
+        // The op before its source: the driver then has nothing left to tell us.
+        ops.into_iter().flatten().for_each(|op| self.io.release(op));
+        self.io.close(self.source);
+        // Written slices may run their owner's code when they are dropped.
+        drop((incoming, outgoing));
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        if let Some(lines) = lines {
+            lines.wake_all();
+        }
+        if let Some((list, key)) = list {
+            list.connection_lost(key);
+        }
+    }
+}
+
+impl OpOwner for Stream {
+    fn complete(self: Rc<Self>, tag: u32, outcome: Outcome) {
+        if tag == READ {
+            self.read_completed(outcome);
+        } else {
+            self.sent(outcome);
+            self.send_all();
+        }
+    }
+}
+
+impl Flush for Stream {
+    fn flush(self: Rc<Self>) {
+        self.inner.borrow_mut().enlisted = false;
+        self.send_all();
+    }
+}
+
+impl From<&io::Error> for Failure {
+    fn from(error: &io::Error) -> Self {
+        error.raw_os_error().map_or(Self::Kind(error.kind()), Self::Os)
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Os(code) => Self::from_raw_os_error(code),
+            Failure::Kind(kind) => Self::from(kind),
+        }
+    }
+}

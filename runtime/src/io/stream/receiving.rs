@@ -1,0 +1,154 @@
+//! The reading half of a stream: one read in flight until the reader has enough.
+
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::{Failure, Reading, Stream};
+use crate::driver::{Buf, Op, Outcome, Started};
+
+/// The most that one receive brings.
+const RECEIVE_BYTES: usize = 16 * 1024;
+
+impl Stream {
+    /// Takes the next chunk: `None` at the end of the stream. Fails if the connection has, even if bytes
+    /// are left (rule S51).
+    pub(crate) fn poll_chunk(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Buf>>> {
+        self.failure()?;
+        if let Some(chunk) = self.inner.borrow_mut().incoming.pop() {
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        if self.inner.borrow().reading == Reading::Idle {
+            // A read that needs more goes on whatever the limit says (rule S40).
+            self.read_on();
+            self.failure()?;
+        }
+        let mut inner = self.inner.borrow_mut();
+        if let Some(chunk) = inner.incoming.pop() {
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        if inner.reading == Reading::Ended {
+            return Poll::Ready(Ok(None));
+        }
+        let waker = context.waker();
+        let replaced = match &mut inner.reader {
+            Some(reader) if reader.will_wake(waker) => None,
+            reader => reader.replace(waker.clone()),
+        };
+        drop(inner);
+        drop(replaced);
+        Poll::Pending
+    }
+
+    /// Takes a chunk that is here already.
+    pub(crate) fn next_chunk(&self) -> Option<Buf> {
+        self.inner.borrow_mut().incoming.pop()
+    }
+
+    /// Whether no chunk is here and none will come.
+    pub(crate) fn is_read_up(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.reading == Reading::Ended && inner.incoming.is_empty()
+    }
+
+    /// The reader says how many unread bytes it holds now. At or below the limit, paused reading goes on.
+    pub(crate) fn set_held_bytes(self: &Rc<Self>, held_bytes: usize) {
+        self.held_bytes.set(held_bytes);
+        let resumes = {
+            let inner = self.inner.borrow();
+            inner.reading == Reading::Idle && held_bytes + inner.incoming.len() <= self.limit_bytes
+        };
+        if resumes {
+            self.read_on();
+        }
+    }
+
+    /// Nobody will read any more: lets go of what came and of the read that is in flight.
+    pub(crate) fn stop_reading(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if matches!(inner.reading, Reading::Idle | Reading::InFlight) {
+            inner.reading = Reading::Stopped;
+        }
+        let read_op = inner.read_op.take();
+        drop(inner);
+        if let Some(read_op) = read_op {
+            self.io.release(read_op);
+        }
+    }
+
+    /// The reader is gone: what came for it goes too.
+    pub(crate) fn reader_dropped(&self) {
+        self.stop_reading();
+        let mut inner = self.inner.borrow_mut();
+        let gone = (mem::take(&mut inner.incoming), inner.reader.take());
+        drop(inner);
+        drop(gone);
+    }
+
+    /// Starts a read, and further ones as long as they need no waiting and there is room.
+    pub(super) fn read_on(&self) {
+        loop {
+            let Some(read_op) = self.inner.borrow().read_op else { return };
+            let op = Op::Read { source: self.source, max_bytes: RECEIVE_BYTES };
+            match self.io.start(read_op, op) {
+                Started::Parked => {
+                    self.inner.borrow_mut().reading = Reading::InFlight;
+                    return;
+                }
+                Started::Done(outcome) => self.received(outcome),
+            }
+            if !self.has_room() {
+                return;
+            }
+        }
+    }
+
+    /// Whether reading may go on without being asked (rule S40).
+    fn has_room(&self) -> bool {
+        let inner = self.inner.borrow();
+        let buffered_bytes = self.held_bytes.get() + inner.incoming.len();
+        inner.reading == Reading::Idle && buffered_bytes <= 2 * self.limit_bytes
+    }
+
+    /// Takes note of the end of a read.
+    fn received(&self, outcome: Outcome) {
+        let mut inner = self.inner.borrow_mut();
+        // It may have been on its way when reading was stopped; then nobody wants it.
+        if matches!(inner.reading, Reading::Stopped | Reading::Ended) {
+            return;
+        }
+        inner.reading = Reading::Idle;
+        match outcome {
+            Outcome::Read(chunk) => inner.incoming.push(chunk),
+            Outcome::Failed(error) => {
+                drop(inner);
+                self.lose(Some(Failure::from(&error)));
+            }
+            _ => {
+                // The end: no read will follow, so its number is free.
+                inner.reading = Reading::Ended;
+                let read_op = inner.read_op.take();
+                drop(inner);
+                if let Some(read_op) = read_op {
+                    self.io.release(read_op);
+                }
+            }
+        }
+    }
+
+    /// A read has completed: reads on, and wakes who waits for it.
+    pub(super) fn read_completed(&self, outcome: Outcome) {
+        self.received(outcome);
+        if self.has_room() {
+            self.read_on();
+        }
+        let reader = self.inner.borrow_mut().reader.take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The writing half of a stream: what a turn writes goes out at its end as one op.
+
+use std::cell::RefMut;
+use std::mem;
+use std::net::Shutdown;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Failure, Flow, Inner, Life, Sending, Stream, WRITE};
+use crate::driver::buf::COPY_LIMIT_BYTES;
+use crate::driver::{Op, Outcome, Started};
+use crate::error::{Error, Result};
+use crate::executor::{Flush, OpOwner};
+use crate::io::lines::{Line, Lines};
+use crate::io::outgoing::{self, Outgoing};
+use crate::util::watermark::Watermarks;
+
+impl Stream {
+    /// Copies bytes to the end of what is to be sent.
+    pub(crate) fn write(self: &Rc<Self>, bytes: &[u8]) -> Result<()> {
+        self.write_by(|outgoing| {
+            // An empty write must not make an idle writer hold a buffer.
+            if !bytes.is_empty() {
+                outgoing.write(bytes);
+            }
+        })
+    }
+
+    /// Lists a shared slice at the end of what is to be sent.
+    pub(crate) fn write_shared(self: &Rc<Self>, bytes: Bytes) -> Result<()> {
+        // Small slices are copied, which is cheaper than sending them apart.
+        if bytes.len() <= COPY_LIMIT_BYTES {
+            return self.write(&bytes);
+        }
+        self.write_by(|outgoing| outgoing.write_shared(bytes))
+    }
+
+    /// Lets `f` write to the buffer in place. What it writes to a closed connection is thrown away.
+    pub(crate) fn write_in_place<R>(
+        self: &Rc<Self>,
+        f: impl FnOnce(&mut BytesMut) -> R,
+    ) -> Result<R> {
+        let tail = {
+            let mut inner = self.inner.borrow_mut();
+            inner.check_writable()?;
+            if !matches!(inner.life, Life::Open) {
+                drop(inner);
+                return Ok(f(&mut BytesMut::new()));
+            }
+            inner.lent = true;
+            inner.outgoing.take_tail()
+        };
+        // Gives the buffer back also when `f` panics: it may hold bytes of earlier writes.
+        let mut loan = Loan { stream: self, tail };
+        Ok(f(&mut loan.tail))
+    }
+
+    fn write_by(self: &Rc<Self>, put: impl FnOnce(&mut Outgoing)) -> Result<()> {
+        let mut inner = self.inner.borrow_mut();
+        inner.check_writable()?;
+        if !matches!(inner.life, Life::Open) {
+            // Thrown away, without a word (rules S76, S81).
+            return Ok(());
+        }
+        put(&mut inner.outgoing);
+        self.wrote(inner);
+        Ok(())
+    }
+
+    /// After bytes were added: they go at the end of the turn, or now if they are many (rule S70).
+    fn wrote(self: &Rc<Self>, mut inner: RefMut<'_, Inner>) {
+        inner.update_flow();
+        if inner.in_flight_bytes > 0 || inner.outgoing.len() == 0 {
+            // What is in flight sends the rest when it has completed.
+            return;
+        }
+        let urgent = inner.outgoing.len() > inner.marks().high_bytes();
+        let enlists = !mem::replace(&mut inner.enlisted, true);
+        drop(inner);
+        if enlists {
+            self.io.enlist_flush(Rc::clone(self) as Rc<dyn Flush>);
+        }
+        if urgent {
+            self.send_op();
+        }
+    }
+
+    /// Half-closes the connection when everything is sent.
+    pub(crate) fn write_eof(self: &Rc<Self>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.sending != Sending::Open || !matches!(inner.life, Life::Open) {
+                return;
+            }
+            inner.sending = Sending::EofWanted;
+        }
+        self.enlist();
+    }
+
+    /// Bytes that were written and not sent.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        let inner = self.inner.borrow();
+        inner.outgoing.len() + inner.in_flight_bytes
+    }
+
+    /// Sets the marks at which writers pause and go on.
+    pub(crate) fn set_marks(&self, marks: Watermarks) {
+        let mut inner = self.inner.borrow_mut();
+        if let Life::Lost(_) = inner.life {
+            return;
+        }
+        inner.lines().marks = marks;
+        inner.update_flow();
+        drop(inner);
+        self.wake_drained();
+    }
+
+    /// The marks at which writers pause and go on.
+    pub(crate) fn marks(&self) -> Watermarks {
+        self.inner.borrow().marks()
+    }
+
+    /// A writer handle more.
+    pub(crate) fn add_writer(&self) {
+        self.writer_count.set(self.writer_count.get() + 1);
+    }
+
+    /// A writer handle less. The last one closes the connection (rule S79).
+    pub(crate) fn drop_writer(self: &Rc<Self>) {
+        self.writer_count.set(self.writer_count.get() - 1);
+        if self.writer_count.get() == 0 {
+            self.close();
+        }
+    }
+
+    /// Has `flush` called at the end of this turn, unless what is in flight will do the same.
+    pub(super) fn enlist(self: &Rc<Self>) {
+        let enlists = {
+            let mut inner = self.inner.borrow_mut();
+            inner.in_flight_bytes == 0 && !mem::replace(&mut inner.enlisted, true)
+        };
+        if enlists {
+            self.io.enlist_flush(Rc::clone(self) as Rc<dyn Flush>);
+        }
+    }
+
+    /// Sends everything, as far as that needs no waiting. With all of it sent, a wanted end is made.
+    pub(super) fn send_all(self: &Rc<Self>) {
+        while self.send_op() {}
+        let inner = self.inner.borrow();
+        if inner.in_flight_bytes > 0 || inner.outgoing.len() > 0 {
+            return;
+        }
+        match (inner.life, inner.sending) {
+            (Life::Closing, _) => {
+                drop(inner);
+                self.lose(None);
+            }
+            (Life::Open, Sending::EofWanted) => {
+                drop(inner);
+                self.inner.borrow_mut().sending = Sending::EofSent;
+                if let Err(error) = self.io.shutdown(self.source, Shutdown::Write) {
+                    self.lose(Some(Failure::from(&error)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts one write. True if it was done at once and there is more.
+    fn send_op(self: &Rc<Self>) -> bool {
+        let (write_op, data) = {
+            let mut inner = self.inner.borrow_mut();
+            let count_bytes = inner.next_op_bytes();
+            if count_bytes == 0 {
+                return false;
+            }
+            inner.in_flight_bytes = count_bytes;
+            (inner.write_op, inner.outgoing.take(count_bytes))
+        };
+        let write_op = write_op.unwrap_or_else(|| {
+            let owner = Rc::clone(self) as Rc<dyn OpOwner>;
+            let write_op = self.io.register(owner, WRITE);
+            self.inner.borrow_mut().write_op = Some(write_op);
+            write_op
+        });
+        match self.io.start(write_op, Op::Write { source: self.source, data }) {
+            Started::Parked => false,
+            Started::Done(outcome) => {
+                self.sent(outcome);
+                self.inner.borrow().outgoing.len() > 0
+            }
+        }
+    }
+
+    /// Takes note of the end of a write.
+    pub(super) fn sent(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Wrote(storage) => outgoing::reclaim(storage),
+            Outcome::Failed(error) => return self.lose(Some(Failure::from(&error))),
+            // The source was closed, which only `lose` does.
+            _ => return,
+        }
+        let mut inner = self.inner.borrow_mut();
+        inner.in_flight_bytes = 0;
+        inner.update_flow();
+        drop(inner);
+        self.wake_drained();
+    }
+
+    fn wake_drained(&self) {
+        loop {
+            let mut inner = self.inner.borrow_mut();
+            if inner.flow == Flow::Paused {
+                return;
+            }
+            let Some(lines) = &mut inner.lines else { return };
+            let Some(waker) = lines.take_first(Line::Drained) else { return };
+            drop(inner);
+            waker.wake();
+        }
+    }
+}
+
+impl Inner {
+    fn check_writable(&self) -> Result<()> {
+        if self.lent {
+            return Err(Error::runtime("a writer was written to inside its own with_buffer"));
+        }
+        match self.sending {
+            Sending::Open => Ok(()),
+            Sending::EofWanted | Sending::EofSent => {
+                Err(Error::runtime("a writer was written to after write_eof"))
+            }
+        }
+    }
+
+    fn marks(&self) -> Watermarks {
+        self.lines.as_ref().map_or(Watermarks::DEFAULT, |lines| lines.marks)
+    }
+
+    pub(super) fn lines(&mut self) -> &mut Lines {
+        self.lines.get_or_insert_default()
+    }
+
+    fn update_flow(&mut self) {
+        let unsent_bytes = self.outgoing.len() + self.in_flight_bytes;
+        let paused = self.marks().is_paused(self.flow == Flow::Paused, unsent_bytes);
+        self.flow = if paused { Flow::Paused } else { Flow::Free };
+    }
+
+    /// How many bytes the next write takes. Of a buffer above its high mark only what is above the low
+    /// one: then its completion is the moment at which `drain` may go on (rule S71).
+    fn next_op_bytes(&self) -> usize {
+        let (marks, pending_bytes) = (self.marks(), self.outgoing.len());
+        if self.in_flight_bytes > 0 {
+            0
+        } else if pending_bytes > marks.high_bytes() {
+            pending_bytes - marks.low_bytes()
+        } else {
+            pending_bytes
+        }
+    }
+}
+
+/// A write buffer that is out with a caller of `with_buffer`.
+struct Loan<'s> {
+    stream: &'s Rc<Stream>,
+    tail: BytesMut,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.stream.inner.borrow_mut();
+        inner.lent = false;
+        // Also while closing: the buffer may hold bytes that were written before.
+        if !matches!(inner.life, Life::Lost(_)) {
+            inner.outgoing.put_tail(mem::take(&mut self.tail));
+            self.stream.wrote(inner);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::*;
+use crate::driver::{SourceKind, SourceSpec};
+use crate::error::Result;
+use crate::executor::{current_io, yield_now};
+use crate::io::{StreamReader, StreamWriter};
+use crate::run;
+
+/// A stream over one end of a pair of sockets. Those of type `SEQPACKET` keep messages apart, so that the
+/// other end sees each send by itself.
+fn pair(kind: SocketType, limit_bytes: usize) -> Result<(Rc<Stream>, UnixStream)> {
+    let (descriptor, peer) =
+        socketpair(AddressFamily::UNIX, kind, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+    let peer = UnixStream::from(peer);
+    let io = current_io()?;
+    let source = io.open(SourceSpec::Adopt { descriptor, kind: SourceKind::Stream })?;
+    let stream = Stream::new(io, source, limit_bytes, None);
+    Ok((stream, peer))
+}
+
+/// The sizes of the messages that have arrived.
+fn messages(mut peer: &UnixStream) -> Vec<usize> {
+    let mut message = vec![0; 1 << 20];
+    let mut sizes: Vec<usize> = Vec::new();
+    while sizes.last() != Some(&0) {
+        let Ok(size) = peer.read(&mut message) else { break };
+        sizes.push(size);
+    }
+    sizes
+}
+
+#[test]
+fn s70_the_writes_of_a_turn_are_one_send() {
+    run(async || {
+        let (stream, peer) = pair(SocketType::SEQPACKET, 100)?;
+        let writer = StreamWriter::new(stream);
+        for round in 1..4 {
+            for _ in 0..16 {
+                writer.write(&[round; 10])?;
+            }
+            assert!(messages(&peer).is_empty(), "sent before the end of the turn");
+            yield_now().await;
+            assert_eq!(messages(&peer), [160]);
+        }
+        yield_now().await;
+        assert!(messages(&peer).is_empty());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s70_a_large_slice_between_small_writes_is_still_one_send() {
+    run(async || {
+        let (stream, peer) = pair(SocketType::SEQPACKET, 100)?;
+        let writer = StreamWriter::new(stream);
+        writer.write(b"head")?;
+        writer.write_bytes(vec![7; 30_000].into())?;
+        writer.write(b"tail")?;
+        yield_now().await;
+        assert_eq!(messages(&peer), [30_008]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s70_above_the_high_mark_all_but_the_low_mark_is_sent_at_once() {
+    run(async || {
+        let (stream, peer) = pair(SocketType::SEQPACKET, 100)?;
+        let writer = StreamWriter::new(stream);
+        writer.set_write_buffer_limits(Some(1_000), Some(100))?;
+        writer.write(&[1; 1_000])?;
+        assert!(messages(&peer).is_empty());
+        writer.write(&[1; 1])?;
+        assert_eq!(messages(&peer), [901]);
+        assert_eq!(writer.write_buffer_len(), 100);
+        yield_now().await;
+        assert_eq!(messages(&peer), [100]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s71_a_drain_goes_on_at_the_low_mark_though_the_rest_is_not_sent() {
+    run(async || {
+        let (stream, peer) = pair(SocketType::SEQPACKET, 100)?;
+        let writer = StreamWriter::new(stream);
+        writer.set_write_buffer_limits(Some(2_000), Some(1_000))?;
+        // Until a send has to wait: a socket of this kind takes a whole message or none.
+        while writer.write_buffer_len() == 0 {
+            writer.write(&[1; 1_500])?;
+            yield_now().await;
+        }
+        writer.write(&[2; 5_000])?;
+        let drain = crate::create_task({
+            let writer = writer.clone();
+            async move { Ok(writer.drain().await?) }
+        });
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert!(!drain.done());
+        // Room for the message that waits and for the one that ends at the low mark, not for the last.
+        let mut small = vec![0; 10_000];
+        let mut peer = &peer;
+        while !drain.done() {
+            assert!(peer.read(&mut small)? > 0);
+            for _ in 0..10 {
+                yield_now().await;
+            }
+        }
+        drain.await?;
+        assert!(writer.write_buffer_len() <= 1_000);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// What one receive brings.
+const CHUNK: usize = 16 * 1024;
+
+#[test]
+fn s40_reading_pauses_above_twice_the_limit_and_resumes_at_the_limit() {
+    run(async || {
+        let (stream, mut peer) = pair(SocketType::STREAM, 20_000)?;
+        let mut reader = StreamReader::new(Rc::clone(&stream));
+        let waiting = || stream.inner.borrow().incoming.len();
+        peer.write_all(&[0; 8 * CHUNK])?;
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        // Two chunks are not more than twice the limit, three are.
+        assert_eq!(waiting(), 3 * CHUNK);
+        assert_eq!(stream.inner.borrow().reading, Reading::Idle);
+        // Taking bytes over is not consuming them.
+        reader.fill_buf().await?;
+        assert_eq!((reader.buffer().len(), waiting()), (CHUNK, 2 * CHUNK));
+        reader.consume(CHUNK);
+        assert_eq!(waiting(), 2 * CHUNK);
+        reader.fill_buf().await?;
+        reader.consume(CHUNK - 3_617);
+        assert_eq!((reader.buffer().len(), waiting()), (3_617, CHUNK));
+        // At the limit reading goes on, again until more than twice the limit is here.
+        reader.consume(1);
+        assert_eq!((reader.buffer().len(), waiting()), (3_616, 3 * CHUNK));
+        reader.read_exactly(6 * CHUNK + 3_616).await?;
+        assert_eq!(stream.inner.borrow().reading, Reading::InFlight);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s40_a_read_that_needs_more_goes_on_above_the_limit() {
+    run(async || {
+        let (stream, mut peer) = pair(SocketType::STREAM, 100)?;
+        let mut reader = StreamReader::new(stream);
+        peer.write_all(&[0; 8 * CHUNK])?;
+        assert_eq!(reader.read_exactly(8 * CHUNK).await?.len(), 8 * CHUNK);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_idle_connection_holds_no_buffer_and_no_line() {
+    run(async || {
+        let (stream, peer) = pair(SocketType::SEQPACKET, 100)?;
+        let mut peer = &peer;
+        let mut reader = StreamReader::new(Rc::clone(&stream));
+        let writer = StreamWriter::new(Rc::clone(&stream));
+        for _ in 0..3 {
+            peer.write_all(b"request")?;
+            reader.fill_buf().await?;
+            reader.consume(7);
+            writer.write(b"answer")?;
+            writer.drain().await?;
+            yield_now().await;
+            let inner = stream.inner.borrow();
+            assert!(inner.incoming.is_empty());
+            assert!(inner.outgoing.holds_nothing());
+            assert!(inner.lines.is_none());
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s27_a_lost_connection_gives_everything_back() {
+    run(async || {
+        let (stream, peer) = pair(SocketType::SEQPACKET, 100)?;
+        let weak = Rc::downgrade(&stream);
+        let (reader, writer) = (StreamReader::new(Rc::clone(&stream)), StreamWriter::new(stream));
+        writer.write(b"last")?;
+        drop((reader, writer));
+        yield_now().await;
+        assert!(weak.upgrade().is_none(), "something keeps a lost connection");
+        assert_eq!(messages(&peer), [4, 0]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_connection_costs_little() {
+    // What an idle connection keeps: this, its ops, its source, its task.
+    assert!(size_of::<Stream>() <= 264, "{}", size_of::<Stream>());
+    assert!(size_of::<StreamReader>() <= 56, "{}", size_of::<StreamReader>());
+}

@@ -1,0 +1,189 @@
+//! The writing end of a connection.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::lines::Line;
+use super::stream::Stream;
+use crate::error::{Error, Result};
+use crate::executor::yield_now;
+use crate::util::watermark::Watermarks;
+
+/// Writes to a connection. Clones write to the same connection; dropping the last one closes it.
+///
+/// [`write`](Self::write) never waits: it appends, and what a turn of the loop wrote leaves at its end with
+/// one system call, or at once when more than the high water mark is waiting. Nobody has to flush. A writer
+/// of much data awaits [`drain`](Self::drain) now and then, so that a slow peer slows it down instead of
+/// filling the memory.
+///
+/// Bytes arrive in the order of the calls (rule S83).
+pub struct StreamWriter {
+    stream: Rc<Stream>,
+}
+
+impl StreamWriter {
+    pub(crate) fn new(stream: Rc<Stream>) -> Self {
+        stream.add_writer();
+        Self { stream }
+    }
+
+    /// Appends bytes (rule S70). After [`close`](Self::close), or when the connection is gone, they are
+    /// thrown away; a lost connection shows in [`drain`](Self::drain), [`wait_closed`](Self::wait_closed) and
+    /// the reader (rules S76, S81).
+    ///
+    /// # Errors
+    /// Runtime after [`write_eof`](Self::write_eof).
+    pub fn write(&self, bytes: &[u8]) -> Result<()> {
+        self.stream.write(bytes)
+    }
+
+    /// Appends bytes that may be shared: many are sent from where they are, few are copied.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_bytes(&self, bytes: Bytes) -> Result<()> {
+        self.stream.write_shared(bytes)
+    }
+
+    /// Lets `append` write into the send buffer, without a copy in between. Bytes that are in it already were
+    /// written before: leave them there.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); also if `append` itself writes to this connection.
+    pub fn with_buffer<R>(&self, append: impl FnOnce(&mut BytesMut) -> R) -> Result<R> {
+        self.stream.write_in_place(append)
+    }
+
+    /// Waits until few enough bytes are left to send: not at all below the high water mark, else until the
+    /// low one (rules S71, S72).
+    ///
+    /// # Errors
+    /// What ended the connection; `ConnectionReset` if it is gone without an error. A wait that is going on
+    /// when the connection is closed without an error ends without one (rule S73).
+    ///
+    /// # Cancel safety
+    /// Safe: what was written stays written, and other tasks that drain go on waiting (rule S84).
+    pub async fn drain(&self) -> io::Result<()> {
+        self.stream.failure()?;
+        if self.is_closing() {
+            // So that a loop of write and drain notices the end (rule S74).
+            yield_now().await;
+        }
+        if let Some(drained) = self.stream.drained() {
+            return drained;
+        }
+        self.stream.wait(Line::Drained).await;
+        self.stream.failure()
+    }
+
+    /// Half-closes the connection when everything is sent: the peer sees the end of the stream, and can still
+    /// answer (rule S75). Twice is once.
+    pub fn write_eof(&self) {
+        self.stream.write_eof();
+    }
+
+    /// Whether [`write_eof`](Self::write_eof) is possible.
+    #[must_use]
+    pub fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Closes the connection when everything is sent, however long the peer takes. Reading ends now (rules
+    /// S76, S78). Twice is once.
+    pub fn close(&self) {
+        self.stream.close();
+    }
+
+    /// Closes the connection now. What was not sent is thrown away.
+    pub fn abort(&self) {
+        self.stream.abort();
+    }
+
+    /// Waits until the connection is gone (rule S77). Any number of tasks may wait, also afterwards.
+    ///
+    /// # Errors
+    /// What ended the connection, if it was an error.
+    ///
+    /// # Cancel safety
+    /// Safe: it holds nothing.
+    pub async fn wait_closed(&self) -> io::Result<()> {
+        self.stream.wait(Line::Closed).await;
+        self.stream.failure()
+    }
+
+    /// Whether the connection is closed, closing or lost.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.stream.is_closing()
+    }
+
+    /// Sets the water marks, in bytes. With only one given the other is a quarter of it or four times as
+    /// much, with none they are 64 KiB and 16 KiB (rule S71). At a high mark of 0 every `drain` waits until
+    /// everything is sent.
+    ///
+    /// # Errors
+    /// Value, if the high mark is below the low one.
+    pub fn set_write_buffer_limits(
+        &self,
+        high_bytes: Option<usize>,
+        low_bytes: Option<usize>,
+    ) -> Result<()> {
+        let marks = Watermarks::new(high_bytes, low_bytes).map_err(Error::value)?;
+        self.stream.set_marks(marks);
+        Ok(())
+    }
+
+    /// The low and the high water mark, in bytes.
+    #[must_use]
+    pub fn write_buffer_limits(&self) -> (usize, usize) {
+        let marks = self.stream.marks();
+        (marks.low_bytes(), marks.high_bytes())
+    }
+
+    /// How many bytes were written and not sent.
+    #[must_use]
+    pub fn write_buffer_len(&self) -> usize {
+        self.stream.unsent_bytes()
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` when the connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` when the connection is gone.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+}
+
+impl Clone for StreamWriter {
+    fn clone(&self) -> Self {
+        Self::new(Rc::clone(&self.stream))
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        self.stream.drop_writer();
+    }
+}
+
+impl fmt::Debug for StreamWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamWriter")
+            .field("unsent_bytes", &self.write_buffer_len())
+            .field("is_closing", &self.is_closing())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,9 @@
+//! Connections and servers: addresses become streams.
+
+mod resolve;
+mod server;
+mod tcp;
+
+pub use self::resolve::ToSocketAddrs;
+pub use self::server::{Server, ServerBuilder, start_server};
+pub use self::tcp::{ConnectBuilder, open_connection};

@@ -1,0 +1,169 @@
+//! From what a user calls an address to the addresses that it stands for.
+
+use std::io;
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as Blocking,
+};
+
+use self::sealed::{Addressed, Target};
+use crate::blocking;
+
+#[cfg(test)]
+mod tests;
+
+/// What a connection can be opened to and a server started on.
+///
+/// Socket addresses, pairs of address or host name and port, and texts such as `"127.0.0.1:6379"`,
+/// `"[::1]:6379"` or `"localhost:6379"`. Numbers are taken as they are; names are looked up on another
+/// thread, so the loop goes on meanwhile.
+pub trait ToSocketAddrs: Addressed {}
+
+impl<T: Addressed + ?Sized> ToSocketAddrs for T {}
+
+mod sealed {
+    use std::net::SocketAddr;
+
+    /// Only types of which we know how they are looked up without blocking the loop.
+    pub trait Addressed {
+        fn target(&self) -> Target;
+    }
+
+    /// What an address comes to before anybody is asked.
+    #[derive(Debug, PartialEq, Eq)]
+    pub enum Target {
+        Addrs(Vec<SocketAddr>),
+        Name(String, u16),
+        Invalid(&'static str),
+    }
+}
+
+/// The addresses of a target, in the order of the resolver (rule S1), and whether they are those of a name.
+///
+/// # Errors
+/// `InvalidInput` for what is no address; what the system's resolver says; `NotFound` for a name without an
+/// address. All name the address.
+///
+/// # Cancel safety
+/// Safe: a lookup that is going on ends on its own and its result is thrown away.
+pub(super) async fn resolve(addr: impl ToSocketAddrs) -> io::Result<Resolved> {
+    match addr.target() {
+        Target::Addrs(addrs) if addrs.is_empty() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "no address was given"))
+        }
+        Target::Addrs(addrs) => Ok(Resolved { addrs, by_name: false }),
+        Target::Invalid(text) => Err(io::Error::new(io::ErrorKind::InvalidInput, text)),
+        Target::Name(host, port) => {
+            let addrs = look_up(host, port).await?;
+            Ok(Resolved { addrs, by_name: true })
+        }
+    }
+}
+
+/// What an address stands for: at least one socket address.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) addrs: Vec<SocketAddr>,
+    pub(super) by_name: bool,
+}
+
+/// Asks the system's resolver, on a thread, because it blocks.
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let asked = host.clone();
+    let found = blocking::run("corelane-resolve", move || {
+        (asked.as_str(), port).to_socket_addrs().map(Vec::from_iter)
+    });
+    let cannot = |error: &dyn std::fmt::Display| format!("cannot look up {host}: {error}");
+    match found.await? {
+        Ok(addrs) if addrs.is_empty() => {
+            Err(io::Error::new(io::ErrorKind::NotFound, cannot(&"it has no address")))
+        }
+        Ok(addrs) => Ok(addrs),
+        Err(error) => Err(io::Error::new(error.kind(), cannot(&error))),
+    }
+}
+
+/// A host that may be a number.
+fn host_target(host: &str, port: u16) -> Target {
+    if host.is_empty() {
+        return Target::Invalid("an address without a host");
+    }
+    match host.parse::<IpAddr>() {
+        Ok(ip) => Target::Addrs(vec![SocketAddr::new(ip, port)]),
+        Err(_) => Target::Name(host.to_owned(), port),
+    }
+}
+
+impl Addressed for str {
+    fn target(&self) -> Target {
+        if let Ok(addr) = self.parse() {
+            return Target::Addrs(vec![addr]);
+        }
+        let Some((host, port)) = self.rsplit_once(':') else {
+            return Target::Invalid("an address without a port: host:port is needed");
+        };
+        let Ok(port) = port.parse() else {
+            return Target::Invalid("an address whose port is no number up to 65535");
+        };
+        // Brackets are for numbers with colons in them; the resolver wants them without.
+        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(inner) => host_target(inner, port),
+            None if host.contains(':') => Target::Invalid("an IPv6 address needs brackets"),
+            None => host_target(host, port),
+        }
+    }
+}
+
+impl Addressed for String {
+    fn target(&self) -> Target {
+        self.as_str().target()
+    }
+}
+
+impl Addressed for (&str, u16) {
+    fn target(&self) -> Target {
+        host_target(self.0, self.1)
+    }
+}
+
+impl Addressed for (String, u16) {
+    fn target(&self) -> Target {
+        host_target(&self.0, self.1)
+    }
+}
+
+impl Addressed for [SocketAddr] {
+    fn target(&self) -> Target {
+        Target::Addrs(self.to_vec())
+    }
+}
+
+impl<const N: usize> Addressed for [SocketAddr; N] {
+    fn target(&self) -> Target {
+        Target::Addrs(self.to_vec())
+    }
+}
+
+impl Addressed for Vec<SocketAddr> {
+    fn target(&self) -> Target {
+        Target::Addrs(self.clone())
+    }
+}
+
+impl<T: Addressed + ?Sized> Addressed for &T {
+    fn target(&self) -> Target {
+        (**self).target()
+    }
+}
+
+/// Types that are one socket address by the standard library's own conversion.
+macro_rules! addressed {
+    ($($addr:ty),*) => {$(
+        impl Addressed for $addr {
+            fn target(&self) -> Target {
+                Target::Addrs(vec![SocketAddr::from(*self)])
+            }
+        }
+    )*};
+}
+
+addressed!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));

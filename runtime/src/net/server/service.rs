@@ -1,0 +1,331 @@
+//! The accept loops of a server and its connections.
+//!
+//! ```text
+//!   InFlight ──accepted──▶ a task handles it, and on
+//!      │ ▲
+//!      │ ├── there is room again ── Full ◀── as many as allowed ────┐
+//!      │ └── next turn, or 1 s ── Resting ◀── many, or an error ────┤
+//!      └────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! An accept loop is no task: it starts an accept, is told when that is done, and starts the next.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::driver::{Op, OpId, Outcome, SourceId, Started};
+use crate::error::{Error, Result};
+use crate::executor::{IoHandle, OpOwner, spawn};
+use crate::io::stream::{ConnectionList, Stream};
+use crate::io::{StreamReader, StreamWriter};
+use crate::net::tcp::streams;
+use crate::sync::wait_list::{Place, Standing, WaitList};
+use crate::task::ReportKind;
+use crate::time::sleep;
+use crate::util::slab::{Key, Slab};
+
+/// Connections that one listener takes before others get their turn.
+const ACCEPTS_IN_A_ROW: usize = 64;
+
+/// How long a listener rests when the system has no descriptor left (rule S28).
+const REST: Duration = Duration::from_secs(1);
+
+/// Begins the task of a connection.
+type Begin = Box<dyn Fn(IoHandle, Rc<Stream>)>;
+
+/// What the accept loops, the connections and the handle share.
+pub(super) struct Service {
+    io: IoHandle,
+    begin: Begin,
+    limits: Limits,
+    listeners: RefCell<Vec<Listener>>,
+    connections: RefCell<Slab<Weak<Stream>>>,
+    closers: RefCell<WaitList>,
+    is_closed: Cell<bool>,
+}
+
+/// Limits of a service.
+pub(super) struct Limits {
+    /// Of each reader.
+    pub(super) read_bytes: usize,
+    /// Of the service.
+    pub(super) max_connections: usize,
+}
+
+/// A listening socket and its accept loop.
+pub(super) struct Listener {
+    pub(super) source: SourceId,
+    pub(super) addr: SocketAddr,
+    op: Option<OpId>,
+    state: Accepting,
+}
+
+impl Listener {
+    /// One that does not accept yet.
+    pub(super) fn new(source: SourceId, addr: SocketAddr) -> Self {
+        Self { source, addr, op: None, state: Accepting::Resting }
+    }
+}
+
+/// What an accept loop is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    InFlight,
+    /// As many connections as allowed.
+    Full,
+    /// Others have their turn, or the system has no descriptor left.
+    Resting,
+}
+
+impl Service {
+    pub(super) fn new(
+        io: IoHandle,
+        begin: Begin,
+        limits: Limits,
+        listeners: Vec<Listener>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            io,
+            begin,
+            limits,
+            listeners: RefCell::new(listeners),
+            connections: RefCell::default(),
+            closers: RefCell::new(WaitList::new()),
+            is_closed: Cell::new(false),
+        })
+    }
+
+    /// Begins to accept on each listener, which an op table then keeps alive until the server is closed.
+    pub(super) fn register(self: &Rc<Self>) {
+        let count = self.listeners.borrow().len();
+        for number in 0..count {
+            let op = self.io.register(Rc::clone(self) as Rc<dyn OpOwner>, number as u32);
+            self.listeners.borrow_mut()[number].op = Some(op);
+            self.accept_on(number);
+        }
+    }
+
+    /// Accepts what is waiting, then starts an accept that waits.
+    fn accept_on(self: &Rc<Self>, number: usize) {
+        for _ in 0..ACCEPTS_IN_A_ROW {
+            let is_full = self.connections.borrow().len() >= self.limits.max_connections;
+            let (source, op) = {
+                let mut listeners = self.listeners.borrow_mut();
+                // Closed: then there are no listeners.
+                let Some(listener) = listeners.get_mut(number) else { return };
+                let Some(op) = listener.op else { return };
+                listener.state = if is_full { Accepting::Full } else { Accepting::InFlight };
+                (listener.source, op)
+            };
+            if is_full {
+                return;
+            }
+            match self.io.start(op, Op::Accept { source }) {
+                Started::Parked => return,
+                Started::Done(outcome) => {
+                    if !self.accepted(number, outcome) {
+                        return;
+                    }
+                }
+            }
+        }
+        self.rest(number);
+        let service = Rc::clone(self);
+        self.io.call_soon(Box::new(move || service.accept_on(number)));
+    }
+
+    /// Takes note of the end of an accept. False if the loop must not go on by itself.
+    fn accepted(self: &Rc<Self>, number: usize, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Accepted { source, .. } => {
+                self.connected(source);
+                true
+            }
+            // Connections that were given up before they were accepted.
+            Outcome::Failed(error) if error.kind() == io::ErrorKind::ConnectionAborted => true,
+            Outcome::Failed(error) => {
+                // Out of descriptors, most likely: without a pause this would be an endless loop.
+                self.io.report(ReportKind::Callback, Error::from(error));
+                self.rest(number);
+                let service = Rc::clone(self);
+                drop(spawn(async move {
+                    sleep(REST).await;
+                    service.accept_on(number);
+                }));
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn rest(&self, number: usize) {
+        if let Some(listener) = self.listeners.borrow_mut().get_mut(number) {
+            listener.state = Accepting::Resting;
+        }
+    }
+
+    /// A connection has come: it gets its stream and its task.
+    fn connected(self: &Rc<Self>, source: SourceId) {
+        let key = self.connections.borrow_mut().insert(Weak::new());
+        let list = Rc::clone(self) as Rc<dyn ConnectionList>;
+        let io = Rc::clone(&self.io);
+        let stream = Stream::new(Rc::clone(&io), source, self.limits.read_bytes, Some((list, key)));
+        // It may be lost already, and then has left the list.
+        if let Some(entry) = self.connections.borrow_mut().get_mut(key) {
+            *entry = Rc::downgrade(&stream);
+        }
+        (self.begin)(io, stream);
+    }
+
+    pub(super) fn close(&self) {
+        if self.is_closed.replace(true) {
+            return;
+        }
+        for listener in self.listeners.take() {
+            if let Some(op) = listener.op {
+                self.io.release(op);
+            }
+            self.io.close(listener.source);
+        }
+        self.wake_closers();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.get()
+    }
+
+    pub(super) fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.borrow().iter().map(|listener| listener.addr).collect()
+    }
+
+    pub(super) fn connection_count(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    /// Waits until it is closed and without connections.
+    pub(super) async fn wait_gone(&self) {
+        let mut waiting = WaitGone { service: self, place: Place::New };
+        poll_fn(|context| waiting.poll(context.waker())).await;
+    }
+
+    /// Closed, and without connections.
+    fn is_gone(&self) -> bool {
+        self.is_closed.get() && self.connections.borrow().is_empty()
+    }
+
+    fn wake_closers(&self) {
+        while self.is_gone() {
+            let first = self.closers.borrow_mut().take_first();
+            let Some((_, waker)) = first else { return };
+            waker.wake();
+        }
+    }
+
+    /// There is room for a connection again: listeners that waited for it go on.
+    fn accept_again(self: &Rc<Self>) {
+        let is_full = |number: usize| {
+            self.listeners.borrow().get(number).is_some_and(|l| l.state == Accepting::Full)
+        };
+        let count = self.listeners.borrow().len();
+        (0..count).filter(|number| is_full(*number)).for_each(|number| self.accept_on(number));
+    }
+
+    /// The connections of now, so that none is lost sight of while they are closed.
+    pub(super) fn streams(&self) -> Vec<Rc<Stream>> {
+        self.connections.borrow().iter().filter_map(|(_, stream)| stream.upgrade()).collect()
+    }
+}
+
+impl OpOwner for Service {
+    fn complete(self: Rc<Self>, tag: u32, outcome: Outcome) {
+        let number = tag as usize;
+        if self.accepted(number, outcome) {
+            self.accept_on(number);
+        }
+    }
+}
+
+impl ConnectionList for Service {
+    fn connection_lost(self: Rc<Self>, key: Key) {
+        self.connections.borrow_mut().remove(key);
+        self.wake_closers();
+        if self.limits.max_connections < usize::MAX {
+            self.accept_again();
+        }
+    }
+}
+
+/// A place in the line of those who wait for the end of a server.
+struct WaitGone<'s> {
+    service: &'s Service,
+    place: Place,
+}
+
+impl WaitGone<'_> {
+    fn poll(&mut self, waker: &Waker) -> Poll<()> {
+        if self.service.is_gone() {
+            return Poll::Ready(());
+        }
+        let mut replaced = None;
+        let mut closers = self.service.closers.borrow_mut();
+        if let Place::Waiting(key) = self.place
+            && closers.renew(key, waker, &mut replaced) == Standing::Waiting
+        {
+            drop(closers);
+            return Poll::Pending;
+        }
+        self.place = Place::Waiting(closers.join(waker));
+        Poll::Pending
+    }
+}
+
+impl Drop for WaitGone<'_> {
+    fn drop(&mut self) {
+        if let Place::Waiting(key) = self.place {
+            let waker = self.service.closers.borrow_mut().leave(key);
+            drop(waker);
+        }
+    }
+}
+
+/// The task of one connection (rules S11 to S14).
+pub(super) async fn handle<H>(handler: Rc<H>, io: IoHandle, stream: Rc<Stream>) -> Result<()>
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> Result<()>,
+{
+    let mut guard = CloseUnlessDone { stream: &stream, done: false };
+    let (reader, writer) = streams(Rc::clone(&stream));
+    let mut handling = pin!(handler(reader, writer));
+    // A panic is caught here rather than by the task, whose report would say nothing of a connection.
+    let result = poll_fn(|context| {
+        let step = catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context)));
+        step.unwrap_or_else(|payload| Poll::Ready(Err(Error::panicked(payload))))
+    });
+    match result.await {
+        Ok(()) => guard.done = true,
+        Err(error) if error.is_cancelled() => return Err(error),
+        Err(error) => io.report(ReportKind::ClientCallback, error),
+    }
+    Ok(())
+}
+
+/// Closes the connection of a handler that failed or was cancelled.
+struct CloseUnlessDone<'s> {
+    stream: &'s Rc<Stream>,
+    done: bool,
+}
+
+impl Drop for CloseUnlessDone<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.stream.close();
+        }
+    }
+}

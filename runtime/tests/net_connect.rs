@@ -1,0 +1,132 @@
+//! Opening connections over the loopback interface (rules S1 to S5).
+
+mod peer;
+
+use std::future::Future;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::pin;
+use std::task::Poll;
+
+use corelane::{ConnectBuilder, create_task, open_connection, run, yield_now};
+use peer::settle;
+
+#[test]
+fn s1_a_refused_port_is_connection_refused_and_named() {
+    run(async || {
+        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let error = open_connection(addr).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert!(error.to_string().contains(&addr.to_string()), "{error}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s1_addresses_are_tried_in_order() {
+    run(async || {
+        let refused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let other = TcpListener::bind("127.0.0.1:0")?;
+        let addrs = [refused, listener.local_addr()?, other.local_addr()?];
+        let (_reader, writer) = open_connection(addrs).await?;
+        assert_eq!(writer.peer_addr()?, listener.local_addr()?);
+        assert_eq!(writer.local_addr()?, listener.accept()?.1);
+        let error = open_connection([refused, refused]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s1_a_name_is_an_address() {
+    run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (_reader, writer) =
+            open_connection(("localhost", listener.local_addr()?.port())).await?;
+        assert_eq!(writer.peer_addr()?, listener.local_addr()?);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s2_cancelling_closes_the_half_open_socket() {
+    run(async || {
+        // A listener whose backlog is full answers no further connection.
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+        listener.listen(0)?;
+        let addr = listener.local_addr()?.as_socket().unwrap();
+        let _fills_it = TcpStream::connect(addr)?;
+        let ours = |addr: SocketAddr| {
+            let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+            let port = format!("0100007F:{:04X} 02", addr.port());
+            table.lines().filter(|line| line.contains(&port)).count()
+        };
+        let connecting = create_task(async move { Ok(open_connection(addr).await?) });
+        settle().await;
+        assert!(!connecting.done(), "the backlog is not full");
+        assert_eq!(ours(addr), 1);
+        connecting.cancel();
+        assert!(connecting.await.unwrap_err().is_cancelled());
+        assert_eq!(ours(addr), 0);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s2_s3_a_connected_socket_can_be_given() {
+    run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let socket = TcpStream::connect(listener.local_addr()?)?;
+        let same = socket.try_clone()?;
+        same.set_nodelay(false)?;
+        let (mut reader, writer) = ConnectBuilder::new().adopt(socket)?;
+        assert!(same.nodelay()?);
+        let (mut peer, _) = listener.accept()?;
+        peer.write_all(b"there")?;
+        assert_eq!(&reader.read_exactly(5).await?[..], b"there");
+        writer.write(b"back")?;
+        yield_now().await;
+        let mut got = [0; 4];
+        peer.read_exact(&mut got)?;
+        assert_eq!(&got, b"back");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s4_a_limit_of_nothing_is_refused() {
+    run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let opened = ConnectBuilder::new().limit_bytes(0).open(listener.local_addr()?).await;
+        assert_eq!(opened.unwrap_err().kind(), ErrorKind::InvalidInput);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s5_the_local_address_can_be_chosen() {
+    run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let local: SocketAddr = "127.0.0.5:0".parse().unwrap();
+        let builder = ConnectBuilder::new().local_addr(local);
+        let (_reader, writer) = builder.open(listener.local_addr()?).await?;
+        assert_eq!(writer.local_addr()?.ip(), local.ip());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn off_a_loop_there_are_no_connections() {
+    let mut opening = pin!(open_connection("127.0.0.1:1"));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(matches!(opening.as_mut().poll(&mut context), Poll::Ready(Err(_))));
+}

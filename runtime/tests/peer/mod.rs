@@ -1,0 +1,82 @@
+//! The other end of a connection: a plain socket in the same thread.
+//!
+//! On loopback what was sent has arrived when the call that sent it returns, so nothing has to wait for
+//! time to pass.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::future::{Future, poll_fn};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use corelane::{ConnectBuilder, Result, StreamReader, StreamWriter, yield_now};
+
+/// A connection of ours, and its other end.
+pub(crate) async fn pair() -> Result<(StreamReader, StreamWriter, TcpStream)> {
+    pair_with(&ConnectBuilder::new()).await
+}
+
+/// A connection of ours with other options.
+pub(crate) async fn pair_with(
+    builder: &ConnectBuilder,
+) -> Result<(StreamReader, StreamWriter, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (reader, writer) = builder.open(listener.local_addr()?).await?;
+    let (peer, _) = listener.accept()?;
+    // A test that would hang fails instead.
+    peer.set_read_timeout(Some(Duration::from_secs(20)))?;
+    peer.set_nodelay(true)?;
+    Ok((reader, writer, peer))
+}
+
+/// A connection whose other end has sent `bytes` and closed.
+pub(crate) async fn sent(bytes: &[u8], limit_bytes: usize) -> Result<(StreamReader, StreamWriter)> {
+    let builder = ConnectBuilder::new().limit_bytes(limit_bytes);
+    let (reader, writer, mut peer) = pair_with(&builder).await?;
+    peer.write_all(bytes)?;
+    Ok((reader, writer))
+}
+
+/// Lets the loop turn often enough for everything that is under way.
+pub(crate) async fn settle() {
+    for _ in 0..200 {
+        yield_now().await;
+    }
+}
+
+/// Resets a connection: the other end gets an error instead of an end.
+pub(crate) fn reset(peer: TcpStream) -> Result<()> {
+    let peer = socket2::Socket::from(peer);
+    peer.set_linger(Some(Duration::ZERO))?;
+    Ok(())
+}
+
+/// Polls a future once.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
+}
+
+/// Bytes of which each place can be told from its neighbours.
+pub(crate) fn pattern(count_bytes: usize) -> Vec<u8> {
+    (0..count_bytes).map(|place| (place % 251) as u8).collect()
+}
+
+/// Reads `count_bytes` bytes from a plain socket while the loop goes on; fewer at its end.
+pub(crate) async fn receive(peer: &mut TcpStream, count_bytes: usize) -> Result<Vec<u8>> {
+    peer.set_nonblocking(true)?;
+    let mut got = vec![0; count_bytes];
+    let mut filled = 0;
+    while filled < count_bytes {
+        match peer.read(&mut got[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => yield_now().await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    got.truncate(filled);
+    Ok(got)
+}
