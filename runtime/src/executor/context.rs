@@ -29,9 +29,10 @@ impl Entered {
             return Err(Error::runtime("a loop is running on this thread already"));
         }
         CURRENT.set(Some(Rc::clone(core)));
+        let judge: Option<Judge> = core.home().has_requests().then_some(task::is_cancelled);
         Ok(Self {
             home: task::enter(Some(Rc::clone(core.home()))),
-            judge: cancel::install_judge(Some(task::is_cancelled)),
+            judge: cancel::install_judge(judge),
             scope: cancel::enter(Scope::NONE),
         })
     }

@@ -142,6 +142,11 @@ impl Home {
         })
     }
 
+    /// Whether a request waits for its delivery anywhere, so that hand-overs have to ask whom they meet.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.tasks.borrow().table.has_requests()
+    }
+
     pub(super) fn is_cancelled(&self, id: WakeId) -> bool {
         id.loop_id() == self.lease.id() && self.tasks.borrow().table.is_cancelled(id)
     }
@@ -210,6 +215,10 @@ impl Home {
         let mut tasks = self.tasks.borrow_mut();
         let unwanted = tasks.table.end(slot, cell, cancelled);
         let joiners = tasks.table.take_joiners(slot);
+        if requested && !tasks.table.has_requests() {
+            // Nobody is dead any more: hand-overs are spared the question.
+            cancel::install_judge(None);
+        }
         drop(tasks);
         if let Joiner::Task(id) = joiner {
             super::wake::wake(id);
@@ -289,6 +298,7 @@ impl Home {
                 if queue {
                     ready.push(Entry::task(slot));
                 }
+                cancel::install_judge(Some(super::wake::is_cancelled));
                 true
             }
         }

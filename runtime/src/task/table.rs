@@ -47,6 +47,8 @@ pub(super) struct TaskTable {
     unfinished: usize,
     /// Of those, the ones that shutting down waits for.
     leftovers: usize,
+    /// Tasks with a request that waits for its delivery.
+    requests: usize,
     loop_bits: u64,
     first_generation: u32,
     last_generation: u32,
@@ -89,6 +91,7 @@ impl TaskTable {
             empty: Vec::new(),
             unfinished: 0,
             leftovers: 0,
+            requests: 0,
             loop_bits: u64::from(loop_id) << 48,
             first_generation,
             last_generation: first_generation,
@@ -167,6 +170,9 @@ impl TaskTable {
             self.leftovers -= 1;
             slot.word |= RETRIEVED;
         }
+        if slot.word & CANCEL != 0 {
+            self.requests -= 1;
+        }
         slot.word = slot.word & !(RUNNING | CANCEL) | DONE | if cancelled { CANCELLED } else { 0 };
         if slot.word & HANDLE != 0 {
             slot.cell = Some(cell);
@@ -201,9 +207,10 @@ impl TaskTable {
             return None;
         }
         let first = self.slots[index as usize].word & CANCEL == 0;
-        let rare = self.rare(index);
-        rare.cancelling += 1;
+        self.rare(index).cancelling += 1;
         if first {
+            self.requests += 1;
+            let rare = self.rare(index);
             rare.message = message.map(Into::into);
         }
         let slot = &mut self.slots[index as usize];
@@ -236,6 +243,11 @@ impl TaskTable {
 
     pub(super) fn is_retrieved(&self, index: u32) -> bool {
         self.slots[index as usize].word & RETRIEVED != 0
+    }
+
+    /// Whether a request waits for its delivery anywhere.
+    pub(super) fn has_requests(&self) -> bool {
+        self.requests > 0
     }
 
     /// The message of the request that is being delivered.
