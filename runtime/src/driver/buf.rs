@@ -16,6 +16,7 @@ use std::ops::Deref;
 use bytes::{Buf as _, Bytes};
 
 use crate::driver::EVENTS_PER_TURN;
+use crate::util::copy::steps;
 
 /// The storage of one buffer, in bytes.
 pub(crate) const BUF_BYTES: usize = 16 * 1024;
@@ -23,11 +24,6 @@ pub(crate) const BUF_BYTES: usize = 16 * 1024;
 /// Pieces up to this size are copied out of a buffer; larger ones share it. A shared piece thus pins no
 /// more than eight times its own size, and up to here a copy is the cheaper of the two.
 pub(crate) const COPY_LIMIT_BYTES: usize = BUF_BYTES / 8;
-
-/// The most that is copied by one call. From 4 KiB on some C libraries (glibc 2.36 on Zen among them)
-/// copy with one instruction that is fifty times slower when source and target lie 1 to 63 bytes apart
-/// modulo a page, as two large allocations often do.
-const COPY_STEP_BYTES: usize = 2048;
 
 thread_local! {
     static POOL: Pool = const { Pool { idle: RefCell::new(Vec::new()), limit: Cell::new(0) } };
@@ -158,7 +154,7 @@ impl Buf {
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.spare_bytes());
         if let State::Own { storage, .. } = &mut self.0 {
-            for step in bytes[..count].chunks(COPY_STEP_BYTES) {
+            for step in steps(&bytes[..count]) {
                 storage.extend_from_slice(step);
             }
         }

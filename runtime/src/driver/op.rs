@@ -1,7 +1,6 @@
 //! What a loop asks for, and what comes back: owned ops down, owned completions up.
 
 use std::io;
-use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 
@@ -62,8 +61,6 @@ pub(crate) enum Outcome {
     Accepted {
         /// The new connection.
         source: SourceId,
-        /// Who connected; `None` for a family without addresses.
-        peer: Option<SocketAddr>,
     },
     /// `Connected`: the connection is made.
     Connected,
@@ -116,11 +113,6 @@ impl WriteData {
         }
     }
 
-    /// Whether there is nothing to send.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Forgets all bytes and keeps the storage.
     pub(crate) fn clear(&mut self) {
         match self {
@@ -131,4 +123,4 @@ impl WriteData {
 }
 
 const _: () = assert!(size_of::<WriteData>() == 32, "as large as its larger half");
-const _: () = assert!(size_of::<Completion>() <= 56, "completions are moved about by the hundred");
+const _: () = assert!(size_of::<Completion>() <= 48, "completions are moved about by the hundred");

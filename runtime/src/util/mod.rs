@@ -2,6 +2,7 @@
 
 pub(crate) mod atomic;
 pub(crate) mod cancel;
+pub(crate) mod copy;
 pub(crate) mod instant;
 pub(crate) mod queue;
 pub(crate) mod rng;

@@ -4,12 +4,11 @@
 //! room needs no `unsafe` of its own.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
 };
@@ -100,12 +99,16 @@ fn gather<'a>(chunks: &'a [bytes::Bytes], sent: usize, slices: &mut [IoSlice<'a>
     count
 }
 
-/// Takes a connection from a listener: non-blocking, and closed when the process executes another.
-pub(super) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
+/// Takes a connection from a listener and says what it is. It is non-blocking, and closed when the
+/// process executes another.
+pub(super) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, SourceKind), Errno> {
     loop {
         match rustix::net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((descriptor, peer)) => {
-                return Ok((descriptor, peer.and_then(|peer| peer.try_into().ok())));
+                let family = peer.map(|peer| peer.address_family());
+                let is_tcp = matches!(family, Some(AddressFamily::INET | AddressFamily::INET6));
+                let kind = if is_tcp { SourceKind::Stream } else { SourceKind::UnixStream };
+                return Ok((descriptor, kind));
             }
             // The peer gave up while it was waiting in the queue: the next one may still be there.
             Err(Errno::INTR | Errno::CONNABORTED) => {}

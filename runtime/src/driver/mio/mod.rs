@@ -256,10 +256,9 @@ fn register(source: Source, slots: &mut Slots, registry: &Registry) -> io::Resul
 fn finish_read(end: ReadEnd, slots: &mut Slots, registry: &Registry) -> Outcome {
     match end {
         ReadEnd::Outcome(outcome) => outcome,
-        ReadEnd::Accepted(descriptor, peer) => {
-            let kind = if peer.is_some() { SourceKind::Stream } else { SourceKind::UnixStream };
+        ReadEnd::Accepted(descriptor, kind) => {
             match register(Source::new(descriptor, kind, false, true), slots, registry) {
-                Ok(source) => Outcome::Accepted { source, peer },
+                Ok(source) => Outcome::Accepted { source },
                 Err(error) => Outcome::Failed(error),
             }
         }

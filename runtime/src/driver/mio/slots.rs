@@ -3,7 +3,6 @@
 //! Readiness is edge-triggered and remembered: an event sets a bit, and only an attempt that found
 //! nothing clears it. A connection on which nothing happens costs its slot and no more.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use mio::event::Event;
@@ -13,7 +12,7 @@ use crate::driver::buf::{BUF_BYTES, BufPool};
 use crate::driver::mio::calls;
 use crate::driver::op::{OpId, Outcome, WriteData};
 use crate::driver::source::{SourceId, SourceKind};
-use crate::util::slab::{Key, Slab};
+use crate::util::slab::Slab;
 
 /// All sources of a driver.
 #[derive(Default)]
@@ -106,7 +105,7 @@ pub(super) enum ReadEnd {
     /// A read, or a failure.
     Outcome(Outcome),
     /// An accept got a connection, which is not registered yet.
-    Accepted(OwnedFd, Option<SocketAddr>),
+    Accepted(OwnedFd, SourceKind),
 }
 
 impl Source {
@@ -163,7 +162,7 @@ impl Source {
         }
         let end = match self.kind {
             SourceKind::Listener => calls::accept(self.descriptor.as_fd())
-                .map(|(descriptor, peer)| ReadEnd::Accepted(descriptor, peer)),
+                .map(|(descriptor, kind)| ReadEnd::Accepted(descriptor, kind)),
             _ => self.receive(pool, max_bytes).map(ReadEnd::Outcome),
         };
         match end {

@@ -1,0 +1,13 @@
+//! Copying large slices without falling into a hole of the C library.
+
+/// The most that one call copies.
+const STEP_BYTES: usize = 2048;
+
+/// The pieces in which `bytes` are to be copied: `for step in steps(bytes) { to.extend_from_slice(step) }`.
+///
+/// From 4 KiB on glibc copies with one instruction, which on some processors (Zen, with glibc 2.36) takes
+/// fifty times as long when source and target lie 1 to 63 bytes apart modulo a page, as two large
+/// allocations often do: 5 µs for 8 KiB instead of 0.1. Below that length it never does.
+pub(crate) fn steps(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.chunks(STEP_BYTES)
+}
