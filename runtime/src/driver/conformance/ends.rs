@@ -1,5 +1,13 @@
 //! Cancel, close, stale ids, and descriptors that somebody else made.
 
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+
 use super::*;
 
 /// A source with a read and a write that wait.
@@ -107,6 +115,35 @@ fn an_adopted_unix_socket_works_as_a_stream_and_has_no_internet_address() {
         peer.write_all(b"late").unwrap();
         rig.expect_nothing();
         drop(kept);
+    });
+}
+
+#[test]
+fn an_adopted_unix_listener_accepts_and_what_follows_a_descriptor_is_found() {
+    with_sockets(|rig| {
+        // An abstract name of this process: no file, and none left behind.
+        let name = format!("corelane-conformance-{}", std::process::id());
+        let addr = UnixAddr::from_abstract_name(name).unwrap();
+        let descriptor = UnixListener::bind_addr(&addr).unwrap().into();
+        let spec = SourceSpec::Adopt { descriptor, kind: SourceKind::Listener };
+        let listener = rig.driver.open(spec).unwrap();
+        let mut peer = UnixStream::connect_addr(&addr).unwrap();
+        let Outcome::Accepted { source } = rig.run(Op::Accept { source: listener }) else {
+            panic!("nothing was accepted")
+        };
+        // A receive stops where a message with descriptors ends, whatever comes behind it.
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let stdin = std::io::stdin();
+        let descriptors = [stdin.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        let with = [IoSlice::new(b"with")];
+        rustix::net::sendmsg(&peer, &with, &mut control, SendFlags::empty()).unwrap();
+        peer.write_all(b"without").unwrap();
+        assert_eq!(&rig.read(source, 100)[..], b"with");
+        assert_eq!(&rig.read(source, 100)[..], b"without");
+        drop(peer);
+        assert!(matches!(rig.run(Op::Read { source, max_bytes: 1 }), Outcome::Eof));
     });
 }
 
