@@ -62,10 +62,9 @@ pub(crate) struct LoopCore {
     /// The clock when the loop last looked.
     pub(super) seen: Cell<Instant>,
     pub(super) pace: Pace,
-    /// Neither a timer is set nor a poller there, so that a turn may pass over them.
+    /// No timer is set, no poller there, no flush enlisted, so that a turn may pass over them.
     pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
-    pub(super) buffers: RefCell<super::turn::Buffers>,
 }
 
 impl LoopCore {
@@ -91,7 +90,6 @@ impl LoopCore {
             pace: Pace::default(),
             quiet: Cell::new(false),
             idle: config.idle,
-            buffers: RefCell::default(),
         }))
     }
 
@@ -137,6 +135,7 @@ impl LoopCore {
 
     /// Has `flush` called at the end of this turn.
     pub(crate) fn enlist_flush(&self, flush: Rc<dyn Flush>) {
+        self.quiet.set(false);
         self.flushes.borrow_mut().push(flush);
     }
 

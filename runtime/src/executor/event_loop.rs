@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::context::{self, Entered};
 use super::core::{LoopConfig, LoopCore};
 use super::inbox::RemoteLoop;
+use super::turn::Buffers;
 use crate::error::{Error, Result};
 use crate::task::Task;
 
@@ -17,6 +18,7 @@ use crate::task::Task;
 /// task has ended. This is for those who turn loops themselves: a shard, a simulation.
 pub struct EventLoop {
     core: Rc<LoopCore>,
+    buffers: Buffers,
     closed: bool,
 }
 
@@ -26,7 +28,7 @@ impl EventLoop {
     /// # Errors
     /// What the system says when the driver cannot be opened, such as no descriptors left.
     pub fn new(config: &LoopConfig) -> io::Result<Self> {
-        Ok(Self { core: LoopCore::new(config)?, closed: false })
+        Ok(Self { core: LoopCore::new(config)?, buffers: Buffers::default(), closed: false })
     }
 
     /// Creates a task on this loop, which need not be turning.
@@ -50,7 +52,7 @@ impl EventLoop {
     /// the loop cannot go on.
     pub fn turn(&mut self, may_wait: bool) -> Result<()> {
         let _entered = Entered::new(&self.core)?;
-        Ok(self.core.turn(may_wait)?)
+        Ok(self.core.turn(&mut self.buffers, may_wait)?)
     }
 
     /// Turns until `stop`, asked after each turn, says so.
@@ -60,7 +62,7 @@ impl EventLoop {
     pub fn turn_until(&mut self, mut stop: impl FnMut() -> bool) -> Result<()> {
         let _entered = Entered::new(&self.core)?;
         while !stop() {
-            self.core.turn(true)?;
+            self.core.turn(&mut self.buffers, true)?;
         }
         Ok(())
     }
@@ -76,7 +78,7 @@ impl EventLoop {
         let home = Rc::clone(self.core.home());
         home.cancel_all();
         while home.leftovers() > 0 {
-            self.core.turn(true)?;
+            self.core.turn(&mut self.buffers, true)?;
         }
         for report in home.take_shutdown_reports() {
             home.report(&report);

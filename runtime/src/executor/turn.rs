@@ -45,9 +45,9 @@ pub(crate) struct Pace {
     misses: Cell<u32>,
 }
 
-/// Vectors that keep their memory from turn to turn.
+/// Vectors that keep their memory from turn to turn; whoever turns the loop holds them.
 #[derive(Default)]
-pub(crate) struct Buffers {
+pub(super) struct Buffers {
     batch: Vec<Entry>,
     done: Vec<Completion>,
     flushes: Vec<Rc<dyn Flush>>,
@@ -55,7 +55,7 @@ pub(crate) struct Buffers {
 
 impl LoopCore {
     /// Makes one turn. It waits only if nothing is ready and `may_wait` allows it.
-    pub(super) fn turn(&self, may_wait: bool) -> io::Result<()> {
+    pub(super) fn turn(&self, buffers: &mut Buffers, may_wait: bool) -> io::Result<()> {
         let busy = self.is_busy();
         let due = busy && self.poll_is_due();
         // With tasks ready, no mail, no timer, no poller, and the driver not due, the first three phases
@@ -63,11 +63,13 @@ impl LoopCore {
         if !busy || due || !self.quiet.get() || self.mailbox.has_mail() {
             self.take_mail();
             let due = if busy { due } else { self.is_busy() && self.poll_is_due() };
-            self.poll_driver(due, may_wait)?;
+            self.poll_driver(buffers, due, may_wait)?;
             self.fire_timers();
         }
-        self.run_ready();
-        self.flush();
+        self.run_ready(&mut buffers.batch);
+        if !self.quiet.get() {
+            self.flush(&mut buffers.flushes);
+        }
         Ok(())
     }
 
@@ -104,20 +106,20 @@ impl LoopCore {
     }
 
     fn is_busy(&self) -> bool {
-        self.home.has_ready() || !self.flushes.borrow().is_empty()
+        self.home.has_ready() || !self.quiet.get() && !self.flushes.borrow().is_empty()
     }
 
-    fn poll_driver(&self, due: bool, may_wait: bool) -> io::Result<()> {
+    fn poll_driver(&self, buffers: &mut Buffers, due: bool, may_wait: bool) -> io::Result<()> {
         if self.is_busy() {
-            return if due { self.ask_driver(Park::No) } else { Ok(()) };
+            return if due { self.ask_driver(&mut buffers.done, Park::No) } else { Ok(()) };
         }
         if !may_wait {
-            return self.ask_driver(Park::No);
+            return self.ask_driver(&mut buffers.done, Park::No);
         }
         if self.idle == Idle::Park && !self.has_mail() {
-            return self.sleep();
+            return self.sleep(buffers);
         }
-        self.spin_then_sleep()
+        self.spin_then_sleep(buffers)
     }
 
     /// Whether a loop with ready tasks has to look at the driver all the same (rule G8).
@@ -137,20 +139,20 @@ impl LoopCore {
     }
 
     /// Sleeps until the next timer, an event, or mail.
-    fn sleep(&self) -> io::Result<()> {
+    fn sleep(&self, buffers: &mut Buffers) -> io::Result<()> {
         let park = self.timers.borrow().next().map_or(Park::Forever, Park::Until);
         let flag = self.mailbox.flag();
         flag.prepare_sleep();
         // From here on a sender sees that the loop sleeps, so what it sent before must be seen here.
         let park = if self.has_mail() { Park::No } else { park };
-        let asked = self.ask_driver(park);
+        let asked = self.ask_driver(&mut buffers.done, park);
         flag.wake_up();
         asked
     }
 
-    fn spin_then_sleep(&self) -> io::Result<()> {
+    fn spin_then_sleep(&self, buffers: &mut Buffers) -> io::Result<()> {
         let limit = match self.idle {
-            Idle::Park => return self.ask_driver(Park::No),
+            Idle::Park => return self.ask_driver(&mut buffers.done, Park::No),
             Idle::SpinThenPark(limit) => Some(limit),
             Idle::Spin => None,
         };
@@ -158,7 +160,7 @@ impl LoopCore {
         let started = self.now();
         if limit.is_some() && pace.unspun.get() > 0 {
             pace.unspun.set(pace.unspun.get() - 1);
-            self.sleep()?;
+            self.sleep(buffers)?;
             // A sleep that a spin would have bridged says that spinning pays again.
             if limit.is_some_and(|limit| self.seen.get() - started < limit) {
                 pace.misses.set(0);
@@ -167,7 +169,7 @@ impl LoopCore {
             return Ok(());
         }
         loop {
-            self.ask_driver(Park::No)?;
+            self.ask_driver(&mut buffers.done, Park::No)?;
             let due = self.timers.borrow().next().is_some_and(|next| next <= self.seen.get());
             if due || self.is_busy() || self.has_mail() {
                 pace.misses.set(0);
@@ -177,17 +179,16 @@ impl LoopCore {
                 let misses = (pace.misses.get() * 2 + 1).min(MAX_UNSPUN);
                 pace.misses.set(misses);
                 pace.unspun.set(misses);
-                return self.sleep();
+                return self.sleep(buffers);
             }
             std::hint::spin_loop();
         }
     }
 
     /// Asks the driver for completions and queues an entry for each.
-    fn ask_driver(&self, park: Park) -> io::Result<()> {
-        let mut done = std::mem::take(&mut self.buffers.borrow_mut().done);
+    fn ask_driver(&self, done: &mut Vec<Completion>, park: Park) -> io::Result<()> {
         let mut driver = self.driver.borrow_mut();
-        let asked = driver.turn(park, &mut done);
+        let asked = driver.turn(park, done);
         let now = driver.now();
         drop(driver);
         self.seen.set(now);
@@ -198,22 +199,22 @@ impl LoopCore {
             completions.push_back(completion);
             self.home.push(Entry::completion());
         }
-        drop(completions);
-        self.buffers.borrow_mut().done = done;
         asked
     }
 
     fn fire_timers(&self) {
         let mut timers = self.timers.borrow_mut();
-        self.quiet.set(timers.next().is_none() && self.pollers.borrow().is_empty());
+        let quiet = timers.next().is_none()
+            && self.pollers.borrow().is_empty()
+            && self.flushes.borrow().is_empty();
+        self.quiet.set(quiet);
         while let Some(slot) = timers.pop_due(self.seen.get()) {
             self.home.push(Entry::timer(slot));
         }
     }
 
-    fn run_ready(&self) {
-        let mut batch = std::mem::take(&mut self.buffers.borrow_mut().batch);
-        self.home.swap_ready(&mut batch);
+    fn run_ready(&self, batch: &mut Vec<Entry>) {
+        self.home.swap_ready(batch);
         self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
         for entry in batch.drain(..) {
             match entry.unpack() {
@@ -225,7 +226,6 @@ impl LoopCore {
             }
         }
         cancel::enter(Scope::NONE);
-        self.buffers.borrow_mut().batch = batch;
     }
 
     fn run_entry(&self, ready: Ready) {
@@ -252,15 +252,10 @@ impl LoopCore {
         }
     }
 
-    fn flush(&self) {
-        if self.flushes.borrow().is_empty() {
-            return;
-        }
-        let mut flushes = std::mem::take(&mut self.buffers.borrow_mut().flushes);
-        std::mem::swap(&mut *self.flushes.borrow_mut(), &mut flushes);
+    fn flush(&self, flushes: &mut Vec<Rc<dyn Flush>>) {
+        std::mem::swap(&mut *self.flushes.borrow_mut(), flushes);
         for flush in flushes.drain(..) {
             self.home.guarded(|| flush.flush());
         }
-        self.buffers.borrow_mut().flushes = flushes;
     }
 }

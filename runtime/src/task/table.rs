@@ -104,6 +104,7 @@ impl TaskTable {
     ///
     /// # Panics
     /// With 16,777,216 tasks in the table: the numbers of wakers have no room for more.
+    #[inline]
     pub(super) fn insert(&mut self, cell: TaskCell) -> u32 {
         self.unfinished += 1;
         let state = OCCUPIED | QUEUED | HANDLE;
@@ -121,6 +122,7 @@ impl TaskTable {
     }
 
     /// Marks the task of `id` as queued; false if it is stale, done or queued already.
+    #[inline]
     pub(super) fn wake(&mut self, id: WakeId) -> bool {
         match self.slots.get_mut(id.slot() as usize) {
             Some(slot) if (slot.word ^ id.0) >> FIELD_BITS == 0 => slot.wake(),
@@ -134,6 +136,7 @@ impl TaskTable {
     }
 
     /// Takes the cell for a step. `None` if the task ended while it was queued.
+    #[inline]
     pub(super) fn begin(&mut self, index: u32) -> Result<Step, Leftover> {
         let id = self.wake_id(index);
         let slot = &mut self.slots[index as usize];
@@ -150,6 +153,7 @@ impl TaskTable {
 
     /// Puts the cell back after a step that did not end the task. True if a request that came during the
     /// step now has to be delivered, so that the slot is to be queued.
+    #[inline]
     pub(super) fn park(&mut self, index: u32, cell: TaskCell) -> bool {
         let slot = &mut self.slots[index as usize];
         slot.word &= !RUNNING;
@@ -163,6 +167,7 @@ impl TaskTable {
     }
 
     /// Marks the task as done. The cell comes back if no handle wants it.
+    #[inline]
     pub(super) fn end(&mut self, index: u32, cell: TaskCell, cancelled: bool) -> Option<TaskCell> {
         self.unfinished -= 1;
         let slot = &mut self.slots[index as usize];
@@ -188,6 +193,7 @@ impl TaskTable {
     }
 
     /// Gives the slot away if nobody needs it any more.
+    #[inline]
     pub(super) fn release(&mut self, index: u32) -> Leftover {
         let slot = &mut self.slots[index as usize];
         let word = slot.word;
@@ -198,7 +204,12 @@ impl TaskTable {
         self.last_generation = self.last_generation.max(generation);
         slot.word = self.loop_bits | u64::from(generation) << FIELD_BITS;
         self.empty.push(index);
-        if word & HAS_RARE != 0 { self.rare.remove(&index) } else { None }
+        if word & HAS_RARE != 0 { self.remove_rare(index) } else { None }
+    }
+
+    #[cold]
+    fn remove_rare(&mut self, index: u32) -> Leftover {
+        self.rare.remove(&index)
     }
 
     /// Records a request. `None` if the task is done, otherwise whether the slot is to be queued.
@@ -294,6 +305,7 @@ impl TaskTable {
     }
 
     /// Takes the cell of a done task on behalf of its handle, which is then gone.
+    #[inline]
     pub(super) fn take_cell(&mut self, index: u32) -> Option<TaskCell> {
         let slot = &mut self.slots[index as usize];
         slot.word &= !HANDLE;
