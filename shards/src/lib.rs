@@ -54,10 +54,10 @@
 //! # The end of a run
 //!
 //! SIGINT, SIGTERM, [`Shutdown::request`], or the return of every main asks for the end. Servers
-//! made with `Shard::serve` stop accepting. Mains and connections have until one deadline, the same
-//! for all shards, to end by themselves; then they are cancelled and may clean up; then the threads
-//! are joined. A second signal ends the process at once. A main that fails, or panics, has all
-//! shards cancelled at once: part of a server is none.
+//! made with [`Shard::serve`] stop accepting. Mains and connections have until one deadline, the
+//! same for all shards, to end by themselves; then they are cancelled and may clean up; then the
+//! threads are joined. A second signal ends the process at once. A main that fails, or panics, has
+//! all shards cancelled at once: part of a server is none.
 //!
 //! # Where shards run
 //!
@@ -76,6 +76,7 @@ mod lane;
 mod mesh;
 mod placement;
 mod report;
+mod server;
 mod shard;
 mod shards;
 mod shutdown;
@@ -86,6 +87,7 @@ pub use id::ShardId;
 pub use lane::LaneStats;
 pub use placement::{MAX_SHARD_COUNT, Placement, PlacementError};
 pub use report::{ShardStart, StartReport};
+pub use server::ShardServer;
 pub use shard::Shard;
 pub use shards::{Builder, Shards};
 pub use shutdown::Shutdown;

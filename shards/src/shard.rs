@@ -6,18 +6,18 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use corelane::lowlevel::{EventLoop, LoopConfig, add_poller};
-use corelane::{Error, RemoteLoop, Result, Task};
+use corelane::{Error, RemoteLoop, Result, Task, yield_now};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::call::{self, Desk, Invoke, Seed};
 use crate::id::ShardId;
 use crate::lane::LaneStats;
 use crate::report::StartReport;
+use crate::server::{Servers, SharedPorts};
 use crate::shards::Event;
-use crate::shutdown::{Shutdown, Stage, StageWatch};
+use crate::shutdown::{Shutdown, Stage, StageWatch, first_of};
 
 thread_local! {
     static CURRENT: RefCell<Option<Shard>> = const { RefCell::new(None) };
@@ -32,6 +32,7 @@ struct Inner {
     report: Arc<StartReport>,
     watch: Rc<StageWatch>,
     events: Sender<Event>,
+    servers: Servers,
 }
 
 impl Shard {
@@ -130,7 +131,18 @@ impl Shard {
         call::call(&self.0.desk, to, f)
     }
 
-    pub(crate) fn enter_stage(&self, stage: Stage) {
+    pub(crate) fn watch(&self) -> &Rc<StageWatch> {
+        &self.0.watch
+    }
+
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.0.servers
+    }
+
+    fn enter_stage(&self, stage: Stage) {
+        if stage >= Stage::Draining {
+            self.0.servers.close();
+        }
         self.0.watch.advance(stage);
     }
 
@@ -159,6 +171,7 @@ pub(crate) struct Seat {
 pub(crate) struct Go {
     pub(crate) seed: Seed,
     pub(crate) report: Arc<StartReport>,
+    pub(crate) ports: SharedPorts,
 }
 
 /// Tells the supervisor that the thread ends, in whichever way.
@@ -196,7 +209,13 @@ where
 fn settle(go: Go, events: Sender<Event>) -> Result<Shard> {
     let desk = Desk::new(go.seed);
     add_poller(Rc::clone(&desk) as Rc<_>)?;
-    let shard = Shard(Rc::new(Inner { desk, report: go.report, watch: Rc::default(), events }));
+    let shard = Shard(Rc::new(Inner {
+        desk,
+        report: go.report,
+        watch: Rc::default(),
+        events,
+        servers: Servers::new(go.ports),
+    }));
     CURRENT.set(Some(shard.clone()));
     Ok(shard)
 }
@@ -219,32 +238,35 @@ where
     event_loop.turn_until(|| life.done())?;
     event_loop.cancel_all()?;
     shard.tell(Event::CleanedUp(shard.id()));
-    event_loop.turn_until(|| shard.0.watch.stage() == Stage::Ended)?;
+    event_loop.turn_until(|| shard.watch().stage() == Stage::Ended)?;
     outcome.take().unwrap_or_else(|| Err(Error::cancelled()))
 }
 
 async fn lifecycle<T: 'static>(shard: &Shard, main: Task<T>) -> Result<T> {
     let outcome = until_main_ends(shard, main).await;
     shard.tell(Event::MainEnded(shard.id(), outcome.as_ref().err().cloned()));
-    shard.0.watch.reached(Stage::Draining).await;
+    shard.watch().reached(Stage::Draining).await;
+    let time_is_up = shard.watch().reached(Stage::Cancelling);
+    first_of(shard.servers().wait_closed(), time_is_up).await;
     shard.tell(Event::Drained(shard.id()));
-    shard.0.watch.reached(Stage::Cancelling).await;
+    shard.watch().reached(Stage::Cancelling).await;
     outcome
 }
 
 /// Waits for main; cancels it when it is time to.
 async fn until_main_ends<T: 'static>(shard: &Shard, mut main: Task<T>) -> Result<T> {
-    let mut time_is_up = pin!(shard.0.watch.reached(Stage::Cancelling));
+    let mut time_is_up = pin!(async {
+        shard.watch().reached(Stage::Cancelling).await;
+        // One hop later, so that a main that was waiting for just this moment ends by itself.
+        yield_now().await;
+    });
     let mut cancelled = false;
     poll_fn(|context| {
         if !cancelled && time_is_up.as_mut().poll(context).is_ready() {
             cancelled = true;
             main.cancel();
         }
-        match Pin::new(&mut main).poll(context) {
-            Poll::Ready(outcome) => Poll::Ready(outcome),
-            Poll::Pending => Poll::Pending,
-        }
+        Pin::new(&mut main).poll(context)
     })
     .await
 }

@@ -14,6 +14,7 @@ use crate::cores::AllowedCores;
 use crate::id::ShardId;
 use crate::placement::Placement;
 use crate::report::{ShardStart, StartReport};
+use crate::server::SharedPorts;
 use crate::shard::{self, Go, Seat, Shard};
 use crate::shutdown::Stage;
 use crate::shutdown::signals::SignalWatch;
@@ -132,6 +133,9 @@ impl Builder {
         T: Send + 'static,
     {
         self.check()?;
+        if Shard::current().is_some() {
+            return Err(Error::runtime("shards were run on a shard, which that would block"));
+        }
         let allowed = AllowedCores::of_process()?;
         let cores = self.placement.plan(allowed, self.allow_oversubscription)?;
         let (events, heard) = unbounded();
@@ -150,10 +154,11 @@ impl Builder {
         let mut supervisor = Supervisor::new(cores.len(), self.drain);
         let failed_start = match supervisor.await_start(&heard, &cores, allowed) {
             Some((remotes, report)) => {
+                let ports = SharedPorts::default();
                 let seeds = call::deal(remotes, self.lane_capacity, self.permit_count);
                 for (go, seed) in starts.into_iter().zip(seeds) {
                     // A shard that ended meanwhile says so itself.
-                    let _ = go.send(Go { seed, report: Arc::clone(&report) });
+                    let _ = go.send(Go { seed, report: Arc::clone(&report), ports: ports.clone() });
                 }
                 supervisor.watch(&heard);
                 false

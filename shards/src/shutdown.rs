@@ -20,8 +20,8 @@ pub(crate) mod signals;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -100,6 +100,16 @@ impl Drop for Reached {
         let entry = self.watch.waiting.borrow_mut().remove(&self.key);
         drop(entry);
     }
+}
+
+/// Waits for whichever of two ends first.
+pub(crate) async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|context| match one.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => other.as_mut().poll(context),
+    })
+    .await;
 }
 
 /// One shard's view of the end of the run: to ask for it and to wait for it.

@@ -1,0 +1,144 @@
+//! A server on several shards, and how it ends.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use corelane::{RemoteLoop, Result, StreamReader, StreamWriter, sleep};
+use corelane_shards::{Builder, Placement, Shard, Shards};
+
+/// Answers every line with the number of its shard.
+async fn answer(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
+    let shard = Shard::current().ok_or_else(|| corelane::Error::msg("no shard"))?;
+    while !reader.read_until(&[b"\n"]).await?.is_empty() {
+        writer.write(format!("{}\n", shard.id()).as_bytes())?;
+    }
+    Ok(())
+}
+
+const SHARD_COUNT: usize = 2;
+
+fn shards() -> Builder {
+    Shards::builder().placement(Placement::Unpinned(SHARD_COUNT)).handle_signals(false)
+}
+
+/// What stops a run from outside, and where it listens.
+struct Run {
+    addrs: Vec<SocketAddr>,
+    remotes: Vec<RemoteLoop>,
+    thread: JoinHandle<Result<Vec<()>>>,
+}
+
+/// Serves on every shard, in a thread of its own, until it is stopped.
+#[expect(clippy::disallowed_methods, reason = "the test is the client, and blocks")]
+fn serve(builder: Builder) -> Run {
+    let (report, reported): (Sender<(SocketAddr, RemoteLoop)>, Receiver<_>) = channel();
+    let thread = thread::spawn(move || {
+        builder.run(async move |shard: Shard| {
+            let server = shard.serve("127.0.0.1:0", answer).await?;
+            let remote = corelane::lowlevel::current_remote()?;
+            report.send((server.local_addrs()[0], remote)).expect("the test waits");
+            server.wait_closed().await;
+            Ok(())
+        })
+    });
+    let (addrs, remotes) = (0..SHARD_COUNT).map(|_| reported.recv().expect("it starts")).unzip();
+    Run { addrs, remotes, thread }
+}
+
+impl Run {
+    fn connect(&self) -> BufReader<TcpStream> {
+        let stream = TcpStream::connect(self.addrs[0]).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a duration above zero");
+        BufReader::new(stream)
+    }
+
+    fn request_stop(&self) {
+        let request = || Shard::current().expect("runs on a shard").shutdown().request();
+        self.remotes[0].submit(request).expect("the shard runs");
+    }
+}
+
+fn ask(connection: &mut BufReader<TcpStream>) -> String {
+    connection.get_mut().write_all(b"who\n").expect("the connection is open");
+    let mut line = String::new();
+    connection.read_line(&mut line).expect("an answer comes");
+    line.trim_end().to_owned()
+}
+
+#[test]
+fn all_shards_listen_on_one_port_and_share_the_connections() {
+    let run = serve(shards());
+    assert_eq!(run.addrs.iter().collect::<BTreeSet<_>>().len(), 1, "{:?}", run.addrs);
+    let mut connections: Vec<_> = (0..40).map(|_| run.connect()).collect();
+    let shards_seen: BTreeSet<_> = connections.iter_mut().map(ask).collect();
+    assert_eq!(shards_seen.len(), SHARD_COUNT, "{shards_seen:?}");
+    drop(connections);
+    run.request_stop();
+    run.thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn at_the_end_no_connection_is_accepted_and_open_ones_may_finish() {
+    let run = serve(shards());
+    let mut open = run.connect();
+    let first = ask(&mut open);
+    run.request_stop();
+    // The listeners close within a turn or two; from then on a connection is refused.
+    let refused = (0..1_000).any(|_| {
+        thread::yield_now();
+        TcpStream::connect(run.addrs[0]).is_err()
+    });
+    assert!(refused, "the server still accepts");
+    assert_eq!(ask(&mut open), first, "an open connection is served while it drains");
+    assert!(!run.thread.is_finished());
+    drop(open);
+    run.thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn connections_that_stay_are_cut_at_the_deadline() {
+    let run = serve(shards().drain(Duration::from_millis(100)));
+    let mut open = run.connect();
+    ask(&mut open);
+    #[expect(clippy::disallowed_methods, reason = "the deadline is the subject")]
+    let asked = Instant::now();
+    run.request_stop();
+    assert_eq!(open.read(&mut [0]).unwrap(), 0, "the connection is closed");
+    assert!(asked.elapsed() >= Duration::from_millis(100), "not before the deadline");
+    // The mains waited for nothing but their connections, so they have ended as they should.
+    assert_eq!(run.thread.join().unwrap().unwrap().len(), SHARD_COUNT);
+}
+
+#[test]
+fn a_server_whose_handle_is_dropped_goes_on_until_the_end_and_is_drained() {
+    let answers = shards().placement(Placement::Unpinned(1)).run(async |shard: Shard| {
+        let addr = shard.serve("127.0.0.1:0", answer).await?.local_addrs()[0];
+        let (mut reader, writer) = corelane::open_connection(addr).await?;
+        writer.write(b"who\n")?;
+        let line = reader.read_until(&[b"\n"]).await?;
+        shard.shutdown().request();
+        shard.shutdown().requested().await;
+        sleep(Duration::from_millis(1)).await;
+        writer.write(b"who\n")?;
+        let again = reader.read_until(&[b"\n"]).await?;
+        writer.close();
+        Ok((line, again))
+    });
+    let (line, again) = answers.unwrap().remove(0);
+    assert_eq!((&line[..], &again[..]), (&b"0\n"[..], &b"0\n"[..]));
+}
+
+#[test]
+fn a_port_that_is_taken_without_sharing_is_an_error() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let run = shards().run(async move |shard: Shard| {
+        shard.serve(addr, answer).await?;
+        Ok(())
+    });
+    assert_eq!(run.unwrap_err().io_kind(), Some(std::io::ErrorKind::AddrInUse));
+}
