@@ -1,1 +1,4 @@
 //! Programs to start from.
+#![forbid(unsafe_code)]
+
+pub mod kv;

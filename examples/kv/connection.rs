@@ -1,0 +1,143 @@
+//! One connection: its socket on one side, its [`Session`] on the other.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use corelane::{Result, StreamReader, StreamWriter, yield_now};
+
+use super::home::Client;
+use super::local::{Local, with_local};
+use super::session::{Next, Session};
+
+/// What the shard keeps of a connection, to end it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    writer: StreamWriter,
+    /// Whether everything that came has been answered.
+    is_idle: Cell<bool>,
+}
+
+impl Seat {
+    /// Ends the connection if it is idle; one that is busy ends itself when it has answered.
+    pub(crate) fn leave(&self) {
+        if self.is_idle.get() {
+            self.writer.close();
+        }
+    }
+}
+
+/// Serves a connection until either side ends it.
+///
+/// # Errors
+/// None that a peer can cause: a connection that breaks is a connection that ends.
+///
+/// # Cancel safety
+/// The connection ends. Commands that were sent to other shards may still take effect.
+pub(crate) async fn handle(
+    local: Rc<Local>,
+    mut reader: StreamReader,
+    writer: StreamWriter,
+) -> Result<()> {
+    let (Ok(peer), Ok(own)) = (writer.peer_addr(), writer.local_addr()) else {
+        return Ok(());
+    };
+    let Some(admission) = local.facts().admit() else {
+        local.with_home(|home| home.counters.rejected += 1);
+        writer.write(b"-ERR max number of clients reached\r\n")?;
+        writer.close();
+        return Ok(());
+    };
+    let id = admission.id;
+    let session = local.with_home(|home| {
+        let client = Client::new(peer, own, home.store.now_ms());
+        Session::open(admission, client, home)
+    });
+    let seat = Rc::new(Seat { writer: writer.clone(), is_idle: Cell::new(true) });
+    local.seat(id, Rc::clone(&seat));
+    let mut connection = Connection { local, id, session, seat, writer };
+    connection.converse(&mut reader).await?;
+    connection.writer.close();
+    Ok(())
+}
+
+struct Connection {
+    local: Rc<Local>,
+    id: u64,
+    session: Session,
+    seat: Rc<Seat>,
+    writer: StreamWriter,
+}
+
+impl Connection {
+    /// Answers until the peer has no more to ask, or the server is to end.
+    async fn converse(&mut self, reader: &mut StreamReader) -> Result<()> {
+        loop {
+            self.seat.is_idle.set(true);
+            let input = match reader.fill_buf().await {
+                Ok(input) if !input.is_empty() => input,
+                _ => return Ok(()),
+            };
+            self.seat.is_idle.set(false);
+            let (taken, mut next) = self.feed(input)?;
+            reader.consume(taken);
+            loop {
+                // A peer that does not read its answers is not read from.
+                if self.writer.drain().await.is_err() {
+                    return Ok(());
+                }
+                next = match next {
+                    Next::Read => break,
+                    Next::Close => return Ok(()),
+                    Next::Hop => self.hop().await?,
+                    Next::More => {
+                        yield_now().await;
+                        self.feed(&[])?.1
+                    }
+                };
+            }
+            if self.local.is_draining() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands bytes to the session; the answers go straight into the send buffer.
+    fn feed(&mut self, input: &[u8]) -> Result<(usize, Next)> {
+        let (local, session) = (&self.local, &mut self.session);
+        self.writer.with_buffer(|out| local.with_home(|home| session.feed(input, home, out)))
+    }
+
+    /// Has the batches run on their shards, all at the same time, and puts their answers in place.
+    async fn hop(&mut self) -> Result<Next> {
+        let batches = self.session.take_batches();
+        let calls: Vec<_> = batches
+            .into_iter()
+            .map(|(shard, mut batch)| {
+                let run = move || {
+                    let ran = with_local(|local| local.with_home(|home| batch.run(home)));
+                    ran.map(|()| batch)
+                };
+                (shard, self.local.invoke(shard, run))
+            })
+            .collect();
+        for (shard, call) in calls {
+            let batch = match call.await {
+                Ok(Some(batch)) => Ok(batch),
+                Ok(None) => Err(format!("shard {shard} has no store")),
+                Err(error) => Err(format!("shard {shard} did not answer: {error}")),
+            };
+            self.session.give_back(shard, batch);
+        }
+        let (local, session) = (&self.local, &mut self.session);
+        let next =
+            self.writer.with_buffer(|out| local.with_home(|home| session.emit(home, out)))?;
+        // What follows in the pipeline was read long ago: it need not wait for another turn.
+        if next == Next::More { Ok(self.feed(&[])?.1) } else { Ok(next) }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.local.unseat(self.id);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a shard's tasks share: its home, its connections, and the way to the other shards.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use corelane::sync::Event;
+use corelane::{Instant, now, sleep, yield_now};
+use corelane_shards::{Invoke, Shard, ShardId};
+
+use super::connection::Seat;
+use super::home::{Facts, Home};
+
+/// How often the sweeper looks for expired keys, while there are keys that will expire.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// How many keys it removes before others run.
+const SWEEP_BUDGET: usize = 128;
+
+thread_local! {
+    /// The shard that this thread is, for work that other shards send here.
+    static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+}
+
+/// Calls `work` with what this thread's shard shares; `None` if it has not started or has ended.
+pub(crate) fn with_local<T>(work: impl FnOnce(&Local) -> T) -> Option<T> {
+    let local = LOCAL.with_borrow(Option::clone);
+    local.map(|local| work(&local))
+}
+
+/// One shard, as its tasks see it.
+pub(crate) struct Local {
+    shard: Shard,
+    ids: Vec<ShardId>,
+    facts: Arc<Facts>,
+    home: RefCell<Home>,
+    /// Time 0 of the store's clock.
+    start: Instant,
+    seats: RefCell<BTreeMap<u64, Rc<Seat>>>,
+    is_draining: Cell<bool>,
+    /// Set when the sweeper has something to look after.
+    sweep: Event,
+}
+
+impl Local {
+    /// Makes this thread's shard known under [`with_local`], until the value is dropped.
+    pub(crate) fn open(shard: Shard, facts: Arc<Facts>, seed: u64) -> Open {
+        let ids: Vec<ShardId> = shard.all().collect();
+        let home = Home::new(Arc::clone(&facts), shard.id().index(), seed);
+        let local = Rc::new(Self {
+            shard,
+            ids,
+            facts,
+            home: RefCell::new(home),
+            start: now(),
+            seats: RefCell::default(),
+            is_draining: Cell::new(false),
+            sweep: Event::new(),
+        });
+        LOCAL.set(Some(Rc::clone(&local)));
+        Open(local)
+    }
+
+    /// What all shards know.
+    pub(crate) fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    /// Works on the shard's data, with its clock set.
+    pub(crate) fn with_home<T>(&self, work: impl FnOnce(&mut Home) -> T) -> T {
+        let mut home = self.home.borrow_mut();
+        let elapsed = now().saturating_duration_since(self.start);
+        home.store.set_now(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX));
+        let result = work(&mut home);
+        if home.store.wants_sweep() && !self.sweep.is_set() {
+            self.sweep.set();
+        }
+        result
+    }
+
+    /// Has `work` done on another shard. It is on its way when this returns.
+    pub(crate) fn invoke<T: Send + 'static>(
+        &self,
+        shard: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Invoke<T> {
+        self.shard.invoke(self.ids[shard], work)
+    }
+
+    /// Lists a connection, to end it with the server.
+    pub(crate) fn seat(&self, id: u64, seat: Rc<Seat>) {
+        self.seats.borrow_mut().insert(id, seat);
+    }
+
+    /// Takes a connection off all lists.
+    pub(crate) fn unseat(&self, id: u64) {
+        self.home.borrow_mut().clients.remove(&id);
+        let seat = self.seats.borrow_mut().remove(&id);
+        drop(seat);
+    }
+
+    /// Says whether connections should end when they have answered.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// Ends the connections that are idle, and has the others end when they have answered.
+    pub(crate) fn drain(&self) {
+        self.is_draining.set(true);
+        let seats: Vec<_> = self.seats.borrow().values().cloned().collect();
+        for seat in seats {
+            seat.leave();
+        }
+    }
+
+    /// Removes expired keys and frees flushed ones, in small steps, for as long as it is polled.
+    ///
+    /// # Cancel safety
+    /// Safe: it holds nothing.
+    pub(crate) async fn sweep_forever(&self) {
+        loop {
+            self.sweep.wait().await;
+            while self.with_home(|home| home.store.sweep(SWEEP_BUDGET)) {
+                yield_now().await;
+            }
+            if self.home.borrow().store.wants_sweep() {
+                sleep(SWEEP_INTERVAL).await;
+            } else {
+                self.sweep.clear();
+            }
+        }
+    }
+}
+
+/// A shard that is known to its thread. Dropped, it is not.
+pub(crate) struct Open(Rc<Local>);
+
+impl Open {
+    /// The shard.
+    pub(crate) fn local(&self) -> &Rc<Local> {
+        &self.0
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let local = LOCAL.take();
+        drop(local);
+    }
+}

@@ -1,0 +1,175 @@
+//! Starts the shards, opens the port on all of them, and ends them in order.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use corelane::sync::Event;
+use corelane::{Result, Server, StreamReader, StreamWriter, spawn};
+use corelane_shards::{Shard, Shards};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use super::connection::handle;
+use super::home::Facts;
+use super::local::Local;
+use super::options::Options;
+use super::slots::Slots;
+
+/// Descriptors that are not connections: listeners, pollers, streams of the process.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+thread_local! {
+    /// Where the shards meet; used on the first one.
+    static LOBBY: Rc<Lobby> = Rc::default();
+}
+
+/// Serves until SIGINT or SIGTERM, then answers what has come, and returns. When every shard
+/// listens it prints a line to standard output: where, and on which cores.
+///
+/// # Errors
+/// What keeps the shards from starting (cores that may not be used, more shards than cores) or from
+/// listening (the address is taken).
+pub fn serve(options: Options) -> Result<()> {
+    let seed = match options.hash_seed {
+        Some(seed) => seed,
+        None => chance()?,
+    };
+    raise_descriptor_limit(options.max_clients);
+    let address = SocketAddr::new(options.bind, options.port);
+    // The shards share the port, and so the system would let them share it with a stranger.
+    drop(TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?);
+    let placement = options.placement();
+    let facts: Arc<OnceLock<Arc<Facts>>> = Arc::default();
+    let main = async move |shard: Shard| {
+        let facts = facts.get_or_init(|| {
+            let slots = Slots::new(shard.count());
+            Arc::new(Facts::new(slots, options.max_clients, options.bind.to_string()))
+        });
+        let seed = seed.wrapping_add(shard.id().index() as u64);
+        let open = Local::open(shard.clone(), Arc::clone(facts), seed);
+        run_shard(&shard, open.local(), address).await
+    };
+    Shards::builder().placement(placement).run(main)?;
+    Ok(())
+}
+
+/// Serves on one shard.
+async fn run_shard(shard: &Shard, local: &Rc<Local>, address: SocketAddr) -> Result<()> {
+    meet(shard, Stage::Stored).await?;
+    let is_first = shard.id().index() == 0;
+    let mut server = None;
+    if is_first {
+        let opened = listen(local, address).await?;
+        let port = opened.local_addrs().first().map_or(0, SocketAddr::port);
+        local.facts().port.store(port, Ordering::Relaxed);
+        server = Some(opened);
+    }
+    meet(shard, Stage::Opened).await?;
+    let address = SocketAddr::new(address.ip(), local.facts().port.load(Ordering::Relaxed));
+    let server = match server {
+        Some(server) => server,
+        None => listen(local, address).await?,
+    };
+    meet(shard, Stage::Listening).await?;
+    if is_first {
+        announce(shard, address);
+    }
+    let sweeper = {
+        let local = Rc::clone(local);
+        spawn(async move { local.sweep_forever().await })
+    };
+    shard.shutdown().requested().await;
+    server.close();
+    local.drain();
+    server.wait_closed().await;
+    // Connections of other shards may still ask for keys of this one.
+    meet(shard, Stage::Drained).await?;
+    sweeper.cancel();
+    Ok(())
+}
+
+async fn listen(local: &Rc<Local>, address: SocketAddr) -> Result<Server> {
+    let local = Rc::clone(local);
+    let handler = async move |reader: StreamReader, writer: StreamWriter| {
+        handle(Rc::clone(&local), reader, writer).await
+    };
+    let server = Server::builder().reuse_port(true).start(handler, address).await;
+    Ok(server.map_err(|error| cannot_listen(address, &error))?)
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+}
+
+/// Says where the server is to be found, and what a user should know of its cores.
+fn announce(shard: &Shard, address: SocketAddr) {
+    let report = shard.report();
+    for warning in report.warnings() {
+        tracing::warn!("{warning}");
+    }
+    // Whoever has closed our standard output does not want to know.
+    let _ = writeln!(io::stdout(), "kv listening on {address}, {report}");
+}
+
+/// What the shards do together, each waiting for all others.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Every shard has its store: it can be asked for keys.
+    Stored,
+    /// The first shard listens, and so the port is known.
+    Opened,
+    /// Every shard listens.
+    Listening,
+    /// No shard has a connection any more.
+    Drained,
+}
+
+/// Where shards wait for each other: for each stage, how many have come, and the bell for when all
+/// have.
+#[derive(Default)]
+struct Lobby {
+    stages: [(Cell<usize>, Event); 4],
+}
+
+/// Waits until every shard has come to `stage`.
+async fn meet(shard: &Shard, stage: Stage) -> Result<()> {
+    let shard_count = shard.count();
+    let first = shard.all().next().expect("there is this shard at least");
+    let arrive = move || async move {
+        let lobby = LOBBY.with(Rc::clone);
+        let (arrived, all_are_here) = &lobby.stages[stage as usize];
+        arrived.set(arrived.get() + 1);
+        if arrived.get() == shard_count {
+            all_are_here.set();
+        }
+        all_are_here.wait().await;
+        Ok(())
+    };
+    shard.call(first, arrive).await
+}
+
+/// A number that nobody can guess.
+fn chance() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Asks the system for as many descriptors as the connections will take, as far as it allows.
+fn raise_descriptor_limit(max_clients: usize) {
+    let wanted = max_clients as u64 + OTHER_DESCRIPTORS;
+    let mut limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_some_and(|current| current < allowed) {
+        limit.current = Some(allowed);
+        let raised = setrlimit(Resource::Nofile, limit);
+        tracing::debug!(?raised, allowed, "limit of descriptors");
+    }
+    if allowed < wanted {
+        tracing::warn!(allowed, wanted, "the system allows fewer connections than --max-clients");
+    }
+}

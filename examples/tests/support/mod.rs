@@ -1,0 +1,218 @@
+//! Servers in processes of their own, and a client that blocks.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis_protocol::{resp2, resp3};
+
+/// Whoever does not answer for this long does not answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server in a process of its own, which ends with this value.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    /// What it said before it listened.
+    pub(crate) greeting: String,
+}
+
+impl Server {
+    /// Starts `kv` on a free port, unpinned, with that many shards and further options.
+    pub(crate) fn kv(shard_count: usize, options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
+        command.args(["--port", "0", "--unpinned", "--shards", &shard_count.to_string()]);
+        let mut child = command.args(options).stdout(Stdio::piped()).spawn().expect("kv starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut greeting = String::new();
+        let port = loop {
+            let mut line = String::new();
+            let length = lines.read_line(&mut line).expect("kv prints text");
+            assert_ne!(length, 0, "kv ended without listening: {greeting}");
+            greeting.push_str(&line);
+            if let Some((_, rest)) = line.split_once("listening on 127.0.0.1:") {
+                let digits = rest.trim_end().split(|c: char| !c.is_ascii_digit()).next();
+                break digits.and_then(|digits| digits.parse().ok()).expect("a port follows");
+            }
+        };
+        Self { child, port, greeting }
+    }
+
+    /// Starts redis-server on a free port; says why not where that is not possible.
+    pub(crate) fn redis() -> Result<(Self, String), String> {
+        let version = Command::new("redis-server").arg("--version").output();
+        let version = version.map_err(|error| format!("redis-server does not run: {error}"))?;
+        let version = String::from_utf8_lossy(&version.stdout);
+        let version = version.split_whitespace().find_map(|word| word.strip_prefix("v="));
+        let version = version.ok_or("redis-server does not tell its version")?.to_owned();
+        let free =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+        let port = free.local_addr().map_err(|error| error.to_string())?.port();
+        drop(free);
+        let port_text = port.to_string();
+        let options =
+            ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--databases", "1"];
+        let child = Command::new("redis-server").args(options).stdout(Stdio::null()).spawn();
+        let child = child.map_err(|error| format!("redis-server does not start: {error}"))?;
+        let server = Self { child, port, greeting: String::new() };
+        for _ in 0..200 {
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok((server, version));
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        Err("redis-server does not listen".into())
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    /// Asks the process to end, as a service manager does.
+    pub(crate) fn terminate(&self) {
+        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = id.expect("a process has a number");
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it is ours");
+    }
+
+    /// Waits until the process has ended by itself; returns whether it ended well.
+    pub(crate) fn wait(mut self) -> bool {
+        self.child.wait().expect("the process can be waited for").success()
+    }
+
+    /// The memory that the process has, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the process is alive");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection that sends bytes and reads whole answers.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    received: Vec<u8>,
+    pub(crate) speaks_three: bool,
+}
+
+impl Client {
+    pub(crate) fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_nodelay(true).expect("nodelay can be set");
+        Self { stream, received: Vec::new(), speaks_three: false }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server reads");
+    }
+
+    /// Sends a command and returns the bytes of its answer.
+    pub(crate) fn call(&mut self, args: &[impl AsRef<[u8]>]) -> Vec<u8> {
+        self.send(&encode(args));
+        self.answer()
+    }
+
+    /// Sends a command of plain words.
+    pub(crate) fn words(&mut self, words: &str) -> Vec<u8> {
+        self.call(&words.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// The same as text, for assertions.
+    pub(crate) fn text(&mut self, words: &str) -> String {
+        String::from_utf8(self.words(words)).expect("the answer is text")
+    }
+
+    /// The bytes of the next answer.
+    pub(crate) fn answer(&mut self) -> Vec<u8> {
+        loop {
+            let length = match self.speaks_three {
+                true => resp3::decode::complete::decode_range(&self.received)
+                    .map(|found| found.map(|(_, length)| length)),
+                false => resp2::decode::decode_range(&self.received)
+                    .map(|found| found.map(|(_, length)| length)),
+            };
+            if let Some(length) = length.expect("the answer can be decoded") {
+                let rest = self.received.split_off(length);
+                return std::mem::replace(&mut self.received, rest);
+            }
+            assert!(self.read_more(), "the server closed the connection without an answer");
+        }
+    }
+
+    /// Everything that comes until the server closes the connection.
+    pub(crate) fn until_closed(&mut self) -> Vec<u8> {
+        while self.read_more() {}
+        std::mem::take(&mut self.received)
+    }
+
+    fn read_more(&mut self) -> bool {
+        let mut piece = [0; 64 * 1024];
+        let length = match self.stream.read(&mut piece) {
+            // A server that closes with bytes unread resets the connection; what it had answered was read.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            other => other.expect("the server answers in time"),
+        };
+        self.received.extend_from_slice(&piece[..length]);
+        length > 0
+    }
+}
+
+/// A command as an array of bulk strings.
+pub(crate) fn encode(args: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        let arg = arg.as_ref();
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// Splits a line as redis-cli does: quotes with `\n \r \xHH \\ \"`, and plain words.
+pub(crate) fn split_line(line: &str) -> Vec<Vec<u8>> {
+    let (mut words, mut bytes) = (Vec::new(), line.trim().bytes().peekable());
+    while let Some(first) = bytes.next() {
+        let mut word = Vec::new();
+        match first {
+            b' ' => continue,
+            b'"' | b'\'' => {
+                while let Some(byte) = bytes.next().filter(|byte| *byte != first) {
+                    word.push(match byte {
+                        b'\\' if first == b'"' => match bytes.next().expect("an escape") {
+                            b'n' => b'\n',
+                            b'r' => b'\r',
+                            b'x' => {
+                                let digits = [bytes.next(), bytes.next()].map(Option::unwrap);
+                                let digits = String::from_utf8(digits.to_vec()).unwrap();
+                                u8::from_str_radix(&digits, 16).expect("two hexadecimal digits")
+                            }
+                            other => other,
+                        },
+                        other => other,
+                    });
+                }
+            }
+            other => {
+                word.push(other);
+                while let Some(byte) = bytes.next_if(|byte| *byte != b' ') {
+                    word.push(byte);
+                }
+            }
+        }
+        words.push(word);
+    }
+    words
+}
