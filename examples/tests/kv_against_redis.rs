@@ -1,5 +1,6 @@
-//! The same requests to kv and to a real redis-server: the answers must be the same, byte by byte, on one, two and three
-//! shards. Where no redis-server is installed, each test says on one line that it compared nothing.
+//! The same requests to kv and to a real redis-server: the answers must be the same, byte by byte,
+//! on one, two and three shards. Where no redis-server is installed, each test says on one line
+//! that it compared nothing.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

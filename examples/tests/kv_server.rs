@@ -171,7 +171,8 @@ fn expired_keys_go_without_being_asked_for() {
 fn commands_of_one_connection_on_one_key_take_effect_in_order() {
     let server = Server::kv(3, &[]);
     let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
-    // All in flight together: the sums are right if no increment was lost, and each sees its own grow.
+    // All in flight together: the sums are right if no increment was lost, and each sees its own
+    // grow.
     for client in &mut clients {
         let requests: Vec<u8> =
             (0..200).flat_map(|_| keys()).flat_map(|key| encode(&["INCR", &key])).collect();

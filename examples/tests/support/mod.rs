@@ -160,7 +160,8 @@ impl Client {
     fn read_more(&mut self) -> bool {
         let mut piece = [0; 64 * 1024];
         let length = match self.stream.read(&mut piece) {
-            // A server that closes with bytes unread resets the connection; what it had answered was read.
+            // A server that closes with bytes unread resets the connection; what it had answered
+            // was read.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
             other => other.expect("the server answers in time"),
         };
