@@ -1,12 +1,98 @@
-//! One event loop on one thread, with asyncio's high-level API.
+//! One event loop on one thread, with asyncio's high-level API and its behaviour under cancellation and
+//! failure.
+//!
+//! A loop belongs to one thread. What runs on it needs no lock and need not be `Send`; what comes from other
+//! threads is a wake or a closure. For one such loop on every core, with messages between them, see
+//! `corelane-shards`.
+//!
+//! # A first program
+//!
+//! A server that answers each line in capitals, and a client that talks to it:
+//!
+//! ```
+//! corelane::run(async || {
+//!     let server = corelane::start_server(
+//!         async |mut reader, writer| {
+//!             while let Some(line) = reader.next_line().await? {
+//!                 writer.write(&line.to_ascii_uppercase())?;
+//!             }
+//!             Ok(())
+//!         },
+//!         "127.0.0.1:0",
+//!     )
+//!     .await?;
+//!
+//!     let (mut reader, writer) = corelane::open_connection(server.local_addrs()[0]).await?;
+//!     writer.write(b"hello\n")?;
+//!     assert_eq!(&reader.read_line().await?[..], b"HELLO\n");
+//!     Ok(())
+//! })?;
+//! # Ok::<(), corelane::Error>(())
+//! ```
+//!
+//! # From asyncio
+//!
+//! | asyncio | corelane | |
+//! |---|---|---|
+//! | `asyncio.run(main())` | [`run`]`(async \|\| …)` | one `Result`; what is left is cancelled and awaited |
+//! | `Runner` | [`Runner`] | also on a virtual clock, for tests |
+//! | `create_task(f())` | [`create_task`], [`spawn`] | fallible and plain bodies |
+//! | `Task` | [`Task`] | a dropped handle detaches; the task is never lost |
+//! | `current_task()` | [`current_task`] | |
+//! | `sleep(s)`, `sleep(0)` | [`sleep`], [`yield_now`] | |
+//! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
+//! | `Event`, `Lock`, `Queue` | [`sync`] | guards release |
+//! | `open_connection` | [`open_connection`] | |
+//! | `start_server` | [`start_server`] | |
+//! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | |
+//! | `loop.call_soon(f)` | [`call_soon`] | |
+//! | `loop.call_soon_threadsafe(f)` | [`RemoteLoop::submit`] | |
+//! | `loop.time()` | [`now`] | |
+//! | `loop.set_exception_handler` | [`set_report_handler`] | |
+//!
+//! # What a task returns
+//!
+//! A fallible body returns [`Result`] and goes through [`create_task`]: `?` works in it on every standard
+//! error. A body that cannot fail goes through [`spawn`]. Either way the handle gives one [`Result`]: the value, or the
+//! one [`Error`] that says why there is none. The application's own error comes back by one step,
+//! [`Error::downcast_ref`].
+//!
+//! # Cancellation
+//!
+//! [`Task::cancel`] is a request. It is recorded at once and delivered at the task's own turn: the task's
+//! future is dropped there, inner guards first, and the task ends cancelled. Nothing that was about to be
+//! handed to it is lost: a lock goes to the next in line, an item stays in its queue, unread bytes stay in
+//! the reader. A timeout does the same to its body. What each call guarantees when it is dropped stands under
+//! *Cancel safety* in its documentation.
+//!
+//! # The order of things
+//!
+//! A turn of the loop takes the mail of other threads, asks the driver for I/O, fires timers, runs what is
+//! ready, first in, first out, and sends what was written. What a task wakes runs in the next turn. No task is
+//! run out of order, and none that keeps itself ready can starve I/O or timers.
+//!
+//! # Rooms
+//!
+//! | folder | what lives there |
+//! |---|---|
+//! | `util`, `error` | ground floor: instants, the sleep flag, slabs; [`Error`] |
+//! | `task` | a task, its waker, its table, its handle |
+//! | `driver` | the seam to the system: owned ops down, completions up; mio, and a virtual clock |
+//! | `sync` | [`sync`]: a fair wait list and what stands on it |
+//! | `executor` | the loop: turn, ready queue, timers, ops, inbox |
+//! | `time`, `io`, `blocking` | clocks, streams that own their bytes, the pool for what blocks |
+//! | `net` | names, connections, servers |
+//! | `runner`, `lowlevel` | the front door |
+//!
+//! # Limits
+//!
+//! Linux, 64 bit. 16,777,216 tasks and as many timers on one loop, 65,535 loops in a process at a time.
 
 #![deny(unsafe_code)]
 
 mod blocking;
-#[allow(dead_code, unused_imports, reason = "streams, which use all of it, are being built")]
 mod driver;
 mod error;
-#[allow(dead_code, unused_imports, reason = "streams, which use all of it, are being built")]
 mod executor;
 mod io;
 pub mod lowlevel;
@@ -15,7 +101,6 @@ mod runner;
 pub mod sync;
 mod task;
 mod time;
-#[allow(dead_code, unreachable_pub, reason = "the rooms that use all of it are being built")]
 mod util;
 
 pub use driver::DriverKind;

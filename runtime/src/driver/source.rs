@@ -39,6 +39,7 @@ pub(crate) enum SourceSpec {
     },
 }
 
+#[allow(dead_code, reason = "every driver offers all kinds; child processes will ask for pipes")]
 /// What a descriptor is, as far as the system calls for it differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceKind {
@@ -53,6 +54,7 @@ pub(crate) enum SourceKind {
     Pipe,
 }
 
+#[allow(dead_code, reason = "every driver offers all options; a socket type of its own will ask")]
 /// A property of a socket that can be changed while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketOption {

@@ -130,7 +130,13 @@ impl LoopCore {
     /// Whether the timer has still to fire; if so it will wake `waker`.
     pub(crate) fn renew_timer(&self, key: TimerKey, waker: &Waker) -> bool {
         let renewed = self.timers.borrow_mut().renew(key, waker);
-        matches!(renewed, Renewed::Waiting(_))
+        match renewed {
+            Renewed::Fired => false,
+            Renewed::Waiting(replaced) => {
+                drop(replaced);
+                true
+            }
+        }
     }
 
     /// Has `flush` called at the end of this turn.
@@ -173,11 +179,6 @@ impl LoopCore {
             self.ops.borrow_mut().parked(id);
         }
         started
-    }
-
-    /// Asks a parked op to end early; its owner is still told.
-    pub(crate) fn cancel(&self, id: OpId) {
-        self.driver.borrow_mut().cancel(id);
     }
 
     pub(crate) fn shutdown(&self, source: SourceId, how: Shutdown) -> io::Result<()> {

@@ -13,6 +13,7 @@
 
 use std::task::Waker;
 
+use crate::task::MAX_SLOTS;
 use crate::util::instant::Instant;
 
 #[cfg(test)]
@@ -58,6 +59,9 @@ enum State {
 
 impl Timers {
     /// Adds a timer that wakes `waker` at `deadline`.
+    ///
+    /// # Panics
+    /// With 16,777,216 timers: an entry of the ready queue has no room for more.
     pub(crate) fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
         let place = self.heap.len();
         let state = State::Waiting { place: place as u32, waker };
@@ -71,6 +75,7 @@ impl Timers {
                 (self.slots.len() - 1) as u32
             }
         };
+        assert!(slot < MAX_SLOTS, "a loop holds 16,777,216 timers at most");
         self.created += 1;
         self.heap.push(Node { deadline, number: self.created, slot });
         self.sift_up(place);
@@ -139,7 +144,8 @@ impl Timers {
     }
 
     /// Timers that have not come due.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.heap.len()
     }
 

@@ -36,5 +36,6 @@ pub use self::report::{Report, ReportKind};
 
 pub(crate) use self::entry::{Entry, Ready};
 pub(crate) use self::home::{Home, Running};
+pub(crate) use self::id::MAX_SLOTS;
 pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::wake::{enter, is_cancelled};

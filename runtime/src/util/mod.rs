@@ -5,7 +5,6 @@ pub(crate) mod cancel;
 pub(crate) mod copy;
 pub(crate) mod instant;
 pub(crate) mod queue;
-pub(crate) mod rng;
 pub(crate) mod slab;
 pub(crate) mod unpark;
 pub(crate) mod watermark;

@@ -13,6 +13,7 @@ pub(crate) struct Key {
 
 impl Key {
     /// The slot's number, for use as a position: small, and reused after a removal.
+    #[cfg(test)]
     pub(crate) const fn index(self) -> u32 {
         self.index
     }
