@@ -401,6 +401,10 @@ fn a_handle_outlives_its_loop() {
 #[test]
 fn a_loop_of_a_thousand_lives_adopts_old_mailboxes() {
     for _ in 0..1_000 {
-        virtual_runner().run(async || Ok(yield_now().await)).unwrap();
+        let ran = virtual_runner().run(async || {
+            yield_now().await;
+            Ok(())
+        });
+        ran.unwrap();
     }
 }

@@ -10,6 +10,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 
 use crate::driver::WriteData;
+use crate::util::copy::steps;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,10 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// Copies bytes to the end.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.tail().extend_from_slice(bytes);
+        let tail = self.tail();
+        for step in steps(bytes) {
+            tail.extend_from_slice(step);
+        }
     }
 
     /// Puts a shared slice at the end, without a copy.

@@ -11,6 +11,7 @@ use memchr::{memchr, memmem};
 use crate::driver::Buf;
 use crate::driver::buf::COPY_LIMIT_BYTES;
 use crate::error::ValueError;
+use crate::util::copy::steps;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,11 @@ impl ReadBuffer {
             self.join(chunk.len());
         }
         match self {
-            Self::Joined(joined) => joined.extend_from_slice(&chunk),
+            Self::Joined(joined) => {
+                for step in steps(&chunk) {
+                    joined.extend_from_slice(step);
+                }
+            }
             Self::Empty | Self::Chunk(_) => *self = Self::Chunk(chunk),
         }
     }
@@ -122,7 +127,9 @@ impl ReadBuffer {
         // At least doubled, so that a long message is copied a bounded number of times.
         let room_bytes = unread.len() + more_bytes.max(unread.len());
         let mut joined = BytesMut::with_capacity(room_bytes);
-        joined.extend_from_slice(unread);
+        for step in steps(unread) {
+            joined.extend_from_slice(step);
+        }
         *self = Self::Joined(joined);
     }
 }

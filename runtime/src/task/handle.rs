@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// A handle on a task: await it for the task's output, or cancel it.
 ///
-/// Awaiting gives the value that the body returned, or the one [`Error`](crate::Error) it ended with: its own
+/// Awaiting gives the value that the body returned, or the one [`Error`] it ended with: its own
 /// (`error.downcast_ref::<MyError>()` gives it back), a panic, or a cancellation. Dropping the handle
 /// detaches the task: it runs on, and if it fails that is reported to the exception handler (rules T34, T36).
 ///
