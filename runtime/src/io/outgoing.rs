@@ -28,12 +28,18 @@ thread_local! {
     static POOL: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The bytes that one writer has still to give away, in order: first `chunks`, then `tail`.
+/// The bytes that one writer has still to give away, in order: first the shared ones, then `tail`.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    chunks: Vec<Bytes>,
-    chunks_bytes: usize,
+    /// Apart, because most writers never have any, and every idle connection keeps this.
+    shared: Option<Box<Shared>>,
     tail: BytesMut,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    chunks: Vec<Bytes>,
+    bytes: usize,
 }
 
 impl Outgoing {
@@ -47,9 +53,10 @@ impl Outgoing {
 
     /// Puts a shared slice at the end, without a copy.
     pub(crate) fn write_shared(&mut self, bytes: Bytes) {
-        self.seal_tail();
-        self.chunks_bytes += bytes.len();
-        self.chunks.push(bytes);
+        let tail = mem::take(&mut self.tail).freeze();
+        let shared = self.shared.get_or_insert_default();
+        shared.push(tail);
+        shared.push(bytes);
     }
 
     /// Takes the buffer out, to be written to in place and given to [`put_tail`](Self::put_tail).
@@ -69,13 +76,13 @@ impl Outgoing {
 
     /// How many bytes are here.
     pub(crate) fn len(&self) -> usize {
-        self.chunks_bytes + self.tail.len()
+        self.shared.as_ref().map_or(0, |shared| shared.bytes) + self.tail.len()
     }
 
     /// Whether no memory is held.
     #[cfg(test)]
     pub(crate) fn holds_nothing(&self) -> bool {
-        self.tail.capacity() == 0 && self.chunks.capacity() == 0
+        self.tail.capacity() == 0 && self.shared.is_none()
     }
 
     /// Takes the first `count_bytes` bytes out for one op.
@@ -83,42 +90,26 @@ impl Outgoing {
     /// # Panics
     /// If there are fewer.
     pub(crate) fn take(&mut self, count_bytes: usize) -> WriteData {
-        if self.chunks.is_empty() {
-            return WriteData::Buf(if count_bytes == self.tail.len() {
-                mem::take(&mut self.tail)
-            } else {
-                self.tail.split_to(count_bytes)
-            });
+        let Some(mut shared) = self.shared.take() else {
+            return WriteData::Buf(self.take_tail_bytes(count_bytes));
+        };
+        if count_bytes >= shared.bytes {
+            let tail = self.take_tail_bytes(count_bytes - shared.bytes);
+            shared.push(tail.freeze());
+            return WriteData::Chunks(shared.chunks);
         }
-        if count_bytes == self.len() {
-            self.seal_tail();
-            self.chunks_bytes = 0;
-            return WriteData::Chunks(mem::take(&mut self.chunks));
-        }
-        if count_bytes > self.chunks_bytes {
-            let more = self.tail.split_to(count_bytes - self.chunks_bytes).freeze();
-            self.chunks_bytes = 0;
-            self.chunks.push(more);
-            return WriteData::Chunks(mem::take(&mut self.chunks));
-        }
-        WriteData::Chunks(self.take_chunks(count_bytes))
+        let taken = shared.take(count_bytes);
+        self.shared = Some(shared);
+        WriteData::Chunks(taken)
     }
 
-    /// Takes the first `count_bytes` bytes, all of which lie in `chunks`.
-    fn take_chunks(&mut self, count_bytes: usize) -> Vec<Bytes> {
-        self.chunks_bytes -= count_bytes;
-        let mut left_bytes = count_bytes;
-        let whole_count = self.chunks.iter().take_while(|chunk| {
-            let whole = chunk.len() <= left_bytes;
-            left_bytes -= if whole { chunk.len() } else { 0 };
-            whole
-        });
-        let whole_count = whole_count.count();
-        let mut taken: Vec<Bytes> = self.chunks.drain(..whole_count).collect();
-        if left_bytes > 0 {
-            taken.push(self.chunks[0].split_to(left_bytes));
+    /// Takes the first bytes of the tail; all of them with the storage.
+    fn take_tail_bytes(&mut self, count_bytes: usize) -> BytesMut {
+        if count_bytes == self.tail.len() {
+            mem::take(&mut self.tail)
+        } else {
+            self.tail.split_to(count_bytes)
         }
-        taken
     }
 
     /// The tail, with storage.
@@ -128,13 +119,31 @@ impl Outgoing {
         }
         &mut self.tail
     }
+}
 
-    /// Turns the tail into a listed slice, so that more can be listed behind it.
-    fn seal_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.chunks_bytes += self.tail.len();
-            self.chunks.push(mem::take(&mut self.tail).freeze());
+impl Shared {
+    fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.bytes += chunk.len();
+            self.chunks.push(chunk);
         }
+    }
+
+    /// Takes the first `count_bytes` bytes out, fewer than there are.
+    fn take(&mut self, count_bytes: usize) -> Vec<Bytes> {
+        self.bytes -= count_bytes;
+        let mut left_bytes = count_bytes;
+        let whole = self.chunks.iter().take_while(|chunk| {
+            let is_whole = chunk.len() <= left_bytes;
+            left_bytes -= if is_whole { chunk.len() } else { 0 };
+            is_whole
+        });
+        let whole_count = whole.count();
+        let mut taken: Vec<Bytes> = self.chunks.drain(..whole_count).collect();
+        if left_bytes > 0 {
+            taken.push(self.chunks[0].split_to(left_bytes));
+        }
+        taken
     }
 }
 

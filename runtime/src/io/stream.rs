@@ -156,6 +156,11 @@ impl Stream {
         stream
     }
 
+    /// The loop it lives on.
+    pub(crate) fn io(&self) -> &IoHandle {
+        &self.io
+    }
+
     /// The reader's limit.
     pub(crate) fn limit_bytes(&self) -> usize {
         self.limit_bytes

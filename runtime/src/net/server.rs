@@ -113,9 +113,9 @@ impl ServerBuilder {
         let resolved = resolve(addr).await?;
         let listeners = self.listen(&io, resolved)?;
         let handler = Rc::new(handler);
-        let begin = move |io: IoHandle, stream| {
+        let begin = move |stream| {
             // On a loop that is closing there are no new tasks; the stream closes as it is dropped.
-            drop(try_create_task(handle(Rc::clone(&handler), io, stream)));
+            drop(try_create_task(handle(Rc::clone(&handler), stream)));
         };
         let limits = Limits { read_bytes: self.limit_bytes, max_connections: self.max_connections };
         let service = Service::new(io, Box::new(begin), limits, listeners);

@@ -87,7 +87,7 @@ fn s70_above_the_high_mark_all_but_the_low_mark_is_sent_at_once() {
 }
 
 #[test]
-fn s71_a_drain_goes_on_at_the_low_mark_though_the_rest_is_not_sent() {
+fn s71_a_drain_goes_on_at_or_below_the_low_mark() {
     run(async || {
         let (stream, peer) = pair(SocketType::SEQPACKET, 100)?;
         let writer = StreamWriter::new(stream);
@@ -106,7 +106,6 @@ fn s71_a_drain_goes_on_at_the_low_mark_though_the_rest_is_not_sent() {
             yield_now().await;
         }
         assert!(!drain.done());
-        // Room for the message that waits and for the one that ends at the low mark, not for the last.
         let mut small = vec![0; 10_000];
         let mut peer = &peer;
         while !drain.done() {
@@ -151,6 +150,28 @@ fn s40_reading_pauses_above_twice_the_limit_and_resumes_at_the_limit() {
         assert_eq!((reader.buffer().len(), waiting()), (3_616, 3 * CHUNK));
         reader.read_exactly(6 * CHUNK + 3_616).await?;
         assert_eq!(stream.inner.borrow().reading, Reading::InFlight);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s76_a_closing_stream_reads_no_more() {
+    run(async || {
+        let (stream, mut peer) = pair(SocketType::STREAM, 100)?;
+        let writer = StreamWriter::new(Rc::clone(&stream));
+        while writer.write_buffer_len() == 0 {
+            writer.write(&[1; CHUNK])?;
+            yield_now().await;
+        }
+        writer.close();
+        peer.write_all(b"too late")?;
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        assert!(stream.inner.borrow().incoming.is_empty());
+        assert!(matches!(stream.inner.borrow().life, Life::Closing));
+        writer.abort();
         Ok(())
     })
     .unwrap();

@@ -38,7 +38,7 @@ const ACCEPTS_IN_A_ROW: usize = 64;
 const REST: Duration = Duration::from_secs(1);
 
 /// Begins the task of a connection.
-type Begin = Box<dyn Fn(IoHandle, Rc<Stream>)>;
+type Begin = Box<dyn Fn(Rc<Stream>)>;
 
 /// What the accept loops, the connections and the handle share.
 pub(super) struct Service {
@@ -176,12 +176,12 @@ impl Service {
         let key = self.connections.borrow_mut().insert(Weak::new());
         let list = Rc::clone(self) as Rc<dyn ConnectionList>;
         let io = Rc::clone(&self.io);
-        let stream = Stream::new(Rc::clone(&io), source, self.limits.read_bytes, Some((list, key)));
+        let stream = Stream::new(io, source, self.limits.read_bytes, Some((list, key)));
         // It may be lost already, and then has left the list.
         if let Some(entry) = self.connections.borrow_mut().get_mut(key) {
             *entry = Rc::downgrade(&stream);
         }
-        (self.begin)(io, stream);
+        (self.begin)(stream);
     }
 
     pub(super) fn close(&self) {
@@ -295,37 +295,47 @@ impl Drop for WaitGone<'_> {
     }
 }
 
-/// The task of one connection (rules S11 to S14).
-pub(super) async fn handle<H>(handler: Rc<H>, io: IoHandle, stream: Rc<Stream>) -> Result<()>
+/// The task of one connection (rules S11 to S14). Every idle connection keeps this future, so it holds
+/// nothing twice.
+pub(super) fn handle<H>(
+    handler: Rc<H>,
+    stream: Rc<Stream>,
+) -> impl Future<Output = Result<()>> + 'static
 where
-    H: AsyncFn(StreamReader, StreamWriter) -> Result<()>,
+    H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
 {
-    let mut guard = CloseUnlessDone { stream: &stream, done: false };
-    let (reader, writer) = streams(Rc::clone(&stream));
-    let mut handling = pin!(handler(reader, writer));
-    // A panic is caught here rather than by the task, whose report would say nothing of a connection.
-    let result = poll_fn(|context| {
-        let step = catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context)));
-        step.unwrap_or_else(|payload| Poll::Ready(Err(Error::panicked(payload))))
-    });
-    match result.await {
-        Ok(()) => guard.done = true,
-        Err(error) if error.is_cancelled() => return Err(error),
-        Err(error) => io.report(ReportKind::ClientCallback, error),
+    let mut guard = CloseUnlessDone(Some(stream));
+    async move {
+        let Some(stream) = &guard.0 else { return Ok(()) };
+        let (reader, writer) = streams(Rc::clone(stream));
+        let mut handling = pin!(handler(reader, writer));
+        // A panic is caught here rather than by the task, whose report would say nothing of a connection.
+        let result = poll_fn(|context| {
+            let step = catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context)));
+            step.unwrap_or_else(|payload| Poll::Ready(Err(Error::panicked(payload))))
+        });
+        match result.await {
+            Ok(()) => guard.disarm(),
+            Err(error) if error.is_cancelled() => return Err(error),
+            Err(error) => stream.io().report(ReportKind::ClientCallback, error),
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Closes the connection of a handler that failed or was cancelled.
-struct CloseUnlessDone<'s> {
-    stream: &'s Rc<Stream>,
-    done: bool,
+struct CloseUnlessDone(Option<Rc<Stream>>);
+
+impl CloseUnlessDone {
+    fn disarm(&mut self) {
+        self.0 = None;
+    }
 }
 
-impl Drop for CloseUnlessDone<'_> {
+impl Drop for CloseUnlessDone {
     fn drop(&mut self) {
-        if !self.done {
-            self.stream.close();
+        if let Some(stream) = &self.0 {
+            stream.close();
         }
     }
 }
