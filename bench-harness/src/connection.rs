@@ -1,0 +1,197 @@
+//! One connection: what waits to be written, what is on its way, what has come back.
+//!
+//! The window bounds how many requests are on their way at once. Replies come in the order of the
+//! requests, so the times of a request wait in a queue until its reply is at the front.
+
+use std::collections::{VecDeque, vec_deque};
+use std::io::{self, Read, Write};
+
+use crate::protocol::Protocol;
+
+/// The times of a request that is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flight {
+    /// When it should have begun.
+    pub(crate) intended_ns: u64,
+    /// When the generator saw that it was due.
+    pub(crate) noticed_ns: u64,
+    /// When it could first have been sent: as `noticed_ns`, unless every window was full then.
+    pub(crate) free_ns: u64,
+    /// When the system call that sent it was entered; zero until then.
+    pub(crate) sent_ns: u64,
+}
+
+/// A request whose reply has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Landed {
+    /// Its times.
+    pub(crate) flight: Flight,
+    /// When its last byte was read.
+    pub(crate) done_ns: u64,
+    /// False for an error reply.
+    pub(crate) ok: bool,
+}
+
+/// A connection over any byte stream that does not block.
+pub(crate) struct Connection<S> {
+    stream: S,
+    depth: usize,
+    flights: VecDeque<Flight>,
+    unstamped: usize,
+    requests: u64,
+    replies: u64,
+    out: Vec<u8>,
+    written: usize,
+    input: Vec<u8>,
+    filled: usize,
+    space_since_ns: u64,
+}
+
+/// Room for replies at the start; it doubles when one reply does not fit.
+const INPUT_BYTES: usize = 16 * 1_024;
+
+impl<S: Read + Write> Connection<S> {
+    /// A connection with at most `depth` requests on their way.
+    pub(crate) fn new(stream: S, depth: usize) -> Self {
+        Connection {
+            stream,
+            depth,
+            flights: VecDeque::with_capacity(depth),
+            unstamped: 0,
+            requests: 0,
+            replies: 0,
+            out: Vec::with_capacity(INPUT_BYTES),
+            written: 0,
+            input: vec![0; INPUT_BYTES],
+            filled: 0,
+            space_since_ns: 0,
+        }
+    }
+
+    /// Whether the window has a free place.
+    pub(crate) fn has_space(&self) -> bool {
+        self.flights.len() < self.depth
+    }
+
+    /// Requests without a reply.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Encodes a request; it leaves with the next [`flush`](Self::flush).
+    pub(crate) fn push(&mut self, protocol: &mut dyn Protocol, intended_ns: u64, noticed_ns: u64) {
+        debug_assert!(self.has_space(), "a request was pushed into a full window");
+        protocol.encode(self.requests, &mut self.out);
+        self.requests += 1;
+        self.unstamped += 1;
+        let free_ns = noticed_ns.max(self.space_since_ns);
+        self.flights.push_back(Flight { intended_ns, noticed_ns, free_ns, sent_ns: 0 });
+    }
+
+    /// Whether bytes wait to be written.
+    pub(crate) fn wants_to_write(&self) -> bool {
+        self.written < self.out.len()
+    }
+
+    /// Writes what is encoded, in one system call, and stamps the requests in it with `now_ns`.
+    /// Returns the requests that were stamped. What the kernel does not take waits.
+    ///
+    /// # Errors
+    /// As the stream's write; the connection is lost then.
+    pub(crate) fn flush(&mut self, now_ns: u64) -> io::Result<vec_deque::Iter<'_, Flight>> {
+        let first = self.flights.len() - self.unstamped;
+        self.unstamped = 0;
+        for flight in self.flights.range_mut(first..) {
+            flight.sent_ns = now_ns;
+        }
+        self.write_out()?;
+        Ok(self.flights.range(first..))
+    }
+
+    /// Writes what an earlier flush left over.
+    ///
+    /// # Errors
+    /// As the stream's write; the connection is lost then.
+    pub(crate) fn write_out(&mut self) -> io::Result<()> {
+        while self.wants_to_write() {
+            match self.stream.write(&self.out[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Reads until the stream has no more, and hands each reply to `landed`. The clock is read once
+    /// for each system call that brought bytes.
+    ///
+    /// # Errors
+    /// If the peer has closed or sent nonsense, or the read failed; the connection is lost then.
+    pub(crate) fn read(
+        &mut self,
+        protocol: &dyn Protocol,
+        now_ns: &mut dyn FnMut() -> u64,
+        mut landed: impl FnMut(Landed),
+    ) -> io::Result<()> {
+        loop {
+            if self.filled == self.input.len() {
+                self.input.resize(self.input.len() * 2, 0);
+            }
+            let room = self.input.len() - self.filled;
+            let count = match self.stream.read(&mut self.input[self.filled..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let done_ns = now_ns();
+            self.filled += count;
+            self.take_replies(protocol, done_ns, &mut landed)?;
+            if count < room {
+                // A short read means that the socket is empty; the next bytes raise a new event.
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the times of all requests that never got a reply, oldest first.
+    pub(crate) fn take_flights(&mut self) -> VecDeque<Flight> {
+        self.unstamped = 0;
+        std::mem::take(&mut self.flights)
+    }
+
+    fn take_replies(
+        &mut self,
+        protocol: &dyn Protocol,
+        done_ns: u64,
+        landed: &mut impl FnMut(Landed),
+    ) -> io::Result<()> {
+        let mut taken = 0;
+        while taken < self.filled {
+            let reply = protocol
+                .parse(self.replies, &self.input[taken..self.filled])
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let Some(reply) = reply else { break };
+            if self.flights.len() == self.unstamped {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a reply nobody asked for"));
+            }
+            let flight = self.flights.pop_front().expect("a flight that was sent is in the queue");
+            taken += reply.bytes;
+            self.replies += 1;
+            self.space_since_ns = done_ns;
+            landed(Landed { flight, done_ns, ok: reply.ok });
+        }
+        self.input.copy_within(taken..self.filled, 0);
+        self.filled -= taken;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,465 @@
+//! The load loop: one per pinned thread.
+//!
+//! ```text
+//!        ┌───────────────────────── turn ─────────────────────────┐
+//! notice │ what is due now joins the backlog                      │
+//! assign │ backlog → connections with a free place, in turn       │
+//! flush  │ one write for each connection that got some; stamp     │
+//! wait   │ until the next request is due, or something arrives    │
+//! read   │ replies → latencies; windows have places again         │
+//!        └────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Three times are kept of a request, never one: when it was *intended*, when it was *sent*, when
+//! it was *done*. What lies between the first two is the server's fault while every window was full
+//! (`client_queue`), else the generator's own (`generator_lag`). After a stall the backlog leaves at
+//! once, as real users would.
+//!
+//! The loop sees time and sockets through a [`World`], so that its arithmetic is tested on a
+//! simulated one.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::backlog::Backlog;
+use crate::connection::{Connection, Flight, Landed};
+use crate::ledger::Ledger;
+use crate::protocol::Protocol;
+use crate::record::{Metric, Recorder};
+use crate::statistics::Moments;
+
+/// Time and readiness, real or simulated.
+pub(crate) trait World {
+    /// A connection's byte stream; it never blocks.
+    type Stream: Read + Write;
+
+    /// Nanoseconds on the monotonic clock.
+    fn now_ns(&mut self) -> u64;
+
+    /// Waits until a stream is ready or `limit_ns` has passed, and appends the numbers of the
+    /// streams that became readable or writable since the last call.
+    fn wait(&mut self, limit_ns: u64, ready: &mut Vec<usize>);
+}
+
+/// How a load thread spends the time until the next request is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Pacing {
+    /// Sleep until shortly before, then spin; also spin while an answer is about to come.
+    Hybrid,
+    /// Never sleep: the most exact, and a CPU of its own is the price.
+    Spin,
+    /// Sleep until the exact time: late by what the kernel needs to wake the thread.
+    Sleep,
+}
+
+/// Hybrid pacing wakes this long before a request is due, and spins for this long after a reply.
+const SPIN_NS: u64 = 60_000;
+
+/// The times of one load point, the same for all threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// The first request is due.
+    pub(crate) start_ns: u64,
+    /// Requests due from here on are measured; those before are warm-up.
+    pub(crate) measure_ns: u64,
+    /// No request is due any more.
+    pub(crate) end_ns: u64,
+    /// What is not answered by now stays unfinished.
+    pub(crate) drain_end_ns: u64,
+}
+
+/// What a load thread sends.
+#[allow(clippy::large_enum_variant, reason = "there is one in each thread, and it never moves")]
+pub(crate) enum Work {
+    /// Requests when they are due, whatever the server does.
+    Open(Backlog),
+    /// A request whenever an answer makes room.
+    Closed,
+}
+
+/// All that one load thread needs.
+pub(crate) struct Load<W: World> {
+    /// Its clock and poller.
+    pub(crate) world: W,
+    /// Its connections; their numbers are those of the poller.
+    pub(crate) streams: Vec<W::Stream>,
+    /// Requests on their way per connection.
+    pub(crate) depth: usize,
+    /// What is sent.
+    pub(crate) work: Work,
+    /// How it is written and read.
+    pub(crate) protocol: Box<dyn Protocol>,
+    /// Where latencies go.
+    pub(crate) recorder: Recorder,
+    /// When.
+    pub(crate) times: Times,
+    /// An answer later than this after the sending counts as a timeout.
+    pub(crate) timeout_ns: u64,
+    /// How to wait.
+    pub(crate) pacing: Pacing,
+    /// Set from outside to end early.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// What a load thread reports at its end.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct ThreadOutcome {
+    /// What became of the requests.
+    pub(crate) ledger: Ledger,
+    /// Answers that arrived between `measure_ns` and `end_ns`.
+    pub(crate) done_in_window: u64,
+    /// Measured requests that were recorded at their age because no answer came.
+    pub(crate) censored: u64,
+    /// The least age of those.
+    pub(crate) censored_min_ns: Option<u64>,
+    /// Connections that broke, and the reason of the first.
+    pub(crate) lost: Vec<String>,
+    /// Gaps between measured requests as they left.
+    pub(crate) send_gaps: Moments,
+    /// The longest turn, waiting not counted.
+    pub(crate) loop_gap_max_ns: u64,
+    /// CPU time of the thread.
+    pub(crate) cpu_ns: u64,
+}
+
+struct Slot<S> {
+    connection: Connection<S>,
+    alive: bool,
+    listed: bool,
+    dirty: bool,
+}
+
+/// The state of the loop.
+pub(crate) struct Generator<W: World> {
+    world: W,
+    slots: Vec<Slot<W::Stream>>,
+    free: VecDeque<usize>,
+    dirty: Vec<usize>,
+    work: Work,
+    protocol: Box<dyn Protocol>,
+    recorder: Recorder,
+    times: Times,
+    timeout_ns: u64,
+    pacing: Pacing,
+    stop: Arc<AtomicBool>,
+    outcome: ThreadOutcome,
+    alive: usize,
+    in_flight: usize,
+    active_ns: u64,
+    last_sent_ns: u64,
+}
+
+impl<W: World> Generator<W> {
+    /// A loop that has sent nothing yet.
+    pub(crate) fn new(load: Load<W>) -> Self {
+        let depth = load.depth;
+        let slots: Vec<_> = load
+            .streams
+            .into_iter()
+            .map(|stream| Slot {
+                connection: Connection::new(stream, depth),
+                alive: true,
+                listed: true,
+                dirty: false,
+            })
+            .collect();
+        Generator {
+            world: load.world,
+            free: (0..slots.len()).collect(),
+            dirty: Vec::with_capacity(slots.len()),
+            alive: slots.len(),
+            slots,
+            work: load.work,
+            protocol: load.protocol,
+            recorder: load.recorder,
+            times: load.times,
+            timeout_ns: load.timeout_ns,
+            pacing: load.pacing,
+            stop: load.stop,
+            outcome: ThreadOutcome::default(),
+            in_flight: 0,
+            active_ns: 0,
+            last_sent_ns: 0,
+        }
+    }
+
+    /// Runs to the end of the drain and reports.
+    pub(crate) fn run(mut self) -> ThreadOutcome {
+        let mut ready = Vec::with_capacity(self.slots.len());
+        let mut now_ns = self.world.now_ns();
+        while !self.finished(now_ns) {
+            self.assign(now_ns);
+            self.flush();
+            self.recorder.roll(now_ns);
+            let limit_ns = self.wait_limit(now_ns);
+            self.world.wait(limit_ns, &mut ready);
+            for number in ready.drain(..) {
+                self.read(number);
+            }
+            let before_ns = std::mem::replace(&mut now_ns, self.world.now_ns());
+            let busy_ns = now_ns.saturating_sub(before_ns).saturating_sub(limit_ns);
+            if before_ns >= self.times.measure_ns {
+                self.outcome.loop_gap_max_ns = self.outcome.loop_gap_max_ns.max(busy_ns);
+            }
+        }
+        self.close(now_ns)
+    }
+
+    fn finished(&self, now_ns: u64) -> bool {
+        let all_sent = match &self.work {
+            Work::Open(backlog) => backlog.waiting() == 0 && backlog.next_due_ns().is_none(),
+            Work::Closed => true,
+        };
+        self.alive == 0
+            || now_ns >= self.times.drain_end_ns
+            || (now_ns >= self.times.end_ns && all_sent && self.in_flight == 0)
+            || self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Gives what is due to connections with a free place, in turn.
+    fn assign(&mut self, now_ns: u64) {
+        match &mut self.work {
+            Work::Open(backlog) => backlog.notice(now_ns),
+            Work::Closed if !(self.times.start_ns..self.times.end_ns).contains(&now_ns) => return,
+            Work::Closed => {}
+        }
+        while let Some(&number) = self.free.front() {
+            let slot = &mut self.slots[number];
+            if !slot.alive || !slot.connection.has_space() {
+                slot.listed = false;
+                self.free.pop_front();
+                continue;
+            }
+            let (intended_ns, noticed_ns) = match &mut self.work {
+                Work::Closed => (now_ns, now_ns),
+                Work::Open(backlog) => match backlog.take() {
+                    Some(due) => (due.intended_ns, due.noticed_ns),
+                    None => return,
+                },
+            };
+            slot.connection.push(&mut *self.protocol, intended_ns, noticed_ns);
+            self.in_flight += 1;
+            self.outcome.ledger.sent += 1;
+            if intended_ns < self.times.measure_ns {
+                self.outcome.ledger.warmup += 1;
+            }
+            if !slot.dirty {
+                slot.dirty = true;
+                self.dirty.push(number);
+            }
+            self.free.rotate_left(1);
+        }
+    }
+
+    fn flush(&mut self) {
+        let open = matches!(self.work, Work::Open(_));
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for number in dirty.drain(..) {
+            self.slots[number].dirty = false;
+            if !self.slots[number].alive {
+                continue;
+            }
+            let now_ns = self.world.now_ns();
+            self.active_ns = now_ns;
+            let sent = match self.slots[number].connection.flush(now_ns) {
+                Ok(sent) => sent,
+                Err(error) => {
+                    self.lose(number, &error);
+                    continue;
+                }
+            };
+            for flight in sent.filter(|flight| flight.intended_ns >= self.times.measure_ns) {
+                if open {
+                    record_lateness(&mut self.recorder, flight);
+                }
+                if self.last_sent_ns != 0 {
+                    let gap_ns = flight.sent_ns.saturating_sub(self.last_sent_ns);
+                    self.outcome.send_gaps.add(gap_ns as f64);
+                }
+                self.last_sent_ns = flight.sent_ns;
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    /// How long the loop may wait for something to arrive; zero to look and go on.
+    fn wait_limit(&self, now_ns: u64) -> u64 {
+        let boundary_ns = [
+            self.times.start_ns,
+            self.times.end_ns,
+            self.times.drain_end_ns,
+            self.recorder.interval_ends_ns(),
+        ]
+        .into_iter()
+        .filter(|boundary| *boundary > now_ns)
+        .min()
+        .unwrap_or(now_ns);
+        let due_ns = match &self.work {
+            Work::Open(backlog) => backlog.next_due_ns().unwrap_or(u64::MAX),
+            Work::Closed => u64::MAX,
+        };
+        let until_boundary = boundary_ns - now_ns;
+        let until_due = due_ns.saturating_sub(now_ns);
+        match self.pacing {
+            Pacing::Spin => 0,
+            Pacing::Sleep => until_due.min(until_boundary),
+            Pacing::Hybrid => {
+                let expecting = self.in_flight > 0 && now_ns < self.active_ns + SPIN_NS;
+                if expecting { 0 } else { until_due.saturating_sub(SPIN_NS).min(until_boundary) }
+            }
+        }
+    }
+
+    fn read(&mut self, number: usize) {
+        let slot = &mut self.slots[number];
+        if !slot.alive {
+            return;
+        }
+        let before = slot.connection.in_flight();
+        let context = Landing {
+            times: self.times,
+            timeout_ns: self.timeout_ns,
+            open: matches!(self.work, Work::Open(_)),
+        };
+        let (recorder, outcome) = (&mut self.recorder, &mut self.outcome);
+        let mut last_ns = self.active_ns;
+        let world = &mut self.world;
+        let result = slot
+            .connection
+            .read(&*self.protocol, &mut || world.now_ns(), |landed| {
+                last_ns = landed.done_ns;
+                context.record(landed, recorder, outcome);
+            })
+            .and_then(|()| slot.connection.write_out());
+        self.active_ns = last_ns;
+        self.in_flight -= before - slot.connection.in_flight();
+        if let Err(error) = result {
+            self.lose(number, &error);
+        } else if !slot.listed && slot.connection.has_space() {
+            slot.listed = true;
+            self.free.push_back(number);
+        }
+    }
+
+    /// Gives a connection up; what was on its way there counts as errors.
+    fn lose(&mut self, number: usize, error: &std::io::Error) {
+        let slot = &mut self.slots[number];
+        let flights = slot.connection.take_flights();
+        slot.alive = false;
+        self.alive -= 1;
+        self.in_flight -= flights.len();
+        self.outcome.ledger.errors += flights.len() as u64;
+        self.outcome.lost.push(error.to_string());
+    }
+
+    /// Records what never came at its age, and closes the ledger.
+    fn close(mut self, now_ns: u64) -> ThreadOutcome {
+        let open = matches!(self.work, Work::Open(_));
+        for slot in &mut self.slots {
+            for flight in slot.connection.take_flights() {
+                self.outcome.ledger.unfinished += 1;
+                if flight.intended_ns >= self.times.measure_ns {
+                    let from_ns = if open { flight.intended_ns } else { flight.sent_ns };
+                    self.outcome.censor(now_ns.saturating_sub(from_ns), &mut self.recorder);
+                    let service_ns = now_ns.saturating_sub(flight.sent_ns);
+                    self.recorder.record(Metric::Service, service_ns);
+                }
+            }
+        }
+        if let Work::Open(backlog) = &mut self.work {
+            backlog.notice(now_ns);
+            self.outcome.ledger.unsent = backlog.waiting();
+            self.outcome.ledger.scheduled = backlog.noticed();
+            while let Some(due) = backlog.take() {
+                if due.intended_ns < self.times.measure_ns {
+                    self.outcome.ledger.warmup += 1;
+                    continue;
+                }
+                self.outcome.censor(now_ns - due.intended_ns, &mut self.recorder);
+                let flight = Flight {
+                    intended_ns: due.intended_ns,
+                    noticed_ns: due.noticed_ns,
+                    free_ns: now_ns,
+                    sent_ns: now_ns,
+                };
+                record_lateness(&mut self.recorder, &flight);
+            }
+        } else {
+            self.outcome.ledger.scheduled = self.outcome.ledger.sent;
+        }
+        self.recorder.finish(now_ns);
+        self.outcome
+    }
+}
+
+impl ThreadOutcome {
+    fn censor(&mut self, age_ns: u64, recorder: &mut Recorder) {
+        self.censored += 1;
+        self.censored_min_ns = Some(self.censored_min_ns.map_or(age_ns, |least| least.min(age_ns)));
+        recorder.record(Metric::Response, age_ns);
+    }
+
+    /// Adds another thread's report. The gaps between sends are those of one thread, so they are
+    /// kept only if there is one.
+    pub(crate) fn add(&mut self, other: ThreadOutcome) {
+        self.ledger.add(&other.ledger);
+        self.done_in_window += other.done_in_window;
+        self.censored += other.censored;
+        self.censored_min_ns = match (self.censored_min_ns, other.censored_min_ns) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.lost.extend(other.lost);
+        self.send_gaps = Moments::default();
+        self.loop_gap_max_ns = self.loop_gap_max_ns.max(other.loop_gap_max_ns);
+        self.cpu_ns += other.cpu_ns;
+    }
+}
+
+fn record_lateness(recorder: &mut Recorder, flight: &Flight) {
+    let lateness_ns = flight.sent_ns.saturating_sub(flight.intended_ns);
+    let queue_ns = flight.free_ns.saturating_sub(flight.noticed_ns);
+    recorder.record(Metric::Lateness, lateness_ns);
+    recorder.record(Metric::ClientQueue, queue_ns);
+    recorder.record(Metric::GeneratorLag, lateness_ns.saturating_sub(queue_ns));
+}
+
+/// What is needed to judge a reply.
+struct Landing {
+    times: Times,
+    timeout_ns: u64,
+    open: bool,
+}
+
+impl Landing {
+    fn record(&self, landed: Landed, recorder: &mut Recorder, outcome: &mut ThreadOutcome) {
+        let Landed { flight, done_ns, ok } = landed;
+        let service_ns = done_ns.saturating_sub(flight.sent_ns);
+        let response_ns =
+            if self.open { done_ns.saturating_sub(flight.intended_ns) } else { service_ns };
+        recorder.count_done();
+        if (self.times.measure_ns..self.times.end_ns).contains(&done_ns) {
+            outcome.done_in_window += 1;
+        }
+        match (ok, service_ns > self.timeout_ns) {
+            (false, _) => outcome.ledger.errors += 1,
+            (true, true) => outcome.ledger.timeouts += 1,
+            (true, false) => outcome.ledger.ok += 1,
+        }
+        if !ok {
+            // An error may be answered faster than the work would have been done.
+            return;
+        }
+        if flight.intended_ns < self.times.measure_ns {
+            recorder.record(Metric::Warmup, response_ns);
+        } else {
+            recorder.record(Metric::Response, response_ns);
+            recorder.record(Metric::Service, service_ns);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
