@@ -1,0 +1,179 @@
+//! What the machine is, and what about it spoils a measurement.
+
+use std::fs;
+
+use rustix::process::{Resource, getrlimit};
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::layout::{allowed_cpus, parse_list, physical_cores};
+
+/// Facts about the machine that a reader of the numbers needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Environment {
+    /// Release of the kernel.
+    pub(crate) kernel: Option<String>,
+    /// Name of the processor.
+    pub(crate) cpu_model: Option<String>,
+    /// CPUs that this process may use.
+    pub(crate) cpus_allowed: Vec<usize>,
+    /// Whether two of those share a physical core.
+    pub(crate) smt: bool,
+    /// Whether a hypervisor runs below.
+    pub(crate) virtualized: bool,
+    /// What the kernel reads the time from.
+    pub(crate) clocksource: Option<String>,
+    /// Cost of one read of the monotonic clock.
+    pub(crate) clock_read_ns: f64,
+    /// Frequency governor of the first allowed CPU.
+    pub(crate) governor: Option<String>,
+    /// CPUs kept free of other tasks by the kernel's command line.
+    pub(crate) isolated: Vec<usize>,
+    /// CPUs without a periodic tick.
+    pub(crate) nohz_full: Vec<usize>,
+    /// CPUs' worth of time that the cgroup allows; `None` without a quota.
+    pub(crate) cgroup_quota: Option<f64>,
+    /// Limit on open files.
+    pub(crate) nofile: Option<u64>,
+    /// Limit on locked memory in bytes.
+    pub(crate) memlock: Option<u64>,
+    /// Policy for huge pages.
+    pub(crate) thp: Option<String>,
+    /// What spoils a measurement here, in plain words.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Clock sources that are read without a system call.
+const FAST_CLOCKS: [&str; 3] = ["tsc", "arch_sys_counter", "kvm-clock"];
+
+/// Fewer open files than this, and a run with many connections fails.
+const ENOUGH_FILES: u64 = 4_096;
+
+/// Looks around; takes a few milliseconds.
+pub(crate) fn examine() -> Environment {
+    let cpus = allowed_cpus().unwrap_or_default();
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let first_cpu = cpus.first().copied().unwrap_or(0);
+    let governor = format!("/sys/devices/system/cpu/cpu{first_cpu}/cpufreq/scaling_governor");
+    let cpu_list = |path: &str| line_of(path).and_then(|text| parse_list(&text).ok());
+    let mut environment = Environment {
+        kernel: line_of("/proc/sys/kernel/osrelease"),
+        cpu_model: field_of(&cpuinfo, "model name"),
+        smt: physical_cores(&cpus).len() < cpus.len(),
+        cpus_allowed: cpus,
+        virtualized: field_of(&cpuinfo, "flags")
+            .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+        clocksource: line_of("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        clock_read_ns: clock::read_cost_ns(),
+        governor: line_of(&governor),
+        isolated: cpu_list("/sys/devices/system/cpu/isolated").unwrap_or_default(),
+        nohz_full: cpu_list("/sys/devices/system/cpu/nohz_full").unwrap_or_default(),
+        cgroup_quota: line_of("/sys/fs/cgroup/cpu.max").and_then(|text| parse_quota(&text)),
+        nofile: getrlimit(Resource::Nofile).current,
+        memlock: getrlimit(Resource::Memlock).current,
+        thp: line_of("/sys/kernel/mm/transparent_hugepage/enabled")
+            .and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
+        warnings: Vec::new(),
+    };
+    environment.warnings = warnings(&environment);
+    environment
+}
+
+impl Environment {
+    /// One line: what was found, and what it means for the numbers.
+    pub(crate) fn summary(&self) -> String {
+        let clocksource = self.clocksource.as_deref().unwrap_or("unknown clock");
+        let files = self.nofile.map_or("unlimited".to_owned(), |limit| limit.to_string());
+        let quota = match self.cgroup_quota {
+            None => "no quota".to_owned(),
+            Some(cpus) => format!("quota of {cpus:.2} cpus"),
+        };
+        let mut notes = vec![format!("{} cpus", self.cpus_allowed.len())];
+        if self.isolated.is_empty() {
+            notes.push("no isolation".to_owned());
+        }
+        if self.virtualized {
+            notes.push("virtual machine".to_owned());
+        }
+        let verdict = if self.warnings.is_empty() { "ok" } else { "warnings" };
+        let mut line = format!(
+            "{verdict}: {clocksource} ({:.0} ns a read), nofile {files}, {quota} · note: {}",
+            self.clock_read_ns,
+            notes.join(", ")
+        );
+        for warning in &self.warnings {
+            line.push_str("\n         warning: ");
+            line.push_str(warning);
+        }
+        line
+    }
+}
+
+fn warnings(environment: &Environment) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(clock) = &environment.clocksource
+        && !FAST_CLOCKS.contains(&clock.as_str())
+    {
+        warnings.push(format!("clock source {clock} needs a system call for each read"));
+    }
+    if environment.cpus_allowed.len() < 2 {
+        warnings.push("one cpu: server and generator share it".to_owned());
+    }
+    if let Some(quota) = environment.cgroup_quota
+        && quota < environment.cpus_allowed.len() as f64
+    {
+        warnings
+            .push(format!("the cgroup allows {quota:.2} cpus' worth of time and will throttle"));
+    }
+    if environment.nofile.is_some_and(|limit| limit < ENOUGH_FILES) {
+        warnings.push("few open files are allowed: raise `ulimit -n`".to_owned());
+    }
+    if let Some(governor) = &environment.governor
+        && governor != "performance"
+    {
+        warnings.push(format!("frequency governor {governor}: clocks change during the run"));
+    }
+    warnings
+}
+
+/// A file of one line without its line end; `None` if it is missing or empty.
+fn line_of(path: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.trim();
+    (!line.is_empty() && line != "(null)").then(|| line.to_owned())
+}
+
+fn field_of(cpuinfo: &str, name: &str) -> Option<String> {
+    cpuinfo.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then(|| value.trim().to_owned())
+    })
+}
+
+/// `200000 100000` is a quota of two CPUs; `max 100000` is none.
+fn parse_quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.split_once(' ')?;
+    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_a_number_of_cpus_or_none() {
+        assert_eq!(parse_quota("150000 100000"), Some(1.5));
+        assert_eq!(parse_quota("max 100000"), None);
+    }
+
+    #[test]
+    fn a_slow_clock_a_quota_and_one_cpu_are_warned_of() {
+        let mut environment = examine();
+        environment.clocksource = Some("hpet".to_owned());
+        environment.cpus_allowed = vec![0];
+        environment.cgroup_quota = Some(0.5);
+        environment.governor = Some("powersave".to_owned());
+        environment.nofile = Some(256);
+        assert_eq!(warnings(&environment).len(), 5);
+    }
+}

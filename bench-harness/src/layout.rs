@@ -1,0 +1,130 @@
+//! Which CPUs the server gets and which the generator.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+/// CPUs of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Layout {
+    /// One per shard of the embedded server; empty for a server that somebody else runs.
+    pub(crate) server_cpus: Vec<usize>,
+    /// One per load thread.
+    pub(crate) load_cpus: Vec<usize>,
+    /// Whether a server and a load thread share a CPU: such numbers are indicative at best.
+    pub(crate) shared: bool,
+}
+
+/// The CPUs that this process may use, as its affinity mask has them; a cgroup's cpuset is part of
+/// that mask. Read it before any thread is pinned.
+///
+/// # Errors
+/// If the kernel refuses to tell.
+pub(crate) fn allowed_cpus() -> std::io::Result<Vec<usize>> {
+    let mask = rustix::thread::sched_getaffinity(None)?;
+    Ok((0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| mask.is_set(*cpu)).collect())
+}
+
+/// Groups CPUs by physical core. A CPU whose siblings are unknown is a core of its own.
+pub(crate) fn physical_cores(cpus: &[usize]) -> Vec<Vec<usize>> {
+    let siblings = |cpu: usize| {
+        let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
+        fs::read_to_string(path).ok().and_then(|text| parse_list(text.trim()).ok())
+    };
+    group(cpus, siblings)
+}
+
+fn group(cpus: &[usize], siblings: impl Fn(usize) -> Option<Vec<usize>>) -> Vec<Vec<usize>> {
+    let mut cores: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+    for &cpu in cpus {
+        let key = siblings(cpu).unwrap_or_else(|| vec![cpu]);
+        match cores.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, members)) => members.push(cpu),
+            None => cores.push((key, vec![cpu])),
+        }
+    }
+    cores.into_iter().map(|(_, members)| members).collect()
+}
+
+/// Divides the physical cores: the generator gets a third of them, rounded up, and the server the
+/// rest; siblings of one core are never split between the two.
+pub(crate) fn divide(cores: &[Vec<usize>]) -> Layout {
+    let flat = |cores: &[Vec<usize>]| cores.iter().flatten().copied().collect::<Vec<_>>();
+    match cores {
+        [] => Layout { server_cpus: vec![0], load_cpus: vec![0], shared: true },
+        [only] => match only[..] {
+            // Two siblings share a core, which is better than sharing one CPU, but still shared.
+            [first, second, ..] => {
+                Layout { server_cpus: vec![second], load_cpus: vec![first], shared: true }
+            }
+            _ => Layout { server_cpus: flat(cores), load_cpus: flat(cores), shared: true },
+        },
+        _ => {
+            let (load, server) = cores.split_at(cores.len().div_ceil(3));
+            Layout { server_cpus: flat(server), load_cpus: flat(load), shared: false }
+        }
+    }
+}
+
+/// Reads a list of CPUs such as `0,2-5`.
+///
+/// # Errors
+/// A text that names the part that is no CPU or no range.
+pub(crate) fn parse_list(text: &str) -> Result<Vec<usize>, String> {
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let number = |digits: &str| {
+            digits.trim().parse::<usize>().map_err(|_| format!("{part:?} is not a cpu or a range"))
+        };
+        match part.split_once('-') {
+            None => cpus.push(number(part)?),
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if first > last || last >= rustix::thread::CpuSet::MAX_CPU {
+                    return Err(format!("{part:?} is not a range of cpus"));
+                }
+                cpus.extend(first..=last);
+            }
+        }
+    }
+    Ok(cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cores(text: &str) -> Vec<Vec<usize>> {
+        text.split(' ').map(|core| parse_list(core).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_list_has_single_cpus_and_ranges() {
+        assert_eq!(parse_list("0,2-4,7"), Ok(vec![0, 2, 3, 4, 7]));
+        for bad in ["", "a", "3-1", "1-", "0-99999999"] {
+            assert!(parse_list(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn server_and_generator_share_nothing_from_two_cores_on() {
+        let layout = |text: &str| divide(&cores(text));
+        assert!(layout("0").shared);
+        assert!(layout("0,1").shared);
+        let two = layout("0 1");
+        assert_eq!((two.load_cpus, two.server_cpus, two.shared), (vec![0], vec![1], false));
+        let four = layout("0 1 2 3");
+        assert_eq!((four.load_cpus, four.server_cpus), (vec![0, 1], vec![2, 3]));
+        let siblings = layout("0,4 1,5 2,6 3,7");
+        assert_eq!(
+            (siblings.load_cpus, siblings.server_cpus),
+            (vec![0, 4, 1, 5], vec![2, 6, 3, 7])
+        );
+    }
+
+    #[test]
+    fn siblings_are_one_core() {
+        let siblings = |cpu: usize| (cpu < 4).then(|| vec![cpu % 2, cpu % 2 + 2]);
+        assert_eq!(group(&[0, 1, 2, 3, 9], siblings), cores("0,2 1,3 9"));
+    }
+}

@@ -1,0 +1,335 @@
+//! Latencies of one run: a histogram per metric and interval.
+//!
+//! Each load thread records into a set of histograms that it owns; at the end of an interval it
+//! hands the set to the control thread and goes on with an empty one. Nothing is allocated and no
+//! lock is taken between two requests. What reaches the control thread is kept sparse, because an
+//! interval holds a few hundred distinct values in 27 000 buckets.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use hdrhistogram::{Counter, Histogram};
+
+use crate::clock::SECOND_NS;
+
+/// What is measured of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Metric {
+    /// From when it should have begun to its last byte: what a user feels.
+    Response,
+    /// From the system call that sent it to its last byte: what the server took.
+    Service,
+    /// From when it should have begun to the system call that sent it.
+    Lateness,
+    /// The part of the lateness spent waiting for a place in a window: the server's fault.
+    ClientQueue,
+    /// The rest of the lateness: the generator's own fault.
+    GeneratorLag,
+    /// The response of requests scheduled before the measurement began.
+    Warmup,
+}
+
+/// Number of metrics.
+pub(crate) const METRICS: usize = 6;
+
+impl Metric {
+    /// Every metric, in the order of their indices.
+    pub(crate) const ALL: [Metric; METRICS] = [
+        Metric::Response,
+        Metric::Service,
+        Metric::Lateness,
+        Metric::ClientQueue,
+        Metric::GeneratorLag,
+        Metric::Warmup,
+    ];
+
+    /// Its tag in the interval log. The response has none, because log processors read only
+    /// untagged lines unless told otherwise.
+    pub(crate) fn tag(self) -> Option<&'static str> {
+        match self {
+            Metric::Response => None,
+            Metric::Service => Some("service"),
+            Metric::Lateness => Some("lateness"),
+            Metric::ClientQueue => Some("client_queue"),
+            Metric::GeneratorLag => Some("generator_lag"),
+            Metric::Warmup => Some("warmup"),
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The largest latency that a histogram holds; larger ones are counted there and as overflow.
+pub(crate) const MAX_LATENCY_NS: u64 = 60 * SECOND_NS;
+
+/// Significant decimal digits of a recorded latency.
+pub(crate) const DIGITS: u8 = 3;
+
+/// An empty histogram with the bounds that all of ours share.
+pub(crate) fn new_histogram<C: Counter>() -> Histogram<C> {
+    Histogram::new_with_bounds(1, MAX_LATENCY_NS, DIGITS)
+        .expect("the bounds are constants that fit")
+}
+
+/// The histograms of one thread and one interval.
+pub(crate) struct IntervalSet {
+    number: u64,
+    histograms: [Histogram<u32>; METRICS],
+    overflow: u64,
+    done: u64,
+}
+
+impl IntervalSet {
+    fn new() -> Self {
+        let mut histograms = [(); METRICS].map(|()| new_histogram::<u32>());
+        for histogram in &mut histograms {
+            // Writing to the whole array now keeps page faults out of the measurement.
+            histogram.reset();
+        }
+        IntervalSet { number: 0, histograms, overflow: 0, done: 0 }
+    }
+
+    fn clear(&mut self) {
+        for histogram in self.histograms.iter_mut().filter(|histogram| !histogram.is_empty()) {
+            histogram.reset();
+        }
+        (self.overflow, self.done) = (0, 0);
+    }
+}
+
+/// When intervals begin and how long they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Intervals {
+    /// Monotonic time at which interval 0 begins.
+    pub(crate) origin_ns: u64,
+    /// Length of each.
+    pub(crate) length_ns: u64,
+}
+
+impl Intervals {
+    fn number_at(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.origin_ns) / self.length_ns
+    }
+
+    fn end_of(&self, number: u64) -> u64 {
+        self.origin_ns + (number + 1) * self.length_ns
+    }
+}
+
+/// A load thread's end: records, and hands over full intervals.
+pub(crate) struct Recorder {
+    thread: usize,
+    current: Box<IntervalSet>,
+    intervals: Intervals,
+    ends_ns: u64,
+    full: Sender<(usize, Box<IntervalSet>)>,
+    empty: Receiver<Box<IntervalSet>>,
+}
+
+impl Recorder {
+    /// Records one latency.
+    #[inline]
+    pub(crate) fn record(&mut self, metric: Metric, latency_ns: u64) {
+        if latency_ns > MAX_LATENCY_NS {
+            self.current.overflow += 1;
+        }
+        // Zero would lie below the lowest value that a histogram tells apart.
+        self.current.histograms[metric.index()].saturating_record(latency_ns.max(1));
+    }
+
+    /// Counts a request whose answer has arrived.
+    #[inline]
+    pub(crate) fn count_done(&mut self) {
+        self.current.done += 1;
+    }
+
+    /// When the interval that is being recorded ends.
+    pub(crate) fn interval_ends_ns(&self) -> u64 {
+        self.ends_ns
+    }
+
+    /// Hands the interval over if it has ended.
+    #[inline]
+    pub(crate) fn roll(&mut self, now_ns: u64) {
+        if now_ns >= self.ends_ns {
+            self.hand_over(now_ns);
+        }
+    }
+
+    /// Hands over what was recorded last.
+    pub(crate) fn finish(mut self, now_ns: u64) {
+        self.hand_over(now_ns);
+    }
+
+    fn hand_over(&mut self, now_ns: u64) {
+        // The control thread returns sets as fast as it takes them; a new one is only made when it
+        // was kept from running for a whole interval.
+        let next = self.empty.try_recv().unwrap_or_else(|_| Box::new(IntervalSet::new()));
+        let full = std::mem::replace(&mut self.current, next);
+        self.current.number = self.intervals.number_at(now_ns);
+        self.ends_ns = self.intervals.end_of(self.current.number);
+        // If the control thread is gone the run is over and nobody wants the numbers.
+        let _ = self.full.send((self.thread, full));
+    }
+}
+
+/// The control thread's end: takes full intervals from all load threads.
+pub(crate) struct Collector {
+    full: Receiver<(usize, Box<IntervalSet>)>,
+    empty: Vec<Sender<Box<IntervalSet>>>,
+    recording: Recording,
+}
+
+impl Collector {
+    /// Waits no longer than `limit` for an interval. Returns the number of answers in it, or
+    /// `Err(Disconnected)` once every recorder has finished.
+    pub(crate) fn collect(&mut self, limit: Duration) -> Result<u64, RecvTimeoutError> {
+        let (thread, mut set) = self.full.recv_timeout(limit)?;
+        let done = set.done;
+        self.recording.add(&set);
+        set.clear();
+        // The thread may have ended: then nobody needs the set.
+        let _ = self.empty[thread].send(set);
+        Ok(done)
+    }
+
+    /// What was collected.
+    pub(crate) fn into_recording(self) -> Recording {
+        self.recording
+    }
+}
+
+/// Makes the two ends for `threads` load threads.
+pub(crate) fn recorders(threads: usize, intervals: Intervals) -> (Vec<Recorder>, Collector) {
+    let (full, from_threads) = channel();
+    let mut recorders = Vec::with_capacity(threads);
+    let mut to_threads = Vec::with_capacity(threads);
+    for thread in 0..threads {
+        let (to_thread, empty) = channel();
+        // One set is being filled, one is on its way back, one waits.
+        for _ in 0..2 {
+            let _ = to_thread.send(Box::new(IntervalSet::new()));
+        }
+        recorders.push(Recorder {
+            thread,
+            current: Box::new(IntervalSet::new()),
+            intervals,
+            ends_ns: intervals.end_of(0),
+            full: full.clone(),
+            empty,
+        });
+        to_threads.push(to_thread);
+    }
+    let recording = Recording::new(intervals.length_ns);
+    (recorders, Collector { full: from_threads, empty: to_threads, recording })
+}
+
+/// Latencies and how often each occurred, by bucket; unordered, and a bucket may occur twice.
+pub(crate) type Sparse = Vec<(u64, u32)>;
+
+/// One interval of all threads together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Interval {
+    counts: [Sparse; METRICS],
+    /// Latencies above [`MAX_LATENCY_NS`].
+    pub(crate) overflow: u64,
+    /// Answers that arrived in this interval, also those of the warm-up.
+    pub(crate) done: u64,
+}
+
+impl Interval {
+    /// The recorded values of one metric.
+    pub(crate) fn counts(&self, metric: Metric) -> &Sparse {
+        &self.counts[metric.index()]
+    }
+
+    /// The histogram of one metric.
+    pub(crate) fn histogram(&self, metric: Metric) -> Histogram<u64> {
+        histogram_of(std::iter::once(self), metric)
+    }
+
+    /// Adds the values of `histogram`.
+    pub(crate) fn add<C: Counter>(&mut self, metric: Metric, histogram: &Histogram<C>) {
+        self.counts[metric.index()].extend(histogram.iter_recorded().map(|step| {
+            (
+                step.value_iterated_to(),
+                u32::try_from(step.count_at_value().as_u64()).unwrap_or(u32::MAX),
+            )
+        }));
+    }
+}
+
+/// Everything that was recorded at one load point: what the files are written from, and what
+/// reading them gives back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Recording {
+    /// Length of each interval.
+    pub(crate) interval_ns: u64,
+    /// The intervals in order; one in which nothing happened is empty.
+    pub(crate) intervals: Vec<Interval>,
+}
+
+impl Recording {
+    /// A recording of nothing yet.
+    pub(crate) fn new(interval_ns: u64) -> Self {
+        Recording { interval_ns, intervals: Vec::new() }
+    }
+
+    /// The interval with this number, made if it is new.
+    pub(crate) fn interval_mut(&mut self, number: usize) -> &mut Interval {
+        if self.intervals.len() <= number {
+            self.intervals.resize_with(number + 1, Interval::default);
+        }
+        &mut self.intervals[number]
+    }
+
+    /// The whole histogram of one metric. Percentiles are never averaged: intervals are added.
+    pub(crate) fn total(&self, metric: Metric) -> Histogram<u64> {
+        histogram_of(&self.intervals, metric)
+    }
+
+    /// Latencies that were too large for a histogram.
+    pub(crate) fn overflow(&self) -> u64 {
+        self.intervals.iter().map(|interval| interval.overflow).sum()
+    }
+
+    /// The intervals in which something of `metric` was recorded, the first and the last included.
+    pub(crate) fn span(&self, metric: Metric) -> &[Interval] {
+        let has_some = |interval: &Interval| !interval.counts(metric).is_empty();
+        let first = self.intervals.iter().position(has_some);
+        let last = self.intervals.iter().rposition(has_some);
+        match (first, last) {
+            (Some(first), Some(last)) => &self.intervals[first..=last],
+            _ => &[],
+        }
+    }
+
+    fn add(&mut self, set: &IntervalSet) {
+        let interval = self.interval_mut(usize::try_from(set.number).unwrap_or(usize::MAX - 1));
+        for metric in Metric::ALL {
+            let histogram = &set.histograms[metric.index()];
+            if !histogram.is_empty() {
+                interval.add(metric, histogram);
+            }
+        }
+        interval.overflow += set.overflow;
+        interval.done += set.done;
+    }
+}
+
+/// Adds up one metric of some intervals.
+pub(crate) fn histogram_of<'a>(
+    intervals: impl IntoIterator<Item = &'a Interval>,
+    metric: Metric,
+) -> Histogram<u64> {
+    let mut sum = new_histogram();
+    for (value, count) in intervals.into_iter().flat_map(|interval| interval.counts(metric)) {
+        sum.saturating_record_n(*value, u64::from(*count));
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests;

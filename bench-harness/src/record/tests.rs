@@ -1,0 +1,99 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const INTERVALS: Intervals = Intervals { origin_ns: 1_000, length_ns: 100 };
+
+fn drain(mut collector: Collector) -> Recording {
+    while collector.collect(Duration::from_secs(1)).is_ok() {}
+    collector.into_recording()
+}
+
+#[test]
+fn a_latency_is_counted_in_the_interval_in_which_it_was_recorded() {
+    let (mut recorders, collector) = recorders(1, INTERVALS);
+    let mut recorder = recorders.pop().unwrap();
+    recorder.record(Metric::Response, 5);
+    recorder.roll(1_099);
+    recorder.record(Metric::Response, 6);
+    // Nothing happened in the intervals 1 and 2.
+    recorder.roll(1_350);
+    recorder.record(Metric::Service, 7);
+    recorder.count_done();
+    recorder.finish(1_360);
+
+    let recording = drain(collector);
+    assert_eq!(recording.intervals.len(), 4);
+    assert_eq!(recording.intervals[0].counts(Metric::Response), &[(5, 1), (6, 1)]);
+    assert_eq!(recording.intervals[1], Interval::default());
+    assert_eq!(recording.intervals[3].counts(Metric::Service), &[(7, 1)]);
+    assert_eq!(recording.intervals[3].done, 1);
+    assert_eq!(recording.span(Metric::Service).len(), 1);
+}
+
+#[test]
+fn the_intervals_of_all_threads_add_up() {
+    let (recorders, collector) = recorders(3, INTERVALS);
+    for (thread, mut recorder) in recorders.into_iter().enumerate() {
+        for value in 1..=10 {
+            recorder.record(Metric::Response, value * 100 + thread as u64);
+        }
+        recorder.finish(1_050);
+    }
+    let total = drain(collector).total(Metric::Response);
+    assert_eq!((total.len(), total.min(), total.max()), (30, 100, 1_002));
+}
+
+#[test]
+fn a_latency_above_the_limit_is_counted_as_overflow_and_at_the_limit() {
+    let (mut recorders, collector) = recorders(1, INTERVALS);
+    let mut recorder = recorders.pop().unwrap();
+    recorder.record(Metric::Response, MAX_LATENCY_NS + 1);
+    recorder.record(Metric::Response, 0);
+    recorder.finish(1_000);
+    let recording = drain(collector);
+    assert_eq!(recording.overflow(), 1);
+    let total = recording.total(Metric::Response);
+    assert_eq!(total.len(), 2);
+    assert!(total.max() >= MAX_LATENCY_NS);
+}
+
+#[test]
+fn a_set_that_comes_back_is_empty() {
+    let (mut recorders, mut collector) = recorders(1, INTERVALS);
+    let mut recorder = recorders.pop().unwrap();
+    for turn in 0..10 {
+        recorder.record(Metric::Response, 1 + turn);
+        recorder.roll(1_100 + turn * 100);
+        assert_eq!(collector.collect(Duration::from_secs(1)), Ok(0));
+    }
+    drop(recorder);
+    assert_eq!(drain(collector).total(Metric::Response).len(), 10);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn percentiles_equal_those_of_the_sorted_values_to_three_digits(
+        mut values in prop::collection::vec(1u64..MAX_LATENCY_NS, 1..400),
+        split in 0usize..400,
+    ) {
+        let (mut recorders, collector) = recorders(1, INTERVALS);
+        let mut recorder = recorders.pop().unwrap();
+        for (index, value) in values.iter().enumerate() {
+            if index == split {
+                recorder.roll(1_500);
+            }
+            recorder.record(Metric::Response, *value);
+        }
+        recorder.finish(1_600);
+        let total = drain(collector).total(Metric::Response);
+        values.sort_unstable();
+        for quantile in [0.0, 0.5, 0.9, 0.99, 1.0] {
+            let rank = (quantile * values.len() as f64).ceil().max(1.0) as usize;
+            let exact = values[rank - 1] as f64;
+            let ours = total.value_at_quantile(quantile) as f64;
+            prop_assert!((ours - exact).abs() <= exact * 1e-3 + 1.0, "{quantile}: {ours} {exact}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Moments, percentiles that deserve to be printed, and their confidence intervals.
+
+use std::collections::BTreeMap;
+
+use crate::record::{Interval, Metric};
+use crate::rng::Rng;
+
+/// Count, mean and spread of a stream of numbers (Welford's recurrence).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Moments {
+    count: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Takes one more number.
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1;
+        let before = value - self.mean;
+        self.mean += before / self.count as f64;
+        self.squares += before * (value - self.mean);
+    }
+
+    /// Standard deviation divided by the mean; `None` for fewer than two numbers.
+    pub(crate) fn variation(&self) -> Option<f64> {
+        (self.count >= 2 && self.mean > 0.0)
+            .then(|| (self.squares / (self.count - 1) as f64).sqrt() / self.mean)
+    }
+}
+
+/// The percentiles that are reported, as they are written and as fractions of 100.
+pub(crate) const PERCENTILES: [(&str, f64); 5] =
+    [("50", 50.0), ("90", 90.0), ("99", 99.0), ("99.9", 99.9), ("99.99", 99.99)];
+
+/// How many samples a percentile needs before it is printed.
+///
+/// With fewer there is no two-sided 95 % confidence interval from order statistics: the upper bound
+/// would lie above the largest sample.
+pub(crate) fn min_samples(percentile: f64) -> u64 {
+    match percentile {
+        p if p <= 50.0 => 6,
+        p if p <= 90.0 => 54,
+        p if p <= 99.0 => 568,
+        p if p <= 99.9 => 5_689,
+        p if p <= 99.99 => 57_079,
+        p => (5.708 / (1.0 - p / 100.0)).ceil() as u64,
+    }
+}
+
+/// Resamples for a confidence interval: enough for its ends to be stable to a few percent.
+const RESAMPLES: usize = 400;
+
+/// The 95 % confidence interval of a percentile by block bootstrap over intervals.
+///
+/// Whole intervals are drawn, because neighbouring requests share their fate: a bootstrap of single
+/// requests would promise a far too narrow interval. `None` with fewer than ten blocks.
+pub(crate) fn percentile_interval(
+    blocks: &[Interval],
+    metric: Metric,
+    percentile: f64,
+    seed: u64,
+) -> Option<(u64, u64)> {
+    if blocks.len() < 10 {
+        return None;
+    }
+    let mut order = BTreeMap::new();
+    for (value, _) in blocks.iter().flat_map(|block| block.counts(metric)) {
+        order.insert(*value, 0);
+    }
+    let values: Vec<u64> = order.keys().copied().collect();
+    for (index, place) in order.values_mut().enumerate() {
+        *place = index;
+    }
+    let dense: Vec<Vec<u64>> = blocks
+        .iter()
+        .map(|block| {
+            let mut counts = vec![0; values.len()];
+            for (value, count) in block.counts(metric) {
+                counts[order[value]] += u64::from(*count);
+            }
+            counts
+        })
+        .collect();
+
+    let mut rng = Rng::new(seed);
+    let mut estimates: Vec<u64> = (0..RESAMPLES)
+        .filter_map(|_| {
+            let mut sum = vec![0; values.len()];
+            for _ in 0..dense.len() {
+                let drawn = &dense[rng.below(dense.len() as u64) as usize];
+                sum.iter_mut().zip(drawn).for_each(|(total, count)| *total += count);
+            }
+            percentile_of(&values, &sum, percentile)
+        })
+        .collect();
+    estimates.sort_unstable();
+    let at = |share: f64| estimates.get((share * estimates.len() as f64) as usize).copied();
+    Some((at(0.025)?, at(0.975)?))
+}
+
+fn percentile_of(values: &[u64], counts: &[u64], percentile: f64) -> Option<u64> {
+    let total: u64 = counts.iter().sum();
+    let rank = ((percentile / 100.0 * total as f64).ceil() as u64).max(1);
+    let mut seen = 0;
+    values
+        .iter()
+        .zip(counts)
+        .find(|(_, count)| {
+            seen += **count;
+            seen >= rank
+        })
+        .map(|(value, _)| *value)
+}
+
+/// The change of a percentile from the first half of the intervals to the second, in percent.
+pub(crate) fn drift_percent(blocks: &[Interval], metric: Metric, percentile: f64) -> Option<f64> {
+    let (first, second) = blocks.split_at(blocks.len() / 2);
+    let halves = [first, second].map(|half| crate::record::histogram_of(half, metric));
+    if halves.iter().any(|half| half.len() < min_samples(percentile)) {
+        return None;
+    }
+    let [first, second] = halves.map(|half| half.value_at_percentile(percentile) as f64);
+    Some((second / first - 1.0) * 100.0)
+}
+
+/// The median of some numbers, which are sorted for it; `None` of none.
+pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests;

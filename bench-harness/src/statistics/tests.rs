@@ -1,0 +1,67 @@
+use super::*;
+use crate::record::new_histogram;
+
+fn block(values: impl Iterator<Item = u64>) -> Interval {
+    let mut histogram = new_histogram::<u32>();
+    values.for_each(|value| histogram.saturating_record(value));
+    let mut interval = Interval::default();
+    interval.add(Metric::Response, &histogram);
+    interval
+}
+
+#[test]
+fn moments_agree_with_the_textbook() {
+    let mut moments = Moments::default();
+    assert_eq!(moments.variation(), None);
+    [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter().for_each(|value| moments.add(value));
+    let expected = (32.0f64 / 7.0).sqrt() / 5.0;
+    assert!((moments.variation().unwrap() - expected).abs() < 1e-12);
+}
+
+#[test]
+fn a_percentile_needs_enough_samples() {
+    assert_eq!(min_samples(99.0), 568);
+    assert_eq!(min_samples(99.9), 5_689);
+    assert_eq!(min_samples(99.99), 57_079);
+    assert!(min_samples(99.999) > 500_000);
+}
+
+#[test]
+fn the_interval_covers_the_true_percentile_about_as_often_as_it_says() {
+    // Uniform draws from 1 to 200: values below 2048 have a bucket each, the p90 is 180.
+    let mut rng = Rng::new(7);
+    let trials = 60;
+    let covered = (0..trials)
+        .filter(|trial| {
+            let blocks: Vec<Interval> = (0..25)
+                .map(|_| block((0..40).map(|_| 1 + rng.below(200)).collect::<Vec<_>>().into_iter()))
+                .collect();
+            let (low, high) = percentile_interval(&blocks, Metric::Response, 90.0, *trial).unwrap();
+            (low..=high).contains(&180)
+        })
+        .count();
+    assert!((50..=60).contains(&covered), "{covered} of {trials} intervals cover the truth");
+}
+
+#[test]
+fn too_few_blocks_give_no_interval() {
+    let blocks: Vec<Interval> = (0..9).map(|_| block(1..100)).collect();
+    assert_eq!(percentile_interval(&blocks, Metric::Response, 50.0, 1), None);
+}
+
+#[test]
+fn drift_compares_the_halves() {
+    let mut blocks: Vec<Interval> = (0..10).map(|_| block(1..1_000)).collect();
+    assert_eq!(drift_percent(&blocks, Metric::Response, 50.0), Some(0.0));
+    blocks.extend((0..10).map(|_| block((1..1_000).map(|value| value * 2))));
+    let drift = drift_percent(&blocks, Metric::Response, 50.0).unwrap();
+    assert!((drift - 100.0).abs() < 1.0, "{drift}");
+    assert_eq!(drift_percent(&blocks[..2], Metric::Response, 99.9), None);
+}
+
+#[test]
+fn the_median_of_an_even_number_lies_between() {
+    assert_eq!(median(&mut []), None);
+    assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
+    assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), Some(2.5));
+}

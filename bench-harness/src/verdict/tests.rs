@@ -1,0 +1,104 @@
+use super::*;
+
+fn clean() -> Evidence {
+    Evidence {
+        open: true,
+        offered: 10_000.0,
+        achieved: 9_990.0,
+        lag_ns: Some((6_000, 40_000)),
+        client_queue_p99_ns: Some(1),
+        left_over: 0,
+        response_p50_ns: Some(30_000),
+        pacing: Pacing::Hybrid,
+        generator_busy: Some(1.0),
+        steal: Some(0.0),
+        throttled_us: Some(0),
+        connections: (32, 32),
+        shared_cpu: false,
+        hiccup_us: Some(60.0),
+        drift_p50_percent: Some(2.0),
+    }
+}
+
+fn status(evidence: &Evidence) -> (Status, bool) {
+    let verdict = judge(evidence);
+    assert_eq!(
+        verdict.reasons.is_empty(),
+        matches!(verdict.status, Status::Valid | Status::Capacity) && !verdict.overloaded,
+        "a verdict has reasons if and only if something is wrong: {verdict:?}"
+    );
+    (verdict.status, verdict.overloaded)
+}
+
+#[test]
+fn a_clean_run_is_valid_and_a_closed_loop_is_capacity() {
+    assert_eq!(status(&clean()), (Status::Valid, false));
+    assert_eq!(status(&Evidence { open: false, ..clean() }), (Status::Capacity, false));
+}
+
+#[test]
+fn each_fault_of_the_generator_or_the_machine_makes_a_run_invalid() {
+    let faults = [
+        Evidence { lag_ns: Some((50_001, 60_000)), ..clean() },
+        Evidence { lag_ns: Some((10_000, STOPPED_NS)), ..clean() },
+        Evidence { achieved: 9_800.0, ..clean() },
+        Evidence { pacing: Pacing::Sleep, generator_busy: Some(0.96), ..clean() },
+        Evidence { connections: (32, 31), ..clean() },
+        Evidence { steal: Some(0.011), ..clean() },
+        Evidence { throttled_us: Some(1), ..clean() },
+    ];
+    for fault in faults {
+        assert_eq!(status(&fault), (Status::Invalid, false), "{fault:?}");
+    }
+}
+
+#[test]
+fn lag_may_be_a_tenth_of_a_slow_response() {
+    let slow = Evidence { response_p50_ns: Some(2_000_000), ..clean() };
+    assert_eq!(
+        status(&Evidence { lag_ns: Some((199_999, 200_000)), ..slow.clone() }).0,
+        Status::Valid
+    );
+    assert_eq!(status(&Evidence { lag_ns: Some((200_001, 200_001)), ..slow }).0, Status::Invalid);
+}
+
+#[test]
+fn a_shortfall_while_requests_wait_for_the_server_is_overload() {
+    let short = Evidence { achieved: 8_000.0, ..clean() };
+    let waits = [
+        Evidence { client_queue_p99_ns: Some(400_000_000), ..short.clone() },
+        Evidence { left_over: 10, ..short.clone() },
+        Evidence { response_p50_ns: Some(900_000_000), ..short },
+    ];
+    for wait in waits {
+        assert_eq!(status(&wait), (Status::Valid, true), "{wait:?}");
+    }
+}
+
+#[test]
+fn what_is_only_doubtful_is_indicative() {
+    let doubts = [
+        Evidence { shared_cpu: true, ..clean() },
+        Evidence { hiccup_us: Some(1_001.0), ..clean() },
+        Evidence { drift_p50_percent: Some(-26.0), ..clean() },
+    ];
+    for doubt in doubts {
+        assert_eq!(status(&doubt), (Status::Indicative, false), "{doubt:?}");
+    }
+}
+
+#[test]
+fn what_is_unknown_is_no_fault() {
+    let unknown = Evidence {
+        lag_ns: None,
+        client_queue_p99_ns: None,
+        response_p50_ns: None,
+        generator_busy: None,
+        steal: None,
+        throttled_us: None,
+        hiccup_us: None,
+        drift_p50_percent: None,
+        ..clean()
+    };
+    assert_eq!(status(&unknown), (Status::Valid, false));
+}
