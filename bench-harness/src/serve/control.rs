@@ -1,0 +1,86 @@
+//! The child's side of the control pipe.
+
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::{Counters, Ready};
+
+/// Counts of one shard. Only the shard writes, so that a load and a store are enough; the control
+/// thread reads. Each lies on its own cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Tally {
+    requests: AtomicU64,
+    busy_ns: AtomicU64,
+}
+
+impl Tally {
+    /// Counts requests; only the shard that owns this tally may call it.
+    #[inline]
+    pub(super) fn add(&self, requests: u64, busy_ns: u64) {
+        // Relaxed: a single writer, and a reader that needs no order between the two numbers.
+        let add = |cell: &AtomicU64, more| {
+            cell.store(cell.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        };
+        add(&self.requests, requests);
+        add(&self.busy_ns, busy_ns);
+    }
+}
+
+fn sum(tallies: &[Arc<Tally>]) -> Counters {
+    let total = |cell: fn(&Tally) -> &AtomicU64| {
+        tallies.iter().map(|tally| cell(tally).load(Ordering::Relaxed)).sum()
+    };
+    Counters { requests: total(|tally| &tally.requests), busy_ns: total(|tally| &tally.busy_ns) }
+}
+
+/// Announces the server and serves its parent until that closes the pipe.
+///
+/// # Errors
+/// If the parent is gone.
+pub(super) fn attend(ready: &Ready, tallies: &[Arc<Tally>]) -> io::Result<()> {
+    // A parent that is killed cannot close anything in order; the kernel ends this process then.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    if getppid().is_none_or(|parent| parent.is_init()) {
+        return Err(io::Error::other("the parent ended before the server was ready"));
+    }
+    announce(ready)?;
+    for line in io::stdin().lock().lines() {
+        match line?.as_str() {
+            "count" => print(&sum(tallies))?,
+            other => eprintln!("warning: unknown word on the control pipe: {other:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// Prints the ready line.
+///
+/// # Errors
+/// If the standard output is closed.
+fn announce(ready: &Ready) -> io::Result<()> {
+    print(ready)
+}
+
+fn print(value: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Announces the server and serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// If the signals cannot be caught or the standard output is closed.
+pub(super) fn wait_for_signal(ready: &Ready) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    announce(ready)?;
+    signals.forever().next();
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The sharded echo server on the runtime.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane::{Server, StreamReader, StreamWriter};
+use corelane_shards::{Placement, Shard, Shards};
+
+use super::control::Tally;
+use super::hosted::Host;
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// If the shards cannot be started or cannot listen.
+pub(super) fn run(host: Host) -> io::Result<()> {
+    let Host { cpus, addr, frame_bytes, tallies } = host;
+    let placement = if cpus.is_empty() { Placement::Unpinned(1) } else { Placement::Cores(cpus) };
+    let main = async move |shard: Shard| {
+        let tally = Rc::new(Arc::clone(&tallies[shard.id().index()]));
+        let handler = async move |reader: StreamReader, writer: StreamWriter| {
+            echo(reader, writer, frame_bytes, &tally).await
+        };
+        let server = Server::builder().reuse_port(true).start(handler, addr).await?;
+        shard.shutdown().requested().await;
+        server.close();
+        Ok(())
+    };
+    let builder = Shards::builder().placement(placement).handle_signals(false);
+    builder.run(main).map_err(io::Error::other)?;
+    Ok(())
+}
+
+/// Sends back what comes, once for each read, and counts whole frames.
+async fn echo(
+    mut reader: StreamReader,
+    writer: StreamWriter,
+    frame_bytes: usize,
+    tally: &Tally,
+) -> corelane::Result<()> {
+    let mut rest_bytes = 0;
+    loop {
+        let bytes = reader.fill_buf().await?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let count = bytes.len();
+        writer.write(bytes)?;
+        reader.consume(count);
+        rest_bytes += count;
+        tally.add((rest_bytes / frame_bytes) as u64, 0);
+        rest_bytes %= frame_bytes;
+        writer.drain().await?;
+    }
+}

@@ -1,0 +1,89 @@
+//! Servers that bring their own threads: started in the background, watched until they listen.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use super::control::Tally;
+use super::{PATIENCE, Ready, ServerSpec, ShardInfo};
+use crate::clock;
+use crate::threads;
+
+/// What a hosted server is given. It names the thread of its n-th shard `shard-n`.
+pub(super) struct Host {
+    /// One CPU for each shard; none for one shard that is not pinned.
+    pub(super) cpus: Vec<usize>,
+    /// Where to listen.
+    pub(super) addr: SocketAddr,
+    /// Length of an echo frame.
+    pub(super) frame_bytes: usize,
+    /// One for each shard.
+    pub(super) tallies: Vec<Arc<Tally>>,
+}
+
+/// Runs `serve` on a thread of its own and waits until it accepts connections.
+///
+/// # Errors
+/// If it ends before it listens, or does not listen in time.
+pub(super) fn start(
+    spec: &ServerSpec,
+    addr: SocketAddr,
+    serve: fn(Host) -> io::Result<()>,
+) -> io::Result<(Ready, Vec<Arc<Tally>>)> {
+    // Shards that share a port must know its number first.
+    let addr = TcpListener::bind(addr)?.local_addr()?;
+    let shard_count = spec.cpus.len().max(1);
+    let tallies: Vec<Arc<Tally>> = (0..shard_count).map(|_| Arc::default()).collect();
+    let host = Host {
+        cpus: spec.cpus.clone(),
+        addr,
+        frame_bytes: spec.frame_bytes,
+        tallies: tallies.clone(),
+    };
+    let (sender, ended) = channel();
+    threads::spawn("server", None, move || {
+        let result = serve(host);
+        if let Err(error) = &result {
+            eprintln!("error: the server ended: {error}");
+        }
+        // While the server is being started this tells why it will never listen; later nobody
+        // waits, and a process without its server has nothing to live for.
+        let code = i32::from(result.is_err());
+        if sender.send(result).is_err() {
+            std::process::exit(code);
+        }
+    })?;
+    let limit_ns = clock::now_ns() + clock::ns(PATIENCE);
+    while TcpStream::connect(addr).is_err() || shards(spec).len() < shard_count {
+        match ended.recv_timeout(Duration::from_millis(2)) {
+            Ok(Err(error)) => return Err(error),
+            Ok(Ok(())) | Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the server ended before it listened"));
+            }
+            Err(RecvTimeoutError::Timeout) if clock::now_ns() > limit_ns => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not listen"));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    Ok((Ready { addr, pid: std::process::id(), shards: shards(spec) }, tallies))
+}
+
+/// The threads of this process that are shards, found by their names.
+fn shards(spec: &ServerSpec) -> Vec<ShardInfo> {
+    let mut shards: Vec<ShardInfo> = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+            let shard = name.trim().strip_prefix("shard-")?.parse().ok()?;
+            let tid = entry.file_name().to_str()?.parse().ok()?;
+            Some(ShardInfo { shard, cpu: spec.cpus.get(shard).copied(), tid })
+        })
+        .collect();
+    shards.sort_unstable_by_key(|shard| shard.shard);
+    shards
+}

@@ -1,0 +1,172 @@
+//! Embedded servers. Each runs in a child process of its own, the same binary, so that its CPU time
+//! and switches are its own, a test can freeze one side only, and its crash cannot take the
+//! recording down.
+//!
+//! ```text
+//!  parent                                   child: bench-harness serve TARGET --child
+//!    │ ◀── one JSON line: Ready ──────────────┤ pinned shards run
+//!    ├──── "count\n" on its standard input ──▶│
+//!    │ ◀── one JSON line: Counters ───────────┤ read from per-shard tallies
+//!    ├──── end of its standard input ────────▶│ exits
+//! ```
+
+mod child;
+mod control;
+mod echo;
+mod hosted;
+mod kv;
+mod synthetic;
+mod tokio_echo;
+
+pub(crate) use child::Server;
+pub(crate) use synthetic::{Stall, SyntheticSpec};
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::threads;
+use control::Tally;
+
+/// Which server to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Target {
+    /// The sharded key-value server of the examples (RESP).
+    Kv,
+    /// A sharded TCP echo server on the runtime.
+    Echo,
+    /// The same echo server on tokio's current-thread runtime, to compare.
+    TokioEcho,
+    /// A server with a known service time and known stalls, independent of the runtime.
+    Synthetic,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Target::Kv => "kv",
+            Target::Echo => "echo",
+            Target::TokioEcho => "tokio-echo",
+            Target::Synthetic => "synthetic",
+        })
+    }
+}
+
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Wire {
+    /// Frames of a fixed length come back as they were.
+    Echo,
+    /// The Redis protocol.
+    Resp,
+}
+
+/// A server to be started on some CPUs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ServerSpec {
+    /// Which one.
+    pub(crate) target: Target,
+    /// One shard on each; none means one shard that is not pinned.
+    pub(crate) cpus: Vec<usize>,
+    /// Length of an echo frame.
+    pub(crate) frame_bytes: usize,
+    /// What the synthetic server does; ignored by the others.
+    pub(crate) synthetic: SyntheticSpec,
+}
+
+impl ServerSpec {
+    /// The arguments of the child process.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            "serve".to_owned(),
+            self.target.to_string(),
+            "--child".to_owned(),
+            format!("--frame-size={}", self.frame_bytes),
+        ];
+        if !self.cpus.is_empty() {
+            let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
+            arguments.push(format!("--server-cpus={}", cpus.join(",")));
+        }
+        if self.target == Target::Synthetic {
+            self.synthetic.add_arguments(&mut arguments);
+        }
+        arguments
+    }
+}
+
+/// A shard of a running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShardInfo {
+    /// Its number.
+    pub(crate) shard: usize,
+    /// The CPU it is pinned to.
+    pub(crate) cpu: Option<usize>,
+    /// Its thread, to read its CPU time.
+    pub(crate) tid: u32,
+}
+
+/// The line that a server prints once it accepts connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ready {
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+    /// Its process.
+    pub(crate) pid: u32,
+    /// Its shards.
+    pub(crate) shards: Vec<ShardInfo>,
+}
+
+/// What a server counted since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counters {
+    /// Requests executed.
+    pub(crate) requests: u64,
+    /// Time spent on them, from the read to the write; only the synthetic server keeps it.
+    pub(crate) busy_ns: u64,
+}
+
+/// How long a server may take to print its ready line or to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs a server in this process: until the parent closes the pipe if this is a `child`, else until
+/// a signal.
+///
+/// # Errors
+/// If the address cannot be bound or a thread cannot be started.
+pub(crate) fn start(spec: &ServerSpec, addr: SocketAddr, child: bool) -> io::Result<()> {
+    let (ready, tallies) = match spec.target {
+        Target::Synthetic => start_synthetic(spec, addr)?,
+        Target::Echo => hosted::start(spec, addr, echo::run)?,
+        Target::TokioEcho => hosted::start(spec, addr, tokio_echo::run)?,
+        Target::Kv => hosted::start(spec, addr, kv::run)?,
+    };
+    if child { control::attend(&ready, &tallies) } else { control::wait_for_signal(&ready) }
+}
+
+fn start_synthetic(spec: &ServerSpec, addr: SocketAddr) -> io::Result<(Ready, Vec<Arc<Tally>>)> {
+    let listener = synthetic::bind(addr)?;
+    let addr = listener.local_addr()?;
+    let tally = Arc::new(Tally::default());
+    let cpu = spec.cpus.first().copied();
+    let (sender, tids) = channel();
+    let (synthetic, of_thread) = (spec.synthetic, Arc::clone(&tally));
+    threads::spawn("synthetic", cpu, move || {
+        let _ = sender.send(own_tid());
+        if let Err(error) = synthetic::run(&listener, synthetic, &of_thread) {
+            eprintln!("error: the synthetic server ended: {error}");
+            std::process::exit(1);
+        }
+    })?;
+    let tid = tids.recv().map_err(|_| io::Error::other("the server's thread did not start"))?;
+    let shards = vec![ShardInfo { shard: 0, cpu, tid }];
+    Ok((Ready { addr, pid: std::process::id(), shards }, vec![tally]))
+}
+
+fn own_tid() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+}

@@ -1,0 +1,242 @@
+//! A server whose latency distribution is known: one FIFO, a fixed service time, known stalls.
+//!
+//! It is one thread on epoll and shares nothing with the runtime, because it is what the generator
+//! is validated against. Requests are answered one by one in the order in which they became
+//! readable: the kernel's list of ready sockets is first in, first out.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use super::Wire;
+use super::control::Tally;
+use crate::clock::{SECOND_NS, now_ns};
+use crate::poller::Poller;
+use crate::protocol::parse_command;
+use crate::threads;
+
+/// A freeze that repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stall {
+    /// How long nothing is served.
+    pub(crate) length_ns: u64,
+    /// From the start of one freeze to the start of the next.
+    pub(crate) every_ns: u64,
+}
+
+/// What the synthetic server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SyntheticSpec {
+    /// What it speaks; its only answer in RESP is `+OK`.
+    pub(crate) wire: Wire,
+    /// Length of an echo frame.
+    pub(crate) frame_bytes: usize,
+    /// How long it spins for each request.
+    pub(crate) service_ns: u64,
+    /// When it freezes.
+    pub(crate) stall: Option<Stall>,
+    /// Whether it also spins while it has nothing to do, so that no request waits for a wake-up.
+    pub(crate) spin: bool,
+}
+
+impl SyntheticSpec {
+    /// A server that answers at once: what is left is the network and the generator.
+    pub(crate) fn null(wire: Wire, frame_bytes: usize) -> Self {
+        SyntheticSpec { wire, frame_bytes, service_ns: 0, stall: None, spin: false }
+    }
+
+    pub(super) fn add_arguments(&self, arguments: &mut Vec<String>) {
+        let wire = match self.wire {
+            Wire::Echo => "echo",
+            Wire::Resp => "resp",
+        };
+        arguments.push(format!("--wire={wire}"));
+        arguments.push(format!("--service-time={}ns", self.service_ns));
+        if let Some(stall) = self.stall {
+            arguments.push(format!("--stall={}ns/{}ns", stall.length_ns, stall.every_ns));
+        }
+        if self.spin {
+            arguments.push("--spin".to_owned());
+        }
+    }
+}
+
+/// Waits that find nothing end after this long; nothing depends on it.
+const IDLE_NS: u64 = SECOND_NS;
+
+/// Listens on `addr` without blocking.
+///
+/// # Errors
+/// As `bind`.
+pub(super) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves for ever on the calling thread.
+///
+/// # Errors
+/// If the listener cannot be watched.
+pub(super) fn run(listener: &TcpListener, spec: SyntheticSpec, tally: &Tally) -> io::Result<()> {
+    let poller = Poller::new()?;
+    poller.add(listener, LISTENER)?;
+    let mut clients = Clients { slots: Vec::new(), free: Vec::new() };
+    let mut ready = Vec::new();
+    let pace = Pace { spec, began_ns: now_ns() };
+    loop {
+        poller.wait(Some(if spec.spin { 0 } else { IDLE_NS }), &mut ready);
+        for number in ready.drain(..) {
+            if number == LISTENER {
+                clients.accept(listener, &poller)?;
+            } else if !clients.serve(number, &pace, tally) {
+                clients.slots[number] = None;
+                clients.free.push(number);
+            }
+        }
+    }
+}
+
+/// The listener's number in the poller; no client ever has it.
+const LISTENER: usize = usize::MAX;
+
+struct Clients {
+    slots: Vec<Option<Client>>,
+    free: Vec<usize>,
+}
+
+impl Clients {
+    fn accept(&mut self, listener: &TcpListener, poller: &Poller) -> io::Result<()> {
+        loop {
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    // The client gave up, or there are no descriptors left: others go on.
+                    eprintln!("warning: a connection could not be accepted: {error}");
+                    threads::sleep(Duration::from_millis(1));
+                    return Ok(());
+                }
+            };
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            let number = self.free.pop().unwrap_or_else(|| {
+                self.slots.push(None);
+                self.slots.len() - 1
+            });
+            poller.add(&stream, number)?;
+            self.slots[number] = Some(Client::new(stream));
+        }
+    }
+
+    /// False once the client is gone.
+    fn serve(&mut self, number: usize, pace: &Pace, tally: &Tally) -> bool {
+        match self.slots.get_mut(number) {
+            Some(Some(client)) => client.serve(pace, tally).is_ok(),
+            _ => true,
+        }
+    }
+}
+
+struct Pace {
+    spec: SyntheticSpec,
+    began_ns: u64,
+}
+
+impl Pace {
+    /// Sleeps through the freeze, if it is one now.
+    fn freeze(&self, now_ns: u64) -> u64 {
+        let Some(stall) = self.spec.stall else { return now_ns };
+        let into_ns = (now_ns - self.began_ns) % stall.every_ns.max(1);
+        if into_ns >= stall.length_ns {
+            return now_ns;
+        }
+        threads::sleep(Duration::from_nanos(stall.length_ns - into_ns));
+        self::now_ns()
+    }
+
+    /// Where the first request in `input` ends, if it is whole.
+    fn request_end(&self, input: &[u8]) -> io::Result<Option<usize>> {
+        match self.spec.wire {
+            Wire::Echo => {
+                Ok((input.len() >= self.spec.frame_bytes).then_some(self.spec.frame_bytes))
+            }
+            Wire::Resp => parse_command(input)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    input: Vec<u8>,
+    filled: usize,
+    out: Vec<u8>,
+}
+
+impl Client {
+    fn new(stream: TcpStream) -> Self {
+        Client { stream, input: vec![0; 16 * 1_024], filled: 0, out: Vec::new() }
+    }
+
+    fn serve(&mut self, pace: &Pace, tally: &Tally) -> io::Result<()> {
+        self.write_out()?;
+        loop {
+            let begin_ns = now_ns();
+            if self.filled == self.input.len() {
+                self.input.resize(self.input.len() * 2, 0);
+            }
+            let room = self.input.len() - self.filled;
+            match self.stream.read(&mut self.input[self.filled..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    self.filled += count;
+                    self.answer(begin_ns, pace, tally)?;
+                    if count < room {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn answer(&mut self, mut begin_ns: u64, pace: &Pace, tally: &Tally) -> io::Result<()> {
+        let mut taken = 0;
+        while let Some(bytes) = pace.request_end(&self.input[taken..self.filled])? {
+            begin_ns = pace.freeze(begin_ns);
+            if pace.spec.service_ns > 0 {
+                threads::spin_until(begin_ns + pace.spec.service_ns);
+            }
+            match pace.spec.wire {
+                Wire::Echo => self.out.extend_from_slice(&self.input[taken..taken + bytes]),
+                Wire::Resp => self.out.extend_from_slice(b"+OK\r\n"),
+            }
+            taken += bytes;
+            self.write_out()?;
+            let end_ns = now_ns();
+            tally.add(1, end_ns - begin_ns);
+            begin_ns = end_ns;
+        }
+        self.input.copy_within(taken..self.filled, 0);
+        self.filled -= taken;
+        Ok(())
+    }
+
+    /// Writes what the kernel takes; the rest leaves when the socket is writable again.
+    fn write_out(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() {
+            match self.stream.write(&self.out) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => drop(self.out.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
