@@ -1,0 +1,295 @@
+//! Options that `run` and `attack` share, and the way from a result to the screen.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write, stdout};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Exit, catch_interrupts, units};
+use crate::clock;
+use crate::console::Console;
+use crate::generator::Pacing;
+use crate::layout::Layout;
+use crate::phases::{self, Aim, LoadPlan, RatePlan, RunOutcome, RunPlan};
+use crate::plan::Arrival;
+use crate::point::{Conditions, Mode, PointSpec, Traffic};
+use crate::protocol::{KeyDistribution, RespWorkload};
+use crate::report::{percentile_picture, render_table, write_json};
+use crate::serve::Wire;
+use crate::verdict::Status;
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table and a picture.
+    Table,
+    /// The content of result.json.
+    Json,
+    /// Nothing.
+    Quiet,
+}
+
+/// Whether requests wait for answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LoopMode {
+    /// Requests leave when they are due.
+    Open,
+    /// A request leaves when an answer has made room.
+    Closed,
+}
+
+/// Options of a load.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoadArgs {
+    /// Whether requests wait for answers [default: open if a rate is given, else closed]
+    #[arg(long, value_enum)]
+    mode: Option<LoopMode>,
+    /// Requests a second: 50k, 0.5/s, or 60% of what a closed-loop probe reaches; repeatable
+    #[arg(short, long, value_parser = units::rate)]
+    rate: Vec<RatePlan>,
+    /// Spacing of the requests of an open loop
+    #[arg(long, value_enum, default_value_t = Arrival::Constant)]
+    arrival: Arrival,
+    /// Connections, divided among the load threads
+    #[arg(short, long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    /// Requests on their way per connection [default: 64 in an open loop, 1 in a closed one]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    depth: Option<u32>,
+    /// Measured time of each load point
+    #[arg(short, long, default_value = "10s", value_parser = units::positive_duration)]
+    duration: Duration,
+    /// Time before it under the same load
+    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    warmup: Duration,
+    /// How long answers are waited for at the end
+    #[arg(long, default_value = "2s", value_parser = units::duration)]
+    drain: Duration,
+    /// A later answer counts as a timeout
+    #[arg(long, default_value = "2s", value_parser = units::positive_duration)]
+    timeout: Duration,
+    /// How load threads wait for the next request [default: hybrid, sleep on a shared cpu]
+    #[arg(long, value_enum)]
+    pacing: Option<Pacing>,
+    /// Seed of arrivals and keys
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// CPUs of the load threads, such as 0,2-3 [default: a third of the allowed cores]
+    #[arg(long, value_parser = units::cpus)]
+    pub(super) load_cpus: Option<units::CpuList>,
+    /// Distinct keys
+    #[arg(long, default_value = "100k", value_parser = units::count)]
+    keys: u64,
+    /// Which keys are asked for: uniform or zipf:EXPONENT
+    #[arg(long, default_value = "zipf:0.99", value_parser = units::key_distribution)]
+    key_dist: KeyDistribution,
+    /// Bytes of the values that SET writes
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(..=1_048_576))]
+    value_size: u32,
+    /// Parts of GET and SET
+    #[arg(long, default_value = "get=9,set=1", value_parser = units::mix)]
+    mix: (u32, u32),
+    /// Do not write every key once before the run
+    #[arg(long)]
+    no_preload: bool,
+    /// Bytes of an echo frame
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
+    pub(super) frame_size: u32,
+    /// Length of the recorded intervals
+    #[arg(long, default_value = "200ms", value_parser = units::positive_duration)]
+    interval: Duration,
+    /// How long to listen to the idle machine before the run
+    #[arg(long, default_value = "300ms", value_parser = units::duration)]
+    noise: Duration,
+    /// Directory of the results [default: bench-out/<time>-<name>]
+    #[arg(short, long)]
+    out: Option<PathBuf>,
+    /// Name of the run
+    #[arg(long)]
+    name: Option<String>,
+    /// A label for whoever compares runs, as KEY=VALUE; repeatable
+    #[arg(long, value_parser = units::label)]
+    label: Vec<(String, String)>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Draw no pictures
+    #[arg(long)]
+    no_svg: bool,
+    /// Write no files at all
+    #[arg(long, conflicts_with = "out")]
+    no_files: bool,
+    /// Use only ASCII characters [default: where the output is no terminal]
+    #[arg(long)]
+    ascii: bool,
+    /// Exit with 3 if a measurement is not valid
+    #[arg(long)]
+    strict: bool,
+    /// Allow a load point to last longer than ten minutes
+    #[arg(long)]
+    long: bool,
+}
+
+/// Longer runs need `--long`, so that a slip of the finger does not load a server for hours.
+const MAX_DURATION: Duration = Duration::from_secs(600);
+
+/// Requests on their way, over all connections.
+const MAX_IN_FLIGHT: u64 = 1_000_000;
+
+/// Every interval of every metric is kept until the end of a load point.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Depth of open loops: deep enough that the window is full only when the server is stuck.
+const OPEN_DEPTH: u32 = 64;
+
+/// Length of a closed-loop probe.
+const PROBE: Duration = Duration::from_millis(1_500);
+
+impl LoadArgs {
+    /// The two points of the quick look, each five seconds.
+    pub(super) fn make_quick(&mut self) {
+        self.rate = vec![RatePlan::OfProbe(50.0), RatePlan::OfProbe(80.0)];
+        self.duration = self.duration.min(Duration::from_secs(5));
+        self.warmup = self.warmup.min(Duration::from_millis(600));
+        self.name.get_or_insert_with(|| "quick".to_owned());
+    }
+
+    fn loads(&self) -> Result<Vec<LoadPlan>, String> {
+        match (self.mode, self.rate.is_empty()) {
+            (None | Some(LoopMode::Closed), true) => Ok(vec![LoadPlan::Closed]),
+            (Some(LoopMode::Closed), false) => Err("a closed loop has no rate".to_owned()),
+            (Some(LoopMode::Open), true) => Err("an open loop needs --rate".to_owned()),
+            (None | Some(LoopMode::Open), false) => {
+                Ok(self.rate.iter().map(|rate| LoadPlan::Open(*rate, self.arrival)).collect())
+            }
+        }
+    }
+
+    /// Turns the options into a plan.
+    ///
+    /// # Errors
+    /// A text for the user, if options contradict each other.
+    pub(super) fn plan(&self, aim: Aim, wire: Wire, layout: &Layout) -> Result<RunPlan, String> {
+        let loads = self.loads()?;
+        if self.duration > MAX_DURATION && !self.long {
+            return Err("more than ten minutes need --long".to_owned());
+        }
+        if self.interval < MIN_INTERVAL {
+            return Err("an interval is at least 10ms long".to_owned());
+        }
+        let depth = self.depth.unwrap_or(OPEN_DEPTH);
+        if u64::from(depth) * u64::from(self.connections) > MAX_IN_FLIGHT {
+            return Err("more than a million requests on their way at once".to_owned());
+        }
+        let keys = u32::try_from(self.keys).ok().filter(|keys| (1..=100_000_000).contains(keys));
+        let traffic = match wire {
+            Wire::Echo => Traffic::Echo { frame_bytes: self.frame_size as usize },
+            Wire::Resp => Traffic::Resp(RespWorkload {
+                keys: keys.ok_or("between one and 100 million keys are possible")?,
+                distribution: self.key_dist,
+                value_bytes: self.value_size as usize,
+                get_parts: self.mix.0,
+                set_parts: self.mix.1,
+            }),
+        };
+        let name = self.name.clone().unwrap_or_else(|| match &aim {
+            Aim::Embedded(spec) => spec.target.to_string(),
+            Aim::External { .. } => "attack".to_owned(),
+        });
+        let default_pacing = if layout.shared { Pacing::Sleep } else { Pacing::Hybrid };
+        Ok(RunPlan {
+            labels: BTreeMap::from_iter(self.label.iter().cloned()),
+            aim,
+            loads,
+            point: PointSpec {
+                label: String::new(),
+                mode: Mode::Closed,
+                traffic,
+                connections: self.connections as usize,
+                depth: depth as usize,
+                warmup: self.warmup,
+                duration: self.duration,
+                drain: self.drain,
+                timeout: self.timeout,
+                pacing: self.pacing.unwrap_or(default_pacing),
+                interval: self.interval,
+                seed: self.seed,
+            },
+            closed_depth: self.depth.unwrap_or(1) as usize,
+            probe: PROBE,
+            noise: self.noise,
+            preload: !self.no_preload,
+            out: (!self.no_files).then(|| self.directory(&name)),
+            svg: !self.no_svg,
+            name,
+        })
+    }
+
+    fn directory(&self, name: &str) -> PathBuf {
+        let stamp = clock::utc_stamp(clock::unix_ns());
+        let default = || PathBuf::from("bench-out").join(format!("{stamp}-{name}"));
+        self.out.clone().unwrap_or_else(default)
+    }
+
+    /// Runs a plan and prints what came of it.
+    ///
+    /// # Errors
+    /// If nothing could be measured or the result cannot be printed.
+    pub(super) fn execute(&self, plan: &RunPlan, layout: Layout) -> io::Result<Exit> {
+        let interrupted = catch_interrupts()?;
+        let conditions = Conditions {
+            layout,
+            hiccup_us: None,
+            began_ns: clock::now_ns(),
+            interrupted: std::sync::Arc::clone(&interrupted),
+        };
+        let console = Console::new(self.format == Format::Quiet);
+        let outcome = phases::run(plan, conditions, &console)?;
+        match self.format {
+            Format::Table => print_table(&outcome, self.ascii)?,
+            Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
+            Format::Quiet => {}
+        }
+        if let Some(out) = plan.out.as_deref().filter(|_| self.format == Format::Table) {
+            let files = &outcome.result.artifacts;
+            let names: Vec<&str> =
+                files.hlog.iter().chain(&files.svg).map(String::as_str).collect();
+            println!("wrote {}/  result.json {}", out.display(), names.join(" "));
+        }
+        Ok(self.judge(&outcome, interrupted.load(Ordering::Relaxed)))
+    }
+
+    fn judge(&self, outcome: &RunOutcome, interrupted: bool) -> Exit {
+        let points = &outcome.result.points;
+        if let Some(failure) = &outcome.failure {
+            eprintln!("error: {failure}");
+            return Exit::Failed;
+        }
+        if let Some(point) = points.iter().find(|point| !point.balanced) {
+            eprintln!("error: the ledger of {} does not balance: {:?}", point.label, point.ledger);
+            return Exit::Failed;
+        }
+        if interrupted {
+            return Exit::Interrupted;
+        }
+        let is_valid = |status| matches!(status, Status::Valid | Status::Capacity);
+        if self.strict && points.iter().any(|point| !is_valid(point.verdict.status)) {
+            return Exit::Invalid;
+        }
+        Exit::Done
+    }
+}
+
+/// Prints table and picture.
+///
+/// # Errors
+/// If the standard output is closed.
+pub(super) fn print_table(outcome: &RunOutcome, ascii: bool) -> io::Result<()> {
+    let ascii = ascii || !stdout().is_terminal();
+    let mut out = stdout().lock();
+    writeln!(out, "\n{}", render_table(&outcome.result, ascii))?;
+    out.write_all(percentile_picture(&phases::curves(&outcome.recorded), ascii).as_bytes())
+}

@@ -1,0 +1,63 @@
+//! `report`: table and pictures from a recording.
+
+use std::io::{self, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Exit;
+use super::load_args::{Format, print_table};
+use crate::phases::{RunOutcome, write_pictures};
+use crate::record::Metric;
+use crate::report::{Summary, load, write_json};
+
+/// Options of `report`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Report {
+    /// Directory of a run
+    directory: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Draw no pictures
+    #[arg(long)]
+    no_svg: bool,
+    /// Use only ASCII characters [default: where the output is no terminal]
+    #[arg(long)]
+    ascii: bool,
+}
+
+impl Report {
+    /// Reads the recording and derives everything from it again.
+    ///
+    /// # Errors
+    /// If the directory holds no recording that can be read.
+    pub(super) fn execute(self) -> io::Result<Exit> {
+        let (mut result, mut recorded) = load(&self.directory)?;
+        for recorded in &mut recorded {
+            // Numbers come from the histograms, whatever the JSON says; what a histogram does not
+            // know (which samples are censored, what overflowed) is kept.
+            let (point, recording) = (&mut recorded.point, &recorded.recording);
+            let response = Summary::new(&recording.total(Metric::Response));
+            point.response.percentiles = response.percentiles;
+            (point.response.count, point.response.max_ns) = (response.count, response.max_ns);
+            point.service = Summary::new(&recording.total(Metric::Service));
+        }
+        for point in &mut result.points {
+            if let Some(found) = recorded.iter().find(|recorded| recorded.point.hlog == point.hlog)
+            {
+                *point = found.point.clone();
+            }
+        }
+        if !self.no_svg {
+            write_pictures(&self.directory, &result.workload.description, &recorded)?;
+        }
+        let outcome = RunOutcome { result, recorded, failure: None };
+        match self.format {
+            Format::Table => print_table(&outcome, self.ascii)?,
+            Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
+            Format::Quiet => {}
+        }
+        Ok(Exit::Done)
+    }
+}

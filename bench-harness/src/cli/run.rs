@@ -1,0 +1,129 @@
+//! `run`: an embedded server on its own CPUs, and a load on others.
+
+use std::io;
+
+use clap::{Args, CommandFactory, FromArgMatches};
+
+use super::load_args::LoadArgs;
+use super::{Exit, units, usage};
+use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
+use crate::phases::Aim;
+use crate::serve::{ServerSpec, Stall, SyntheticSpec, Target, Wire};
+
+/// Options of `run`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Run {
+    /// Which server
+    #[arg(value_enum, default_value_t = Target::Kv)]
+    target: Target,
+    /// The quick look: a probe, then 50 % and 80 % of what it reached, five seconds each
+    #[arg(long, conflicts_with_all = ["rate", "mode"])]
+    quick: bool,
+    /// Shards of the server [default: one for each of its cpus]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    shards: Option<u16>,
+    /// CPUs of the server, such as 1,3 [default: two thirds of the allowed cores]
+    #[arg(long, value_parser = units::cpus)]
+    server_cpus: Option<units::CpuList>,
+    #[command(flatten)]
+    synthetic: SyntheticArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// Options of the synthetic server.
+#[derive(Debug, Clone, Args)]
+pub(super) struct SyntheticArgs {
+    /// What the synthetic server speaks
+    #[arg(long, value_enum, default_value_t = Wire::Echo)]
+    pub(super) wire: Wire,
+    /// How long the synthetic server spins for each request
+    #[arg(long, default_value = "0s", value_parser = units::duration)]
+    service_time: std::time::Duration,
+    /// Freezes of the synthetic server, as LENGTH/EVERY, such as 100ms/1s
+    #[arg(long, value_parser = units::stall)]
+    stall: Option<Stall>,
+    /// The synthetic server never sleeps
+    #[arg(long)]
+    spin: bool,
+}
+
+impl SyntheticArgs {
+    pub(super) fn spec(&self, frame_bytes: usize) -> SyntheticSpec {
+        SyntheticSpec {
+            wire: self.wire,
+            frame_bytes,
+            service_ns: crate::clock::ns(self.service_time),
+            stall: self.stall,
+            spin: self.spin,
+        }
+    }
+}
+
+impl Run {
+    /// What is run without a command.
+    pub(super) fn quick_look() -> Self {
+        let command = Run::augment_args(clap::Command::new("run"));
+        let matches = command.get_matches_from(["run", "--quick"]);
+        Run::from_arg_matches(&matches)
+            .unwrap_or_else(|error| error.format(&mut super::Cli::command()).exit())
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If nothing could be measured.
+    pub(super) fn execute(mut self) -> io::Result<Exit> {
+        if self.quick {
+            self.load.make_quick();
+        }
+        let layout = match self.layout()? {
+            Ok(layout) => layout,
+            Err(text) => return Ok(usage(&text)),
+        };
+        let frame_bytes = self.load.frame_size as usize;
+        let spec = ServerSpec {
+            target: self.target,
+            cpus: layout.server_cpus.clone(),
+            frame_bytes,
+            synthetic: self.synthetic.spec(frame_bytes),
+        };
+        let wire = match self.target {
+            Target::Kv => Wire::Resp,
+            Target::Echo | Target::TokioEcho => Wire::Echo,
+            Target::Synthetic => self.synthetic.wire,
+        };
+        match self.load.plan(Aim::Embedded(spec), wire, &layout) {
+            Ok(plan) => self.load.execute(&plan, layout),
+            Err(text) => Ok(usage(&text)),
+        }
+    }
+
+    fn layout(&self) -> io::Result<Result<Layout, String>> {
+        let allowed = allowed_cpus()?;
+        let automatic = divide(&physical_cores(&allowed));
+        let mut server_cpus = self.server_cpus.clone().map_or(automatic.server_cpus, |list| list.0);
+        let load_cpus = self.load.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
+        for cpu in server_cpus.iter().chain(&load_cpus) {
+            if !allowed.contains(cpu) {
+                return Ok(Err(format!("this process may not use cpu {cpu}, only {allowed:?}")));
+            }
+        }
+        if let Some(shards) = self.shards.map(usize::from) {
+            if shards > server_cpus.len() {
+                return Ok(Err(format!(
+                    "{shards} shards need {shards} server cpus; there are {server_cpus:?}"
+                )));
+            }
+            server_cpus.truncate(shards);
+        }
+        if self.target == Target::Synthetic {
+            // The synthetic server is one thread.
+            server_cpus.truncate(1);
+        }
+        let shared =
+            automatic.shared && self.server_cpus.is_none() && self.load.load_cpus.is_none()
+                || server_cpus.iter().any(|cpu| load_cpus.contains(cpu));
+        Ok(Ok(Layout { server_cpus, load_cpus, shared }))
+    }
+}

@@ -1,0 +1,52 @@
+//! `serve`: only the server.
+
+use std::io;
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::run::SyntheticArgs;
+use super::{Exit, units, usage};
+use crate::layout::allowed_cpus;
+use crate::serve::{ServerSpec, Target, start};
+
+/// Options of `serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    /// Which server
+    #[arg(value_enum, default_value_t = Target::Kv)]
+    target: Target,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:0")]
+    addr: SocketAddr,
+    /// CPUs of the shards, such as 1,3; one shard for each [default: one shard, not pinned]
+    #[arg(long, value_parser = units::cpus)]
+    server_cpus: Option<units::CpuList>,
+    /// Bytes of an echo frame
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
+    frame_size: u32,
+    #[command(flatten)]
+    synthetic: SyntheticArgs,
+    /// Obey the parent process over the standard input
+    #[arg(long, hide = true)]
+    child: bool,
+}
+
+impl Serve {
+    /// Serves until told to end.
+    ///
+    /// # Errors
+    /// If the server cannot be started.
+    pub(super) fn execute(self) -> io::Result<Exit> {
+        let cpus = self.server_cpus.clone().map_or(Vec::new(), |list| list.0);
+        let allowed = allowed_cpus()?;
+        if let Some(cpu) = cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+            return Ok(usage(&format!("this process may not use cpu {cpu}, only {allowed:?}")));
+        }
+        let frame_bytes = self.frame_size as usize;
+        let synthetic = self.synthetic.spec(frame_bytes);
+        let spec = ServerSpec { target: self.target, cpus, frame_bytes, synthetic };
+        start(&spec, self.addr, self.child)?;
+        Ok(Exit::Done)
+    }
+}

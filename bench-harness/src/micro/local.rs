@@ -1,0 +1,89 @@
+//! Tasks and queues of one loop, ours. `twin` has the same on tokio.
+
+use std::io;
+
+use corelane::sync::Queue;
+use corelane::{spawn, yield_now};
+
+use super::twin::{RING_TASKS, ring_hops, ring_member};
+use super::{Sample, each_ns};
+use crate::clock::now_ns;
+use crate::layout::Layout;
+
+/// Tasks in flight at once in `spawn_join`.
+pub(super) const BATCH: u64 = 1_000;
+/// Batches of a sample.
+pub(super) const BATCHES: u64 = 1_000;
+/// Switches of a sample.
+pub(super) const SWITCHES: u64 = 4_000_000;
+/// Round trips of a sample.
+pub(super) const ROUND_TRIPS: u64 = 1_000_000;
+
+fn on_loop(body: impl AsyncFnOnce() -> corelane::Result<f64> + 'static) -> Sample {
+    corelane::run(body).map_err(io::Error::from)
+}
+
+pub(super) fn spawn_join(_layout: &Layout) -> Sample {
+    on_loop(async || {
+        let mut tasks = Vec::with_capacity(BATCH as usize);
+        let begin_ns = now_ns();
+        for _ in 0..BATCHES {
+            tasks.extend((0..BATCH).map(|number| spawn(async move { number })));
+            for task in tasks.drain(..) {
+                std::hint::black_box(task.await?);
+            }
+        }
+        Ok(each_ns(begin_ns, BATCH * BATCHES))
+    })
+}
+
+pub(super) fn yield_switch(_layout: &Layout) -> Sample {
+    on_loop(async || {
+        let begin_ns = now_ns();
+        let tasks = [(); 2].map(|()| {
+            spawn(async {
+                for _ in 0..SWITCHES / 2 {
+                    yield_now().await;
+                }
+            })
+        });
+        for task in tasks {
+            task.await?;
+        }
+        Ok(each_ns(begin_ns, SWITCHES))
+    })
+}
+
+pub(super) fn token_ring(_layout: &Layout) -> Sample {
+    on_loop(async || {
+        let begin_ns = now_ns();
+        let tasks: Vec<_> = (0..RING_TASKS).map(|place| spawn(ring_member(place))).collect();
+        for task in tasks {
+            task.await?;
+        }
+        Ok(each_ns(begin_ns, ring_hops()))
+    })
+}
+
+pub(super) fn pingpong(_layout: &Layout) -> Sample {
+    on_loop(async || {
+        let (there, back) = (Queue::new(16), Queue::new(16));
+        let begin_ns = now_ns();
+        let peer = {
+            let (there, back) = (there.clone(), back.clone());
+            corelane::create_task(async move {
+                for _ in 0..ROUND_TRIPS {
+                    let number: u64 = there.get().await?;
+                    back.put(number + 1).await?;
+                }
+                Ok(())
+            })
+        };
+        for number in 0..ROUND_TRIPS {
+            there.put(number).await?;
+            std::hint::black_box(back.get().await?);
+        }
+        peer.await?;
+        Ok(each_ns(begin_ns, ROUND_TRIPS))
+    })
+}

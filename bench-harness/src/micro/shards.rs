@@ -1,0 +1,128 @@
+//! From one core to another.
+
+use std::collections::VecDeque;
+use std::io;
+
+use corelane_shards::{Placement, Shard, ShardId, Shards};
+use tokio::sync::mpsc;
+
+use super::{Sample, each_ns, twin};
+use crate::clock::now_ns;
+use crate::layout::Layout;
+use crate::threads;
+
+const ROUND_TRIPS: u64 = 10_000;
+const CALLS: u64 = 4_000_000;
+const IN_FLIGHT: usize = 256;
+
+/// A CPU for each of two shards; two on one CPU where there is no other.
+fn cpus(layout: &Layout) -> [usize; 2] {
+    let first = layout.load_cpus.first().copied().unwrap_or(0);
+    let others = layout.server_cpus.iter().chain(&layout.load_cpus);
+    [first, others.copied().find(|cpu| *cpu != first).unwrap_or(first)]
+}
+
+/// Runs `body` on the first of two shards while the second answers.
+fn on_two_shards(
+    layout: &Layout,
+    body: impl AsyncFnOnce(Shard) -> corelane::Result<f64> + Clone + Send + 'static,
+) -> Sample {
+    let results = Shards::builder()
+        .placement(Placement::Cores(cpus(layout).to_vec()))
+        .allow_oversubscription(true)
+        .handle_signals(false)
+        .run(async move |shard: Shard| match shard.id().index() {
+            0 => body(shard).await,
+            _ => Ok(0.0),
+        })
+        .map_err(io::Error::from)?;
+    results.first().copied().ok_or_else(|| io::Error::other("no shard has run"))
+}
+
+pub(super) fn corelane_rtt(layout: &Layout) -> Sample {
+    on_two_shards(layout, async |shard: Shard| {
+        let peer = ShardId::new(1);
+        let begin_ns = now_ns();
+        for number in 0..ROUND_TRIPS {
+            std::hint::black_box(shard.invoke(peer, move || number + 1).await?);
+        }
+        Ok(each_ns(begin_ns, ROUND_TRIPS) / 1e3)
+    })
+}
+
+pub(super) fn corelane_rate(layout: &Layout) -> Sample {
+    on_two_shards(layout, async |shard: Shard| {
+        let peer = ShardId::new(1);
+        let mut calls = VecDeque::with_capacity(IN_FLIGHT);
+        let begin_ns = now_ns();
+        for number in 0..CALLS {
+            if calls.len() == IN_FLIGHT {
+                // All answers of a batch come home together: take them before the next batch.
+                for call in calls.drain(..) {
+                    std::hint::black_box(call.await?);
+                }
+            }
+            calls.push_back(shard.invoke(peer, move || number + 1));
+        }
+        for call in calls {
+            call.await?;
+        }
+        Ok(each_ns(begin_ns, CALLS))
+    })
+}
+
+fn ended() -> io::Error {
+    io::Error::other("the other thread ended")
+}
+
+pub(super) fn tokio_rtt(layout: &Layout) -> Sample {
+    let [here, there] = cpus(layout);
+    threads::pin(here);
+    let (call, mut calls) = mpsc::channel::<u64>(16);
+    let (answer, mut answers) = mpsc::channel(16);
+    let peer = threads::spawn("peer", Some(there), move || -> io::Result<()> {
+        twin::runtime()?.block_on(async {
+            while let Some(number) = calls.recv().await {
+                answer.send(number + 1).await.map_err(|_| ended())?;
+            }
+            Ok(())
+        })
+    })?;
+    let each = twin::runtime()?.block_on(async {
+        let begin_ns = now_ns();
+        for number in 0..ROUND_TRIPS {
+            call.send(number).await.map_err(|_| ended())?;
+            std::hint::black_box(answers.recv().await.ok_or_else(ended)?);
+        }
+        drop(call);
+        io::Result::Ok(each_ns(begin_ns, ROUND_TRIPS) / 1e3)
+    })?;
+    peer.join().map_err(|_| ended())??;
+    Ok(each)
+}
+
+pub(super) fn tokio_rate(layout: &Layout) -> Sample {
+    let [here, there] = cpus(layout);
+    threads::pin(here);
+    let (message, mut messages) = mpsc::channel::<u64>(IN_FLIGHT);
+    let begin_ns = now_ns();
+    let peer = threads::spawn("peer", Some(there), move || -> io::Result<u64> {
+        twin::runtime()?.block_on(async {
+            let mut batch = Vec::with_capacity(IN_FLIGHT);
+            let mut sum = 0;
+            while messages.recv_many(&mut batch, IN_FLIGHT).await > 0 {
+                sum += batch.drain(..).sum::<u64>();
+            }
+            Ok(sum)
+        })
+    })?;
+    twin::runtime()?.block_on(async {
+        for number in 0..CALLS {
+            message.send(number).await.map_err(|_| ended())?;
+        }
+        drop(message);
+        io::Result::Ok(())
+    })?;
+    std::hint::black_box(peer.join().map_err(|_| ended())??);
+    Ok(each_ns(begin_ns, CALLS))
+}

@@ -1,0 +1,24 @@
+//! All that is shown is derived from a recording and can be made again from its files.
+
+mod json;
+mod picture;
+mod svg;
+mod table;
+
+pub(crate) use json::{
+    Artifacts, Connections, Floor, GeneratorUse, Point, RunResult, SCHEMA, ShardUse, Stationary,
+    Summary, Tool, Workload, load, write_json,
+};
+pub(crate) use picture::percentile_picture;
+pub(crate) use svg::{write_percentiles, write_timeline};
+pub(crate) use table::{format_ns, format_rate, render_table};
+
+use crate::record::Recording;
+
+/// A load point with everything that was recorded at it.
+pub(crate) struct Recorded {
+    /// Its facts, as they stand in `result.json`.
+    pub(crate) point: Point,
+    /// Its histograms, as they stand in its interval log.
+    pub(crate) recording: Recording,
+}

@@ -1,0 +1,240 @@
+//! Pictures for documents, through plotters; the only file that knows it.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use hdrhistogram::Histogram;
+use plotters::coord::combinators::IntoLogRange;
+use plotters::prelude::*;
+
+use super::{Recorded, format_ns};
+use crate::record::Metric;
+use crate::statistics::min_samples;
+
+/// Colours that are told apart also by most colour-blind readers.
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(120, 120, 120),
+];
+
+const SIZE: (u32, u32) = (960, 540);
+const FONT: &str = "sans-serif";
+
+/// The response of each point by percentile, as latency against 1/(1-p), both logarithmic.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write_percentiles(
+    path: &Path,
+    title: &str,
+    curves: &[(String, Histogram<u64>)],
+) -> io::Result<()> {
+    let curves: Vec<_> = curves.iter().filter(|(_, histogram)| !histogram.is_empty()).collect();
+    let low = curves.iter().map(|(_, histogram)| histogram.min().max(1)).min().unwrap_or(1);
+    let high = curves.iter().map(|(_, histogram)| histogram.max()).max().unwrap_or(1);
+    let count = curves.iter().map(|(_, histogram)| histogram.len()).max().unwrap_or(1);
+    let right = (count as f64).clamp(100.0, 1e6);
+    draw(path, |root| {
+        let mut chart = ChartBuilder::on(root)
+            .caption(title, (FONT, 20))
+            .margin(16)
+            .x_label_area_size(46)
+            .y_label_area_size(78)
+            .build_cartesian_2d((1.0..right).log_scale(), latency_range(low, high).log_scale())?;
+        chart
+            .configure_mesh()
+            .x_desc("percentile of requests (logarithmic in 1/(1-p))")
+            .y_desc("response time from the intended start")
+            .axis_desc_style((FONT, 15))
+            .label_style((FONT, 13))
+            .x_label_formatter(&|odds| percentile_label(*odds))
+            .y_label_formatter(&|value_ns| format_ns(value_ns.round() as u64))
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(225, 225, 225))
+            .draw()?;
+        for (index, (name, histogram)) in curves.iter().enumerate() {
+            let colour = COLOURS[index % COLOURS.len()];
+            let line = LineSeries::new(curve(histogram, right), colour.stroke_width(2));
+            chart.draw_series(line)?.label(name.clone()).legend(move |(x, y)| {
+                PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3))
+            });
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.85))
+            .border_style(RGBColor(200, 200, 200))
+            .label_font((FONT, 14))
+            .draw()?;
+        Ok(())
+    })
+}
+
+/// A curve from the fastest request to the last one that its samples vouch for.
+fn curve(histogram: &Histogram<u64>, right: f64) -> Vec<(f64, f64)> {
+    const STEPS: u32 = 240;
+    let end = right.min(histogram.len() as f64).max(1.0);
+    (0..=STEPS)
+        .map(|step| {
+            let odds = end.powf(f64::from(step) / f64::from(STEPS));
+            let value = histogram.value_at_quantile(1.0 - 1.0 / odds);
+            (odds, value.max(1) as f64)
+        })
+        .collect()
+}
+
+fn percentile_label(odds: f64) -> String {
+    match odds.round() as u64 {
+        0 | 1 => "0".to_owned(),
+        10 => "90 %".to_owned(),
+        100 => "99 %".to_owned(),
+        1_000 => "99.9 %".to_owned(),
+        10_000 => "99.99 %".to_owned(),
+        100_000 => "99.999 %".to_owned(),
+        1_000_000 => "99.9999 %".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// The median, the 99th percentile and the maximum of each interval over time.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write_timeline(path: &Path, title: &str, recorded: &[Recorded]) -> io::Result<()> {
+    let tracks: Vec<Track> = recorded.iter().map(Track::new).collect();
+    let maxima = tracks.iter().flat_map(|track| &track.max);
+    let high = maxima.map(|(_, value)| *value).fold(1.0, f64::max);
+    let medians = tracks.iter().flat_map(|track| &track.p50);
+    let low = medians.map(|(_, value)| *value).fold(high, f64::min);
+    let end = tracks.iter().map(|track| track.end_s).fold(0.1, f64::max);
+    draw(path, |root| {
+        let mut chart = ChartBuilder::on(root)
+            .caption(title, (FONT, 20))
+            .margin(16)
+            .x_label_area_size(46)
+            .y_label_area_size(78)
+            .build_cartesian_2d(0.0..end, latency_range(low as u64, high as u64).log_scale())?;
+        chart
+            .configure_mesh()
+            .x_desc("seconds since the run began")
+            .y_desc("response time, one point each interval")
+            .axis_desc_style((FONT, 15))
+            .label_style((FONT, 13))
+            .x_label_formatter(&|seconds| format!("{seconds:.0}"))
+            .y_label_formatter(&|value_ns| format_ns(value_ns.round() as u64))
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(225, 225, 225))
+            .draw()?;
+        let top = 10f64.powf(high.max(1.0).log10() + 0.08);
+        for track in &tracks {
+            let style = (FONT, 14).into_font().color(&RGBColor(90, 90, 90));
+            chart.draw_series([Text::new(track.label.clone(), (track.begin_s, top), style)])?;
+        }
+        let shown = [
+            ("p50", COLOURS[0], 2, Track::p50 as fn(&Track) -> &Series),
+            ("p99", COLOURS[1], 2, Track::p99),
+            ("max", COLOURS[5], 1, Track::max),
+        ];
+        for (name, colour, width, series) in shown {
+            for (index, track) in tracks.iter().enumerate() {
+                let line =
+                    LineSeries::new(series(track).iter().copied(), colour.stroke_width(width));
+                let drawn = chart.draw_series(line)?;
+                if index == 0 {
+                    drawn.label(name).legend(move |(x, y)| {
+                        PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3))
+                    });
+                }
+            }
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .background_style(WHITE.mix(0.85))
+            .border_style(RGBColor(200, 200, 200))
+            .label_font((FONT, 14))
+            .draw()?;
+        Ok(())
+    })
+}
+
+type Series = Vec<(f64, f64)>;
+
+/// One load point over time.
+struct Track {
+    label: String,
+    begin_s: f64,
+    end_s: f64,
+    p50: Series,
+    p99: Series,
+    max: Series,
+}
+
+impl Track {
+    fn new(recorded: &Recorded) -> Self {
+        let point = &recorded.point;
+        let step_s = recorded.recording.interval_ns as f64 / 1e9;
+        let mut track = Track {
+            label: point.label.clone(),
+            begin_s: point.begin_s + point.warmup_s,
+            end_s: point.begin_s,
+            p50: Vec::new(),
+            p99: Vec::new(),
+            max: Vec::new(),
+        };
+        for (number, interval) in recorded.recording.intervals.iter().enumerate() {
+            let histogram = interval.histogram(Metric::Response);
+            if histogram.is_empty() {
+                continue;
+            }
+            let at_s = point.begin_s + (number as f64 + 0.5) * step_s;
+            let value =
+                |percentile| (at_s, histogram.value_at_percentile(percentile).max(1) as f64);
+            track.p50.push(value(50.0));
+            if histogram.len() >= min_samples(99.0) {
+                track.p99.push(value(99.0));
+            }
+            track.max.push((at_s, histogram.max().max(1) as f64));
+            track.end_s = at_s + step_s;
+        }
+        track
+    }
+
+    fn p50(&self) -> &Series {
+        &self.p50
+    }
+
+    fn p99(&self) -> &Series {
+        &self.p99
+    }
+
+    fn max(&self) -> &Series {
+        &self.max
+    }
+}
+
+/// What a latency axis shows: from below `low` to above `high`.
+fn latency_range(low_ns: u64, high_ns: u64) -> Range<f64> {
+    let low = low_ns.max(1) as f64;
+    let high = (high_ns as f64).max(low * 2.0);
+    low * 0.8..high * 1.6
+}
+
+type Root<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn draw(path: &Path, body: impl FnOnce(&Root<'_>) -> Drawn) -> io::Result<()> {
+    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+    let drawn = || -> Drawn {
+        root.fill(&WHITE)?;
+        body(&root)?;
+        root.present()?;
+        Ok(())
+    };
+    drawn().map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,211 @@
+//! The result as a table for people.
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use super::{Point, RunResult, ShardUse, Summary};
+
+const HEADERS: [&str; 11] = [
+    "load", "offered", "achieved", "p50", "p90", "p99", "p99.9", "max", "lag p99", "errs",
+    "verdict",
+];
+
+/// The table and the lines below it. With `ascii` only characters of that set are used.
+pub(crate) fn render_table(result: &RunResult, ascii: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(if ascii {
+        presets::ASCII_FULL_CONDENSED
+    } else {
+        presets::UTF8_FULL_CONDENSED
+    });
+    table.set_header(HEADERS.map(|text| Cell::new(text).set_alignment(CellAlignment::Center)));
+    for point in &result.points {
+        add_point(&mut table, point);
+    }
+    let mut text = format!(" {}\n{table}\n", result.workload.description);
+    for point in &result.points {
+        for line in remarks(point) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    if !result.complete {
+        text.push_str("incomplete: the run ended before everything was measured\n");
+    }
+    if ascii { to_ascii(&text) } else { text }
+}
+
+fn add_point(table: &mut Table, point: &Point) {
+    let lost = point.ledger.errors + point.ledger.timeouts;
+    let mut cells = vec![
+        point.label.clone(),
+        point.offered_rps.map_or_else(dash, format_rate),
+        format_rate(point.achieved_rps),
+    ];
+    cells.extend(latencies(&point.response));
+    cells.push(point.generator_lag.percentile("99").map_or_else(dash, format_ns));
+    cells.push(lost.to_string());
+    cells.push(verdict_word(point));
+    table.add_row(cells.into_iter().enumerate().map(|(column, text)| cell(column, text)));
+    if point.mode == "open" {
+        let mut cells = vec![" service".to_owned(), String::new(), String::new()];
+        cells.extend(latencies(&point.service));
+        cells.resize(HEADERS.len(), String::new());
+        table.add_row(cells.into_iter().enumerate().map(|(column, text)| cell(column, text)));
+    }
+}
+
+fn verdict_word(point: &Point) -> String {
+    if point.verdict.overloaded {
+        format!("{}, overloaded", point.verdict.status.name())
+    } else {
+        point.verdict.status.name().to_owned()
+    }
+}
+
+fn cell(column: usize, text: String) -> Cell {
+    let words = column == 0 || column == HEADERS.len() - 1;
+    let alignment = if words { CellAlignment::Left } else { CellAlignment::Right };
+    Cell::new(text).set_alignment(alignment)
+}
+
+fn dash() -> String {
+    "–".to_owned()
+}
+
+/// Four percentiles and the maximum. A percentile with too few samples is a dash; one that requests
+/// without an answer may have pushed up is a lower bound.
+fn latencies(summary: &Summary) -> Vec<String> {
+    let bounded = |value_ns: u64| {
+        let mark = if summary.is_lower_bound(value_ns) { "≥ " } else { "" };
+        format!("{mark}{}", format_ns(value_ns))
+    };
+    ["50", "90", "99", "99.9"]
+        .into_iter()
+        .map(|name| summary.percentile(name))
+        .chain([summary.max_ns])
+        .map(|value| value.map_or_else(dash, bounded))
+        .collect()
+}
+
+/// What a reader must know beside the numbers.
+fn remarks(point: &Point) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut facts = Vec::new();
+    if let (Some(p99_ns), Some((low, high))) =
+        (point.response.percentile("99"), point.response.ci95.get("99"))
+        && point.mode == "open"
+    {
+        facts.push(format!(
+            "p99 {}, 95 % CI [{}, {}]",
+            format_ns(p99_ns),
+            format_ns(*low),
+            format_ns(*high)
+        ));
+    }
+    facts.push(ledger_fact(point));
+    facts.push(if point.stationary.ok { "stationary" } else { "not stationary" }.to_owned());
+    lines.push(format!(" {}: {}", point.label, facts.join(" · ")));
+    if !point.server.is_empty() {
+        let shards: Vec<String> = point.server.iter().map(shard_fact).collect();
+        lines.push(format!("   server: {}", shards.join(" · ")));
+    }
+    if point.response.censored > 0 {
+        lines.push(format!(
+            "   {} requests had no answer at the end and count with their age (≥)",
+            point.response.censored
+        ));
+    }
+    if let Some(reason) = &point.connections.reason {
+        lines.push(format!("   connections lost: {} ({reason})", point.connections.lost));
+    }
+    lines.extend(
+        point.verdict.reasons.iter().map(|reason| format!("   {}: {reason}", verdict_word(point))),
+    );
+    lines
+}
+
+fn ledger_fact(point: &Point) -> String {
+    let ledger = &point.ledger;
+    let server = ledger.server_count.map_or_else(
+        || "the server's count is unknown".to_owned(),
+        |count| format!("server counted {count}"),
+    );
+    let word = if point.balanced { "ledger balanced" } else { "LEDGER DOES NOT BALANCE" };
+    format!("{word}: {} sent, {} answered, {server}", ledger.sent, ledger.ok + ledger.timeouts)
+}
+
+fn shard_fact(shard: &ShardUse) -> String {
+    let cpu = shard.cpu.map_or(String::new(), |cpu| format!(" on cpu {cpu}"));
+    let each = |value: Option<f64>| value.map_or_else(dash, |ns| format!("{:.2} µs", ns / 1e3));
+    format!(
+        "shard {}{cpu} {:.0} % busy, {} user and {} sys a request, {} involuntary switches",
+        shard.shard,
+        shard.busy * 100.0,
+        each(shard.user_ns_per_req),
+        each(shard.sys_ns_per_req),
+        shard.ctx_involuntary
+    )
+}
+
+/// A time with a unit that keeps three digits.
+pub(crate) fn format_ns(value_ns: u64) -> String {
+    let value = value_ns as f64;
+    match value_ns {
+        0..1_000 => format!("{value_ns} ns"),
+        1_000..1_000_000 => three_digits(value / 1e3, "µs"),
+        1_000_000..1_000_000_000 => three_digits(value / 1e6, "ms"),
+        _ => three_digits(value / 1e9, "s"),
+    }
+}
+
+/// A rate with a unit that keeps four digits.
+pub(crate) fn format_rate(per_second: f64) -> String {
+    match per_second {
+        r if r >= 999_950.0 => format!("{:.2} M/s", r / 1e6),
+        r if r >= 9_999.5 => format!("{:.1} k/s", r / 1e3),
+        r if r >= 10.0 => format!("{r:.0} /s"),
+        r => format!("{r:.2} /s"),
+    }
+}
+
+fn three_digits(value: f64, unit: &str) -> String {
+    match value {
+        v if v < 9.995 => format!("{v:.2} {unit}"),
+        v if v < 99.95 => format!("{v:.1} {unit}"),
+        v => format!("{v:.0} {unit}"),
+    }
+}
+
+fn to_ascii(text: &str) -> String {
+    let plain = text.replace('µ', "u").replace('≥', ">=").replace(['–', '—'], "-");
+    plain.replace('·', "|").replace('→', "->")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_rates_keep_their_digits() {
+        let times = [999, 1_000, 9_994, 9_996, 48_300, 312_400, 1_900_000, 61_000_000_000];
+        let texts =
+            ["999 ns", "1.00 µs", "9.99 µs", "10.0 µs", "48.3 µs", "312 µs", "1.90 ms", "61.0 s"];
+        assert_eq!(times.map(format_ns), texts);
+        let rates = [0.1, 12.0, 9_999.0, 91_240.0, 3_000_000.0];
+        assert_eq!(rates.map(format_rate), ["0.10 /s", "12 /s", "9999 /s", "91.2 k/s", "3.00 M/s"]);
+    }
+
+    #[test]
+    fn a_percentile_of_too_few_samples_is_a_dash_and_a_censored_one_a_bound() {
+        let mut histogram = crate::record::new_histogram::<u64>();
+        for value in 1..=600 {
+            histogram.saturating_record(value * 1_000);
+        }
+        let mut summary = Summary::new(&histogram);
+        summary.lower_bound_from_ns = Some(590_000);
+        let texts = latencies(&summary);
+        assert_eq!(texts[0], "300 µs");
+        assert_eq!(texts[2], "≥ 594 µs");
+        assert_eq!(texts[3], "–");
+    }
+}

@@ -1,0 +1,248 @@
+//! Is the generator right? It is run against servers whose latencies follow from a formula, and
+//! against one that is stopped. A check that the machine spoils is tried again, and is *not judged*
+//! if it never came to a valid run: never a pass.
+
+mod model;
+mod queueing;
+mod stall;
+mod stopped;
+
+pub(crate) use model::quantile;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crate::clock;
+use crate::console::Console;
+use crate::generator::Pacing;
+use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
+use crate::point::{Conditions, Mode, PointSpec, Traffic, run_point};
+use crate::report::{Recorded, format_ns};
+use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
+use crate::subject::Subject;
+use crate::verdict::{LAG_NS, Status};
+
+/// What to check.
+pub(crate) struct Options {
+    /// Only checks whose name contains this.
+    pub(crate) filter: String,
+    /// How often a spoiled check is tried.
+    pub(crate) tries: u32,
+}
+
+/// How one try of a check ended.
+enum Finding {
+    /// As promised; the text says what was measured.
+    Pass(String),
+    /// Not as promised, in a run that counts.
+    Fail(String),
+    /// The run does not count.
+    Spoiled(String),
+}
+
+impl Finding {
+    fn of(holds: bool, text: String) -> Self {
+        if holds { Finding::Pass(text) } else { Finding::Fail(text) }
+    }
+}
+
+struct Check {
+    name: &'static str,
+    promise: &'static str,
+    run: fn(&Bench, u32) -> io::Result<Finding>,
+}
+
+const CHECKS: [Check; 8] = [
+    Check {
+        name: "stall-open",
+        promise: "a freeze of 100 ms each second shows: p99 near 90 ms, not the service time",
+        run: stall::open_loop,
+    },
+    Check {
+        name: "stall-closed",
+        promise: "a closed loop hides the same freeze: p99 below 5 ms",
+        run: stall::closed_loop,
+    },
+    Check {
+        name: "even-arrivals",
+        promise: "evenly spaced requests leave evenly and never queue at half load",
+        run: queueing::constant_arrivals,
+    },
+    Check {
+        name: "queue-30",
+        promise: "M/D/1 at 30 % load: mean within 10 %, p90 and p99 within 15 % of theory",
+        run: |bench, attempt| queueing::poisson_arrivals(bench, 30, attempt),
+    },
+    Check {
+        name: "queue-50",
+        promise: "M/D/1 at 50 % load: mean within 10 %, p90 and p99 within 15 % of theory",
+        run: |bench, attempt| queueing::poisson_arrivals(bench, 50, attempt),
+    },
+    Check {
+        name: "queue-70",
+        promise: "M/D/1 at 70 % load: mean within 10 %, p90 and p99 within 15 % of theory",
+        run: |bench, attempt| queueing::poisson_arrivals(bench, 70, attempt),
+    },
+    Check {
+        name: "stopped-server",
+        promise: "a server stopped for 200 ms: tail up, generator lag as ever, run valid",
+        run: stopped::server,
+    },
+    Check {
+        name: "stopped-generator",
+        promise: "a generator stopped for 200 ms: lag of 200 ms, run invalid",
+        run: stopped::generator,
+    },
+];
+
+/// Runs the checks and prints a line for each; false if one failed or none could be judged.
+///
+/// # Errors
+/// If a server cannot be started.
+pub(crate) fn run(options: &Options) -> io::Result<bool> {
+    let bench = Bench::new()?;
+    let mut failed = 0;
+    let mut passed = 0;
+    let mut unjudged = 0;
+    for check in CHECKS.iter().filter(|check| check.name.contains(&options.filter)) {
+        bench.console.note(&format!("{}: {}", check.name, check.promise));
+        match judge(check, &bench, options.tries)? {
+            Finding::Pass(text) => {
+                passed += 1;
+                println!("ok          {:18} {text}", check.name);
+            }
+            Finding::Fail(text) => {
+                failed += 1;
+                println!("FAILED      {:18} {text}", check.name);
+            }
+            Finding::Spoiled(text) => {
+                unjudged += 1;
+                println!("not judged  {:18} {text}", check.name);
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed, {unjudged} not judged");
+    if passed + failed + unjudged == 0 {
+        eprintln!("error: no check has {:?} in its name", options.filter);
+    }
+    Ok(failed == 0 && passed > 0)
+}
+
+/// Tries a check until it passes. A failure must repeat to count, because a verdict that sees no
+/// fault of the machine is no proof that there was none.
+fn judge(check: &Check, bench: &Bench, tries: u32) -> io::Result<Finding> {
+    let mut worst = None;
+    for attempt in 0..tries {
+        match (check.run)(bench, attempt)? {
+            Finding::Pass(text) => return Ok(Finding::Pass(text)),
+            Finding::Fail(text) => {
+                bench.console.note(&format!("  try {}: {text}", attempt + 1));
+                worst = Some(Finding::Fail(text));
+            }
+            Finding::Spoiled(text) => {
+                bench.console.note(&format!("  try {} does not count: {text}", attempt + 1));
+                worst.get_or_insert(Finding::Spoiled(text));
+            }
+        }
+    }
+    Ok(worst.unwrap_or_else(|| Finding::Spoiled("never tried".to_owned())))
+}
+
+/// The place where checks are run.
+struct Bench {
+    layout: Layout,
+    console: Console,
+    began_ns: u64,
+}
+
+/// Connections of the checks, enough that a window is never full.
+const CONNECTIONS: usize = 64;
+
+/// Length of a frame.
+const FRAME_BYTES: usize = 64;
+
+impl Bench {
+    fn new() -> io::Result<Self> {
+        let layout = divide(&physical_cores(&allowed_cpus()?));
+        Ok(Bench { layout, console: Console::new(false), began_ns: clock::now_ns() })
+    }
+
+    /// One load thread: what it sends is then one stream.
+    fn conditions(&self) -> Conditions {
+        let load_cpus = self.layout.load_cpus.iter().take(1).copied().collect();
+        Conditions {
+            layout: Layout { load_cpus, ..self.layout.clone() },
+            hiccup_us: None,
+            began_ns: self.began_ns,
+            interrupted: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    fn start(&self, synthetic: SyntheticSpec) -> io::Result<Server> {
+        // A server that spins on the generator's own CPU would starve it.
+        let spin = synthetic.spin && !self.layout.shared;
+        Server::start(&ServerSpec {
+            target: Target::Synthetic,
+            cpus: self.layout.server_cpus.iter().take(1).copied().collect(),
+            frame_bytes: FRAME_BYTES,
+            synthetic: SyntheticSpec { spin, ..synthetic },
+        })
+    }
+
+    fn spec(&self, mode: Mode, duration: Duration) -> PointSpec {
+        PointSpec {
+            label: "selftest".to_owned(),
+            mode,
+            traffic: Traffic::Echo { frame_bytes: FRAME_BYTES },
+            connections: CONNECTIONS,
+            depth: 64,
+            warmup: Duration::from_millis(200),
+            duration,
+            drain: Duration::from_secs(2),
+            timeout: Duration::from_secs(10),
+            pacing: if self.layout.shared { Pacing::Sleep } else { Pacing::Spin },
+            interval: Duration::from_millis(200),
+            seed: 1,
+        }
+    }
+
+    fn run(&self, spec: &PointSpec, subject: &mut Subject) -> io::Result<Recorded> {
+        let mut bar = self.console.bar(&spec.label, spec.warmup + spec.duration);
+        let recorded =
+            run_point(spec, subject, &self.conditions(), &mut |share, done| bar.set(share, done));
+        bar.finish();
+        recorded
+    }
+}
+
+/// A thread that only spins must have had its CPU for this share of the time.
+const ON_CPU_SHARE: f64 = 0.98;
+
+/// Why a run does not count, if it does not. An overloaded or drifting run may be what a check is
+/// about, so only the machine and the generator are asked, and more strictly than a verdict does:
+/// server and generator both spin, so that a share of the time without a CPU was taken from them.
+/// `asleep` is the share for which the server sleeps by plan.
+fn spoiled(bench: &Bench, recorded: &Recorded, asleep: f64) -> Option<String> {
+    let point = &recorded.point;
+    if point.verdict.status == Status::Invalid {
+        return Some(point.verdict.reasons.join("; "));
+    }
+    if bench.layout.shared {
+        return Some("server and generator share a cpu".to_owned());
+    }
+    let lag_ns = point.generator_lag.percentile("99").unwrap_or(0);
+    if lag_ns > LAG_NS {
+        return Some(format!("the generator was late: lag p99 {}", format_ns(lag_ns)));
+    }
+    let busy = point.server.iter().map(|shard| ("server", shard.busy + asleep));
+    let busy = busy.chain(point.generator.busy.map(|busy| ("generator", busy)));
+    let lacking = busy.into_iter().find(|(_, busy)| *busy < ON_CPU_SHARE);
+    lacking
+        .map(|(who, busy)| format!("the {who} had its cpu only {:.0} % of the time", busy * 100.0))
+}
+
+fn echo(service_ns: u64) -> SyntheticSpec {
+    SyntheticSpec { service_ns, spin: true, ..SyntheticSpec::null(Wire::Echo, FRAME_BYTES) }
+}

@@ -1,0 +1,299 @@
+//! The program from outside: exit codes, files, and what is printed. Nothing here depends on how
+//! fast the machine is.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const QUICK: [&str; 4] = ["--duration=400ms", "--warmup=100ms", "--noise=0s", "--connections=4"];
+
+fn harness(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-harness"));
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    harness(arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn assert_code(expected: i32, output: &Output) {
+    assert_eq!(
+        code(output),
+        expected,
+        "stdout: {}\nstderr: {}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn result_of(directory: &Path) -> Value {
+    serde_json::from_slice(&fs::read(directory.join("result.json")).unwrap()).unwrap()
+}
+
+/// Replaces numbers and their units by `#` and runs of blanks and rules by one.
+fn masked(text: &str) -> String {
+    let mut words = Vec::new();
+    for word in text.split(|c: char| c.is_whitespace() || "|+-=".contains(c)) {
+        let is_unit = ["ns", "us", "ms", "s", "/s", "k/s", "M/s"].contains(&word);
+        let is_number = word.starts_with(|c: char| c.is_ascii_digit() || c == '[');
+        let word = if is_number || is_unit { "#" } else { word };
+        if !word.is_empty() && (word != "#" || words.last() != Some(&"#")) {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
+#[test]
+fn help_names_every_command_and_the_exit_codes() {
+    let output = run(&["--help"]);
+    assert_code(0, &output);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for word in ["run", "attack", "serve", "report", "selftest", "micro", "doctor", "Exit codes"] {
+        assert!(text.contains(word), "{word} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    let wrong: [&[&str]; 8] = [
+        &["--no-such-flag"],
+        &["run", "synthetic", "--mode=open"],
+        &["run", "synthetic", "--mode=closed", "--rate=10"],
+        &["run", "synthetic", "--rate=fast"],
+        &["run", "synthetic", "--duration=11m"],
+        &["run", "synthetic", "--server-cpus=9999"],
+        &["attack", "redis://192.0.2.1:6379"],
+        &["attack", "gopher://127.0.0.1:70"],
+    ];
+    for arguments in wrong {
+        let output = run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout.is_empty());
+        assert!(!output.stderr.is_empty(), "{arguments:?} gave no reason");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_1_and_named() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("echo://127.0.0.1:{port}");
+    let output = run(&["attack", &url, "--no-files", "--noise=0s"]);
+    assert_code(1, &output);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains(&format!("127.0.0.1:{port}")), "{text}");
+}
+
+#[test]
+fn a_run_leaves_files_that_agree_and_a_report_shows_the_same_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let mut arguments = vec!["run", "synthetic", "--rate=2000", "--rate=1k", "--ascii", "--out"];
+    arguments.push(out.to_str().unwrap());
+    arguments.extend(QUICK);
+    let output = run(&arguments);
+    assert_code(0, &output);
+
+    let result = result_of(&out);
+    assert_eq!(result["schema"], "corelane.bench.result/1");
+    assert_eq!(result["complete"], true);
+    let points = result["points"].as_array().unwrap();
+    assert_eq!(points.len(), 2);
+    for (point, per_second) in points.iter().zip([2_000, 1_000]) {
+        let ledger = &point["ledger"];
+        assert_eq!(ledger["scheduled"], per_second / 2, "{ledger}");
+        assert_eq!(ledger["ok"], per_second / 2, "{ledger}");
+        assert_eq!(ledger["server_count"], per_second / 2, "{ledger}");
+        assert_eq!(point["balanced"], true);
+        assert_eq!(point["response"]["count"], per_second * 4 / 10);
+        // Far too few samples for such a percentile: unknown is null, and nothing else.
+        assert_eq!(point["response"]["percentiles"]["99.99"], Value::Null);
+    }
+
+    let files = [&result["artifacts"]["hlog"], &result["artifacts"]["svg"]];
+    let names: Vec<&str> = files
+        .iter()
+        .flat_map(|list| list.as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["open-2000-s.hlog", "open-1000-s.hlog", "latency.svg", "timeline.svg"]);
+    for name in &names {
+        let text = fs::read_to_string(out.join(name)).unwrap();
+        if name.ends_with(".svg") {
+            assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{name}");
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{name} has no finite numbers");
+        } else {
+            assert!(text.starts_with("#[Histogram log format version 1.3]\n"), "{name}");
+        }
+    }
+
+    let table = String::from_utf8(output.stdout).unwrap();
+    let table = table.split("wrote").next().unwrap();
+    let again = run(&["report", out.to_str().unwrap(), "--ascii"]);
+    assert_code(0, &again);
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), table);
+    assert_golden(table);
+}
+
+fn assert_golden(table: &str) {
+    let expected = "synthetic frames of # B # connections constant arrivals load offered achieved \
+                    p50 p90 p99 p99.9 max lag p99 errs verdict open # service # open # service #";
+    let found = masked(table);
+    // Verdicts depend on the machine; the words before the first one do not.
+    let words: Vec<&str> = found.split(' ').filter(|word| !is_verdict(word)).collect();
+    assert!(words.join(" ").starts_with(expected), "{}\nfound: {found}", table);
+    assert!(found.contains("ledger balanced: # sent, # answered, server counted #"), "{found}");
+    assert!(found.contains("response time by percentile"), "{found}");
+}
+
+fn is_verdict(word: &str) -> bool {
+    ["valid", "invalid", "indicative", "capacity"].contains(&word.trim_end_matches(','))
+        || word == "overloaded"
+}
+
+#[test]
+fn a_doubtful_run_is_3_only_if_strictness_was_asked_for() {
+    // Server and generator on one CPU are indicative at best, on any machine.
+    let cpus = rustix::thread::sched_getaffinity(None).unwrap();
+    let cpu = (0..1_024).find(|cpu| cpus.is_set(*cpu)).unwrap();
+    let (server, load) = (format!("--server-cpus={cpu}"), format!("--load-cpus={cpu}"));
+    let mut arguments = vec!["run", "synthetic", "--rate=500", "--no-files", "--format=json"];
+    arguments.extend([server.as_str(), load.as_str()]);
+    arguments.extend(QUICK);
+    let output = run(&arguments);
+    assert_code(0, &output);
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_ne!(result["points"][0]["verdict"]["status"], "valid");
+    assert!(!result["points"][0]["verdict"]["reasons"].as_array().unwrap().is_empty());
+    arguments.push("--strict");
+    assert_code(3, &run(&arguments));
+}
+
+#[test]
+fn an_interrupted_run_is_130_and_keeps_what_was_measured() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let mut child = harness(&["run", "synthetic", "--rate=1000", "--duration=30s", "--noise=0s"])
+        .args(["--warmup=0s", "--format=quiet", "--out"])
+        .arg(&out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for_load(&child);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let result = result_of(&out);
+    assert_eq!(result["complete"], false);
+    let point = &result["points"][0];
+    assert_eq!(point["balanced"], true, "{}", point["ledger"]);
+    assert!(point["duration_s"].as_f64().unwrap() < 30.0);
+}
+
+/// Waits until the process has had load threads for a moment.
+#[allow(clippy::disallowed_methods, reason = "another process is the subject")]
+fn wait_for_load(child: &Child) {
+    let tasks = format!("/proc/{}/task", child.id());
+    let loads = || {
+        let names = fs::read_dir(&tasks)
+            .unwrap()
+            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.trim() == "load").count()
+    };
+    // The null server of the floor is loaded first, for half a second.
+    let mut seen = 0;
+    while seen < 60 {
+        std::thread::sleep(Duration::from_millis(20));
+        seen += usize::from(loads() > 0);
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_is_1_and_leaves_partial_results() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("echo://{}", listener.local_addr().unwrap());
+    #[allow(clippy::disallowed_methods, reason = "the rude server needs a thread")]
+    let rude = std::thread::spawn(move || {
+        let streams: Vec<_> = (0..4).map(|_| listener.accept().unwrap().0).collect();
+        for mut stream in streams {
+            let _ = stream.read(&mut [0; 64]);
+        }
+    });
+    let mut arguments = vec!["attack", url.as_str(), "--rate=1000", "--format=quiet", "--out"];
+    arguments.push(out.to_str().unwrap());
+    arguments.extend(QUICK);
+    let output = run(&arguments);
+    rude.join().unwrap();
+    assert_code(1, &output);
+    let result = result_of(&out);
+    assert_eq!(result["complete"], false);
+    assert_eq!(result["points"][0]["connections"]["lost"], 4);
+    assert_eq!(result["points"][0]["verdict"]["status"], "invalid");
+    assert_eq!(result["points"][0]["balanced"], true);
+}
+
+#[test]
+fn a_directory_without_a_recording_cannot_be_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(&["report", directory.path().to_str().unwrap()]);
+    assert_code(1, &output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("result.json"));
+}
+
+#[test]
+fn the_counts_of_the_embedded_servers_agree_with_ours() {
+    for target in ["kv", "echo", "tokio-echo"] {
+        let mut arguments = vec!["run", target, "--keys=500", "--no-files", "--format=json"];
+        arguments.extend(QUICK);
+        let output = run(&arguments);
+        assert_code(0, &output);
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let ledger = &result["points"][0]["ledger"];
+        assert!(ledger["ok"].as_u64().unwrap() > 0, "{target}: {ledger}");
+        assert_eq!(ledger["ok"], ledger["server_count"], "{target}: {ledger}");
+    }
+}
+
+#[test]
+fn a_real_redis_server_counts_what_we_count() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let server = Command::new("redis-server")
+        .args(["--port", &port, "--save", "", "--bind", "127.0.0.1"])
+        .stdout(Stdio::null())
+        .spawn();
+    let Ok(mut server) = server else {
+        println!("skipped: redis-server is not installed");
+        return;
+    };
+    while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
+        assert!(server.try_wait().unwrap().is_none(), "redis-server ended early");
+    }
+    let url = format!("redis://127.0.0.1:{port}");
+    let mut arguments = vec!["attack", url.as_str(), "--rate=2000", "--keys=1000"];
+    arguments.extend(["--no-files", "--format=json"]);
+    arguments.extend(QUICK);
+    let output = run(&arguments);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_code(0, &output);
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ledger = &result["points"][0]["ledger"];
+    assert_eq!(ledger["ok"], 1_000, "{ledger}");
+    assert_eq!(ledger["server_count"], 1_000, "{ledger}");
+    assert_eq!(ledger["errors"], 0, "{ledger}");
+}
