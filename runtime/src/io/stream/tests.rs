@@ -156,6 +156,27 @@ fn s40_reading_pauses_above_twice_the_limit_and_resumes_at_the_limit() {
 }
 
 #[test]
+fn s79_a_dropped_reader_takes_its_bytes_and_its_read_along() {
+    run(async || {
+        let (stream, mut peer) = pair(SocketType::STREAM, 100)?;
+        let reader = StreamReader::new(Rc::clone(&stream));
+        let _writer = StreamWriter::new(Rc::clone(&stream));
+        peer.write_all(b"never read")?;
+        yield_now().await;
+        drop(reader);
+        peer.write_all(b"never received")?;
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        assert!(stream.inner.borrow().incoming.is_empty());
+        assert!(stream.inner.borrow().read_op.is_none());
+        assert!(!stream.is_closing());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn s76_a_closing_stream_reads_no_more() {
     run(async || {
         let (stream, mut peer) = pair(SocketType::STREAM, 100)?;
