@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use corelane::sync::Event;
-use corelane::{Result, Server, StreamReader, StreamWriter, spawn};
+use corelane::{Result, StreamReader, StreamWriter, spawn};
 use corelane_shards::{Shard, Shards};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -60,45 +60,33 @@ pub fn serve(options: Options) -> Result<()> {
 /// Serves on one shard.
 async fn run_shard(shard: &Shard, local: &Rc<Local>, address: SocketAddr) -> Result<()> {
     meet(shard, Stage::Stored).await?;
-    let is_first = shard.id().index() == 0;
-    let mut server = None;
-    if is_first {
-        let opened = listen(local, address).await?;
-        let port = opened.local_addrs().first().map_or(0, SocketAddr::port);
-        local.facts().port.store(port, Ordering::Relaxed);
-        server = Some(opened);
-    }
-    meet(shard, Stage::Opened).await?;
-    let address = SocketAddr::new(address.ip(), local.facts().port.load(Ordering::Relaxed));
-    let server = match server {
-        Some(server) => server,
-        None => listen(local, address).await?,
+    let handler = {
+        let local = Rc::clone(local);
+        async move |reader: StreamReader, writer: StreamWriter| {
+            handle(Rc::clone(&local), reader, writer).await
+        }
     };
+    let server = shard.serve(address, handler).await;
+    let server = server.map_err(|error| cannot_listen(address, &error))?;
+    if let Some(address) = server.local_addrs().first() {
+        local.facts().port.store(address.port(), Ordering::Relaxed);
+    }
     meet(shard, Stage::Listening).await?;
-    if is_first {
-        announce(shard, address);
+    if shard.id().index() == 0 {
+        let port = local.facts().port.load(Ordering::Relaxed);
+        announce(shard, SocketAddr::new(address.ip(), port));
     }
     let sweeper = {
         let local = Rc::clone(local);
         spawn(async move { local.sweep_forever().await })
     };
     shard.shutdown().requested().await;
-    server.close();
     local.drain();
     server.wait_closed().await;
     // Connections of other shards may still ask for keys of this one.
     meet(shard, Stage::Drained).await?;
     sweeper.cancel();
     Ok(())
-}
-
-async fn listen(local: &Rc<Local>, address: SocketAddr) -> Result<Server> {
-    let local = Rc::clone(local);
-    let handler = async move |reader: StreamReader, writer: StreamWriter| {
-        handle(Rc::clone(&local), reader, writer).await
-    };
-    let server = Server::builder().reuse_port(true).start(handler, address).await;
-    Ok(server.map_err(|error| cannot_listen(address, &error))?)
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
@@ -120,8 +108,6 @@ fn announce(shard: &Shard, address: SocketAddr) {
 enum Stage {
     /// Every shard has its store: it can be asked for keys.
     Stored,
-    /// The first shard listens, and so the port is known.
-    Opened,
     /// Every shard listens.
     Listening,
     /// No shard has a connection any more.
@@ -132,7 +118,7 @@ enum Stage {
 /// have.
 #[derive(Default)]
 struct Lobby {
-    stages: [(Cell<usize>, Event); 4],
+    stages: [(Cell<usize>, Event); 3],
 }
 
 /// Waits until every shard has come to `stage`.

@@ -143,11 +143,14 @@ fn long_answers_come_in_rounds_and_nothing_grows_without_bound() {
         let text = format!("*3\n$3\nset\n${}\n{key}\n$200000\n{value}\n", key.len());
         assert_eq!(connection.text(&mut world, &text), "+OK\n");
     }
-    // 400 answers of 200 kB: 80 MB from this shard and the other.
-    let requests = format!("get {}\nget {}\n", keys[0], keys[1]).repeat(200);
-    let answers = connection.text(&mut world, &requests);
-    assert_eq!(answers.len(), 400 * (value.len() + "$200000\n\n".len()));
-    assert!(connection.hops > 50, "{} rounds", connection.hops);
+    let length = value.len() + "$200000\n\n".len();
+    // Whether all are here, all there, or in turn: 20 MB of answers, and `send` checks each round.
+    for [first, second] in [[0, 0], [1, 1], [0, 1], [1, 0]] {
+        connection.hops = 0;
+        let requests = format!("get {}\nget {}\n", keys[first], keys[second]).repeat(50);
+        assert_eq!(connection.text(&mut world, &requests).len(), 100 * length);
+        assert!(first + second == 0 || connection.hops > 20, "{} rounds", connection.hops);
+    }
     let merged = format!("mget {} {}\n", keys[0], keys[1]).repeat(100);
     let expected = format!("*2\n$200000\n{value}\n$200000\n{value}\n").repeat(100);
     assert_eq!(connection.text(&mut world, &merged), expected);
