@@ -339,13 +339,8 @@ fn write_files(
     started_unix_ns: u64,
 ) -> io::Result<()> {
     fs::create_dir_all(out)?;
-    let single = recorded.len() == 1;
-    for recorded in recorded.iter_mut() {
-        let name = if single {
-            "latency.hlog".to_owned()
-        } else {
-            format!("{}.hlog", file_stem(&recorded.point.label))
-        };
+    let names = log_names(recorded);
+    for (recorded, name) in recorded.iter_mut().zip(names) {
         let mut file = BufWriter::new(File::create(out.join(&name))?);
         let begin_unix_ns = started_unix_ns + (recorded.point.begin_s * 1e9) as u64;
         let comment = format!("{}: {}", result.workload.description, recorded.point.label);
@@ -393,8 +388,23 @@ pub(crate) fn curves(recorded: &[Recorded]) -> Vec<(String, hdrhistogram::Histog
         .collect()
 }
 
-/// A label as a file name.
-fn file_stem(label: &str) -> String {
+/// A file name for the log of each point, made of its label; the same load run twice gets a number.
+fn log_names(recorded: &[Recorded]) -> Vec<String> {
+    if recorded.len() == 1 {
+        return vec!["latency.hlog".to_owned()];
+    }
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-    label.chars().map(plain).collect::<String>().trim_matches('-').to_owned()
+    let mut names: Vec<String> = Vec::with_capacity(recorded.len());
+    for recorded in recorded {
+        let stem: String = recorded.point.label.chars().map(plain).collect();
+        let stem = stem.trim_matches('-');
+        let mut name = format!("{stem}.hlog");
+        let mut number = 2;
+        while names.contains(&name) {
+            name = format!("{stem}-{number}.hlog");
+            number += 1;
+        }
+        names.push(name);
+    }
+    names
 }

@@ -101,7 +101,9 @@ fn a_server_that_is_not_there_is_1_and_named() {
 fn a_run_leaves_files_that_agree_and_a_report_shows_the_same_again() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
-    let mut arguments = vec!["run", "synthetic", "--rate=2000", "--rate=1k", "--ascii", "--out"];
+    // The second and the third point have one label and must not share a file.
+    let mut arguments = vec!["run", "synthetic", "--rate=2000", "--rate=1k", "--rate=1000"];
+    arguments.extend(["--ascii", "--out"]);
     arguments.push(out.to_str().unwrap());
     arguments.extend(QUICK);
     let output = run(&arguments);
@@ -111,8 +113,8 @@ fn a_run_leaves_files_that_agree_and_a_report_shows_the_same_again() {
     assert_eq!(result["schema"], "corelane.bench.result/1");
     assert_eq!(result["complete"], true);
     let points = result["points"].as_array().unwrap();
-    assert_eq!(points.len(), 2);
-    for (point, per_second) in points.iter().zip([2_000, 1_000]) {
+    assert_eq!(points.len(), 3);
+    for (point, per_second) in points.iter().zip([2_000, 1_000, 1_000]) {
         let ledger = &point["ledger"];
         assert_eq!(ledger["scheduled"], per_second / 2, "{ledger}");
         assert_eq!(ledger["ok"], per_second / 2, "{ledger}");
@@ -129,7 +131,8 @@ fn a_run_leaves_files_that_agree_and_a_report_shows_the_same_again() {
         .flat_map(|list| list.as_array().unwrap())
         .map(|name| name.as_str().unwrap())
         .collect();
-    assert_eq!(names, ["open-2000-s.hlog", "open-1000-s.hlog", "latency.svg", "timeline.svg"]);
+    let logs = ["open-2000-s.hlog", "open-1000-s.hlog", "open-1000-s-2.hlog"];
+    assert_eq!(names, [&logs[..], &["latency.svg", "timeline.svg"]].concat());
     for name in &names {
         let text = fs::read_to_string(out.join(name)).unwrap();
         if name.ends_with(".svg") {

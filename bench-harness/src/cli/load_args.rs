@@ -59,12 +59,12 @@ pub(crate) struct LoadArgs {
     /// Requests on their way per connection [default: 64 in an open loop, 1 in a closed one]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     depth: Option<u32>,
-    /// Measured time of each load point
-    #[arg(short, long, default_value = "10s", value_parser = units::positive_duration)]
-    duration: Duration,
-    /// Time before it under the same load
-    #[arg(long, default_value = "1s", value_parser = units::duration)]
-    warmup: Duration,
+    /// Measured time of each load point [default: 10s, or 5s for the quick look]
+    #[arg(short, long, value_parser = units::positive_duration)]
+    duration: Option<Duration>,
+    /// Time before it under the same load [default: 1s, or 600ms for the quick look]
+    #[arg(long, value_parser = units::duration)]
+    warmup: Option<Duration>,
     /// How long answers are waited for at the end
     #[arg(long, default_value = "2s", value_parser = units::duration)]
     drain: Duration,
@@ -149,12 +149,12 @@ const OPEN_DEPTH: u32 = 64;
 const PROBE: Duration = Duration::from_millis(1_500);
 
 impl LoadArgs {
-    /// The two points of the quick look, each five seconds.
+    /// The two points of the quick look, which is to end within half a minute.
     pub(super) fn make_quick(&mut self) {
         self.rate = vec![RatePlan::OfProbe(50.0), RatePlan::OfProbe(80.0)];
-        self.duration = self.duration.min(Duration::from_secs(5));
-        self.warmup = self.warmup.min(Duration::from_millis(600));
         self.name.get_or_insert_with(|| "quick".to_owned());
+        self.duration.get_or_insert(Duration::from_secs(5));
+        self.warmup.get_or_insert(Duration::from_millis(600));
     }
 
     fn loads(&self) -> Result<Vec<LoadPlan>, String> {
@@ -174,7 +174,8 @@ impl LoadArgs {
     /// A text for the user, if options contradict each other.
     pub(super) fn plan(&self, aim: Aim, wire: Wire, layout: &Layout) -> Result<RunPlan, String> {
         let loads = self.loads()?;
-        if self.duration > MAX_DURATION && !self.long {
+        let duration = self.duration.unwrap_or(Duration::from_secs(10));
+        if duration > MAX_DURATION && !self.long {
             return Err("more than ten minutes need --long".to_owned());
         }
         if self.interval < MIN_INTERVAL {
@@ -210,8 +211,8 @@ impl LoadArgs {
                 traffic,
                 connections: self.connections as usize,
                 depth: depth as usize,
-                warmup: self.warmup,
-                duration: self.duration,
+                warmup: self.warmup.unwrap_or(Duration::from_secs(1)),
+                duration,
                 drain: self.drain,
                 timeout: self.timeout,
                 pacing: self.pacing.unwrap_or(default_pacing),

@@ -16,7 +16,7 @@ pub(crate) struct Run {
     /// Which server
     #[arg(value_enum, default_value_t = Target::Kv)]
     target: Target,
-    /// The quick look: a probe, then 50 % and 80 % of what it reached, five seconds each
+    /// The quick look: a probe, then 50 % and 80 % of what it reached
     #[arg(long, conflicts_with_all = ["rate", "mode"])]
     quick: bool,
     /// Shards of the server [default: one for each of its cpus]

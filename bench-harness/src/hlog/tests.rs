@@ -72,7 +72,7 @@ fn base64_is_decoded_with_each_padding() {
 
 proptest! {
     // Encoding walks 27 000 buckets for each histogram, and this is a debug build.
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
     #[test]
     fn what_was_written_is_read_back_to_the_bucket(
         values in prop::collection::vec((0usize..6, 1u64..60_000_000_000), 0..12),

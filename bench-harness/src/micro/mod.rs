@@ -218,9 +218,9 @@ pub(crate) fn sample(name: &str, side: Side) -> Sample {
     let bench = BENCHES.iter().find(|bench| bench.name == name);
     let bench = bench.ok_or_else(|| io::Error::other(format!("no benchmark named {name:?}")))?;
     let layout = divide(&physical_cores(&allowed_cpus()?));
-    // Benchmarks that start threads or servers pin those themselves; this thread takes the CPU on
-    // which the load would run.
-    if let Some(cpu) = layout.load_cpus.first().filter(|_| !name.starts_with("tcp_")) {
+    // What starts threads or servers pins those itself, and must still see all CPUs to do so.
+    let pins_itself = name.starts_with("tcp_") || name.starts_with("xshard_");
+    if let Some(cpu) = layout.load_cpus.first().filter(|_| !pins_itself) {
         threads::pin(*cpu);
     }
     match side {

@@ -43,8 +43,13 @@ enum Finding {
 }
 
 impl Finding {
-    fn of(holds: bool, text: String) -> Self {
-        if holds { Finding::Pass(text) } else { Finding::Fail(text) }
+    /// What was measured, whether it is as promised, and why the run does not count, if so.
+    fn of(holds: bool, text: String, spoiled: Option<String>) -> Self {
+        match spoiled {
+            Some(reason) => Finding::Spoiled(format!("{reason} [{text}]")),
+            None if holds => Finding::Pass(text),
+            None => Finding::Fail(text),
+        }
     }
 }
 

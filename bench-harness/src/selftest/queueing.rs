@@ -56,9 +56,6 @@ pub(super) fn poisson_arrivals(
     let rate = Rate::per_second(load * 1e9 / SERVICE_NS as f64).map_err(io::Error::other)?;
     let seed = 1 + u64::from(attempt);
     let (recorded, service_ns) = measure(bench, rate, Arrival::Poisson, seed)?;
-    if let Some(reason) = spoiled(bench, &recorded, 0.0) {
-        return Ok(Finding::Spoiled(reason));
-    }
     let floor_ns = floor_ns(&recorded, service_ns);
     let total = recorded.recording.total(Metric::Response);
     let measured =
@@ -83,7 +80,7 @@ pub(super) fn poisson_arrivals(
         })
         .collect::<Vec<_>>()
         .join(", ");
-    Ok(Finding::of(holds && recorded.point.balanced, text))
+    Ok(Finding::of(holds && recorded.point.balanced, text, spoiled(bench, &recorded, 0.0)))
 }
 
 /// Mean, p90 and p99 of the very arrivals of a run at a simulated server, in service times.
@@ -110,9 +107,6 @@ fn simulate(bench: &Bench, rate: Rate, seed: u64, service_ns: f64) -> [f64; 3] {
 pub(super) fn constant_arrivals(bench: &Bench, attempt: u32) -> io::Result<Finding> {
     let rate = Rate::per_second(0.5e9 / SERVICE_NS as f64).map_err(io::Error::other)?;
     let (recorded, service_ns) = measure(bench, rate, Arrival::Constant, 1 + u64::from(attempt))?;
-    if let Some(reason) = spoiled(bench, &recorded, 0.0) {
-        return Ok(Finding::Spoiled(reason));
-    }
     let total = recorded.recording.total(Metric::Response);
     let p90 = (total.value_at_quantile(0.9) as f64 - floor_ns(&recorded, service_ns)) / service_ns;
     let variation = recorded.point.send_gap_cv.unwrap_or(f64::NAN);
@@ -121,5 +115,5 @@ pub(super) fn constant_arrivals(bench: &Bench, attempt: u32) -> io::Result<Findi
         "p90 {p90:.2} service times (no queue: 1.00), gaps between sends vary by {:.1} %",
         variation * 100.0
     );
-    Ok(Finding::of(holds, text))
+    Ok(Finding::of(holds, text, spoiled(bench, &recorded, 0.0)))
 }

@@ -38,9 +38,6 @@ pub(super) fn open_loop(bench: &Bench, attempt: u32) -> io::Result<Finding> {
         ..bench.spec(Mode::Open(rate, Arrival::Constant), DURATION)
     };
     let recorded = bench.run(&spec, &mut subject)?;
-    if let Some(reason) = spoiled(bench, &recorded, ASLEEP) {
-        return Ok(Finding::Spoiled(reason));
-    }
     let model =
         StallModel { service: SERVICE_NS as f64 / 1e9, stall: 0.1, period: 1.0, rate: RATE };
     let expected_s = model.quantile(0.99);
@@ -54,7 +51,7 @@ pub(super) fn open_loop(bench: &Bench, attempt: u32) -> io::Result<Finding> {
         format_ns(p99),
         expected_s * 1e3
     );
-    Ok(Finding::of(holds && recorded.point.balanced, text))
+    Ok(Finding::of(holds && recorded.point.balanced, text, spoiled(bench, &recorded, ASLEEP)))
 }
 
 /// One connection that waits for each answer meets the freeze once a second.
@@ -67,14 +64,11 @@ pub(super) fn closed_loop(bench: &Bench, attempt: u32) -> io::Result<Finding> {
         ..bench.spec(Mode::Closed, DURATION)
     };
     let recorded = bench.run(&spec, &mut subject)?;
-    if let Some(reason) = spoiled(bench, &recorded, ASLEEP) {
-        return Ok(Finding::Spoiled(reason));
-    }
     let response = &recorded.point.response;
     let p99 = response.percentile("99").unwrap_or(u64::MAX);
     let max = response.max_ns.unwrap_or(0);
     // The largest sample proves that the server did freeze.
     let holds = p99 < 5_000_000 && max > 90_000_000 && recorded.point.balanced;
     let text = format!("p99 {}, max {} of the same server", format_ns(p99), format_ns(max));
-    Ok(Finding::of(holds, text))
+    Ok(Finding::of(holds, text, spoiled(bench, &recorded, ASLEEP)))
 }

@@ -41,9 +41,6 @@ pub(super) fn server(bench: &Bench, _attempt: u32) -> io::Result<Finding> {
     let _ = sender.send(());
     let recorded = bench.run(&spec, &mut subject)?;
     freezer.join().map_err(|_| io::Error::other("the freezer panicked"))??;
-    if let Some(reason) = spoiled(bench, &recorded, ASLEEP) {
-        return Ok(Finding::Spoiled(reason));
-    }
     let point = &recorded.point;
     let max = point.response.max_ns.unwrap_or(0);
     let lag = point.generator_lag.percentile("99").unwrap_or(u64::MAX);
@@ -53,7 +50,11 @@ pub(super) fn server(bench: &Bench, _attempt: u32) -> io::Result<Finding> {
         format_ns(lag),
         point.verdict.status.name()
     );
-    Ok(Finding::of(max >= 190_000_000 && lag <= LAG_NS && point.balanced, text))
+    Ok(Finding::of(
+        max >= 190_000_000 && lag <= LAG_NS && point.balanced,
+        text,
+        spoiled(bench, &recorded, ASLEEP),
+    ))
 }
 
 /// A stopped generator: the wait is in the lag, and the run does not count.
@@ -79,7 +80,7 @@ pub(super) fn generator(bench: &Bench, _attempt: u32) -> io::Result<Finding> {
     let lag = point.generator_lag.max_ns.unwrap_or(0);
     let invalid = point.verdict.status == Status::Invalid;
     let text = format!("lag max {}, {}", format_ns(lag), point.verdict.status.name());
-    Ok(Finding::of(lag >= 190_000_000 && invalid && point.balanced, text))
+    Ok(Finding::of(lag >= 190_000_000 && invalid && point.balanced, text, None))
 }
 
 /// Stops a process for a while, some time after its start.

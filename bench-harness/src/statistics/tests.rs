@@ -30,7 +30,7 @@ fn a_percentile_needs_enough_samples() {
 fn the_interval_covers_the_true_percentile_about_as_often_as_it_says() {
     // Uniform draws from 1 to 200: values below 2048 have a bucket each, the p90 is 180.
     let mut rng = Rng::new(7);
-    let trials = 60;
+    let trials = 40;
     let covered = (0..trials)
         .filter(|trial| {
             let blocks: Vec<Interval> = (0..25)
@@ -40,7 +40,7 @@ fn the_interval_covers_the_true_percentile_about_as_often_as_it_says() {
             (low..=high).contains(&180)
         })
         .count();
-    assert!((50..=60).contains(&covered), "{covered} of {trials} intervals cover the truth");
+    assert!((33..=40).contains(&covered), "{covered} of {trials} intervals cover the truth");
 }
 
 #[test]
