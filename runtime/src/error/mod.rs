@@ -160,14 +160,21 @@ impl Error {
         }
     }
 
-    /// The kind of the `io::Error` that this was made from; `TimedOut` for a passed deadline.
+    /// The kind of the `io::Error` that this was made from, or that is among its sources; `TimedOut` for a
+    /// passed deadline.
     #[must_use]
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
-        match &*self.0 {
-            Repr::Io(error) => Some(error.kind()),
-            Repr::TimedOut(_) => Some(io::ErrorKind::TimedOut),
-            _ => None,
+        if let Repr::TimedOut(_) = *self.0 {
+            return Some(io::ErrorKind::TimedOut);
         }
+        let mut error = self.as_standard();
+        while let Some(candidate) = error {
+            if let Some(io) = candidate.downcast_ref::<io::Error>() {
+                return Some(io.kind());
+            }
+            error = candidate.source();
+        }
+        None
     }
 
     /// The error as the type that it was made from: the application's own, `io::Error`,

@@ -34,6 +34,13 @@ fn an_io_error_keeps_its_kind_and_its_source() {
 }
 
 #[test]
+fn an_error_that_wraps_an_io_error_has_its_kind() {
+    let reset = crate::io::ReadError::Io(io::ErrorKind::ConnectionReset.into());
+    assert_eq!(Error::from(reset).io_kind(), Some(io::ErrorKind::ConnectionReset));
+    assert_eq!(Error::from(App(1)).io_kind(), None);
+}
+
+#[test]
 fn g29_a_cancelled_error_stays_one_through_io_and_box() {
     let through_io = Error::from(io::Error::from(Error::cancelled()));
     assert!(through_io.is_cancelled());
