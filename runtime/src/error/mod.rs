@@ -11,6 +11,7 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 #[cfg(test)]
@@ -285,6 +286,17 @@ impl CancelledError {
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
+    }
+}
+
+/// Drops a value whose destructor may panic where nothing may unwind: the panic is written to the log, and a
+/// payload whose own destructor panics is leaked.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        tracing::error!("a panic in a destructor: {}", panic_message(&*payload));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(payload);
+        }
     }
 }
 

@@ -28,7 +28,9 @@ impl Entered {
         if is_inside() {
             return Err(Error::runtime("a loop is running on this thread already"));
         }
-        CURRENT.set(Some(Rc::clone(core)));
+        // In the destructors of a thread that ends the local may be gone: then guards find no loop, but the
+        // loop can still be closed.
+        let _ = CURRENT.try_with(|current| current.replace(Some(Rc::clone(core))));
         let judge: Option<Judge> = core.home().has_requests().then_some(task::is_cancelled);
         Ok(Self {
             home: task::enter(Some(Rc::clone(core.home()))),
@@ -43,7 +45,7 @@ impl Drop for Entered {
         cancel::enter(self.scope);
         cancel::install_judge(self.judge);
         let home = task::enter(self.home.take());
-        let core = CURRENT.take();
+        let core = CURRENT.try_with(RefCell::take);
         // Outside the borrow: the last owner of a loop drops user code.
         drop((home, core));
     }
@@ -51,7 +53,7 @@ impl Drop for Entered {
 
 /// Whether a loop is being turned on this thread.
 pub(crate) fn is_inside() -> bool {
-    CURRENT.with_borrow(Option::is_some)
+    CURRENT.try_with(|current| current.borrow().is_some()).unwrap_or(false)
 }
 
 /// The current loop.
@@ -59,15 +61,11 @@ pub(crate) fn is_inside() -> bool {
 /// # Errors
 /// Runtime, off a loop (rules T40, T45).
 pub(crate) fn current() -> Result<Rc<LoopCore>> {
-    CURRENT
-        .with_borrow(Option::clone)
-        .ok_or_else(|| Error::runtime("no corelane loop is running on this thread"))
+    with(Rc::clone)
 }
 
 /// Calls `f` with the current loop, without counting a reference.
 pub(crate) fn with<R>(f: impl FnOnce(&Rc<LoopCore>) -> R) -> Result<R> {
-    CURRENT.with_borrow(|core| match core {
-        Some(core) => Ok(f(core)),
-        None => Err(Error::runtime("no corelane loop is running on this thread")),
-    })
+    let found = CURRENT.try_with(|current| current.borrow().as_ref().map(f));
+    found.ok().flatten().ok_or_else(|| Error::runtime("no corelane loop is running on this thread"))
 }

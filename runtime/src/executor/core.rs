@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::hooks::{Flush, Poller};
 use super::inbox::{Inbox, RemoteLoop};
 use super::ops::{OpOwner, OpTable, Recipient};
-use super::timers::{Renewed, TimerKey, Timers};
+use super::timers::{Look, TimerKey, Timers};
 use super::turn::Pace;
 use crate::driver::{
     self, Completion, Driver, DriverKind, Op, OpId, Outcome, SocketOption, SourceId, SourceSpec,
@@ -65,6 +65,7 @@ pub(crate) struct LoopCore {
     /// No timer is set, no poller there, no flush enlisted, so that a turn may pass over them.
     pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
+    pub(super) is_shut: Cell<bool>,
 }
 
 impl LoopCore {
@@ -89,7 +90,9 @@ impl LoopCore {
             remote,
             pace: Pace::default(),
             quiet: Cell::new(false),
-            idle: config.idle,
+            // A virtual clock moves only when the loop sleeps, so a spin would never end.
+            idle: if config.driver == DriverKind::VirtualClock { Idle::Park } else { config.idle },
+            is_shut: Cell::new(false),
         }))
     }
 
@@ -129,18 +132,23 @@ impl LoopCore {
 
     /// Whether the timer has still to fire; if so it will wake `waker`.
     pub(crate) fn renew_timer(&self, key: TimerKey, waker: &Waker) -> bool {
-        let renewed = self.timers.borrow_mut().renew(key, waker);
-        match renewed {
-            Renewed::Fired => false,
-            Renewed::Waiting(replaced) => {
-                drop(replaced);
-                true
-            }
+        let look = self.timers.borrow().look(key, waker);
+        if look == Look::ForAnother {
+            // Cloning and dropping a waker may be another executor's code: nothing is borrowed meanwhile.
+            let replaced = {
+                let waker = waker.clone();
+                self.timers.borrow_mut().renew(key, waker)
+            };
+            drop(replaced);
         }
+        look != Look::Fired
     }
 
     /// Has `flush` called at the end of this turn.
     pub(crate) fn enlist_flush(&self, flush: Rc<dyn Flush>) {
+        if self.is_shut.get() {
+            return drop(flush);
+        }
         self.quiet.set(false);
         self.flushes.borrow_mut().push(flush);
     }
@@ -160,6 +168,8 @@ impl LoopCore {
 
     /// A number for the ops of `owner`, who is told of each completion with `tag`.
     pub(crate) fn register(&self, owner: Rc<dyn OpOwner>, tag: u32) -> OpId {
+        // What outlives its loop must not keep it alive, as the loop would keep it.
+        let owner = if self.is_shut.get() { None } else { Some(owner) };
         self.ops.borrow_mut().register(owner, tag)
     }
 
@@ -213,23 +223,41 @@ impl LoopCore {
         self.home.report(&Report::new(kind, error));
     }
 
-    /// Drops what is left of a loop that will not turn again. Must run inside the loop's context, as the
-    /// guards of user code do.
+    /// Drops what is left of a loop that will not turn again, and closes its sources: peers see the end of
+    /// their connections. Must run inside the loop's context, as the guards of user code do.
     pub(super) fn shut(&self) {
-        self.home.close();
-        drop(self.inbox.take());
-        let callbacks = self.callbacks.take();
-        drop(callbacks);
-        let flushes = self.flushes.take();
-        for flush in flushes {
+        let home = &self.home;
+        home.close();
+        home.guarded(|| drop(self.inbox.take()));
+        for callback in self.callbacks.take() {
+            home.guarded(|| drop(callback));
+        }
+        for flush in self.flushes.take() {
             // What guards wrote while they were dropped is still sent, as far as it needs no waiting.
-            flush.flush();
+            home.guarded(|| flush.flush());
+        }
+        self.is_shut.set(true);
+        for flush in self.flushes.take() {
+            home.guarded(|| drop(flush));
         }
         let owners = self.ops.borrow_mut().take_owners();
-        drop(owners);
-        let pollers = self.pollers.take();
-        drop(pollers);
-        let completions = self.completions.take();
-        drop(completions);
+        for owner in owners {
+            home.guarded(|| drop(owner));
+        }
+        for poller in self.pollers.take() {
+            home.guarded(|| drop(poller));
+        }
+        home.guarded(|| drop(self.completions.take()));
+        home.guarded(|| drop(self.timers.take()));
+        home.guarded(|| drop(self.retire_driver()));
+        home.end_lease();
+    }
+
+    /// Puts a driver without sockets in the place of the one that ends, at the same time of day.
+    fn retire_driver(&self) -> Option<Box<dyn Driver>> {
+        let now = self.now();
+        let mut retired = driver::open(DriverKind::VirtualClock).ok()?;
+        retired.advance(now - Instant::ZERO);
+        Some(self.driver.replace(retired))
     }
 }

@@ -48,10 +48,10 @@ impl EventLoop {
     /// false.
     ///
     /// # Errors
-    /// Runtime, if a loop is being turned on this thread already; an I/O error if waiting fails, after which
-    /// the loop cannot go on.
+    /// Runtime, if a loop is being turned on this thread already or this one has been closed; an I/O error if
+    /// waiting fails, after which the loop cannot go on.
     pub fn turn(&mut self, may_wait: bool) -> Result<()> {
-        let _entered = Entered::new(&self.core)?;
+        let _entered = self.entered()?;
         Ok(self.core.turn(&mut self.buffers, may_wait)?)
     }
 
@@ -60,7 +60,7 @@ impl EventLoop {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn turn_until(&mut self, mut stop: impl FnMut() -> bool) -> Result<()> {
-        let _entered = Entered::new(&self.core)?;
+        let _entered = self.entered()?;
         while !stop() {
             self.core.turn(&mut self.buffers, true)?;
         }
@@ -74,7 +74,7 @@ impl EventLoop {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn cancel_all(&mut self) -> Result<()> {
-        let _entered = Entered::new(&self.core)?;
+        let _entered = self.entered()?;
         let home = Rc::clone(self.core.home());
         home.cancel_all();
         while home.leftovers() > 0 {
@@ -97,8 +97,15 @@ impl EventLoop {
     /// # Errors
     /// Runtime, if a loop is being turned on this thread already.
     pub fn enter<R>(&mut self, f: impl FnOnce() -> R) -> Result<R> {
-        let _entered = Entered::new(&self.core)?;
+        let _entered = self.entered()?;
         Ok(f())
+    }
+
+    fn entered(&self) -> Result<Entered> {
+        if self.closed {
+            return Err(Error::runtime("the loop has been closed"));
+        }
+        Entered::new(&self.core)
     }
 
     /// Ends the loop: what is left of its tasks is dropped and reported as `destroyed-pending`

@@ -37,8 +37,8 @@ pub(crate) enum Recipient {
 }
 
 impl OpTable {
-    pub(crate) fn register(&mut self, owner: Rc<dyn OpOwner>, tag: u32) -> OpId {
-        let entry = Entry { owner: Some(owner), tag, in_flight: false };
+    pub(crate) fn register(&mut self, owner: Option<Rc<dyn OpOwner>>, tag: u32) -> OpId {
+        let entry = Entry { owner, tag, in_flight: false };
         match self.empty.pop() {
             Some(number) => {
                 self.entries[number as usize] = entry;

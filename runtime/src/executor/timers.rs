@@ -99,18 +99,24 @@ impl Timers {
         }
     }
 
-    /// Whether the timer has still to fire; if so, it will wake `waker`. The one it would have woken comes
-    /// back if it was another.
-    pub(crate) fn renew(&mut self, key: TimerKey, waker: &Waker) -> Renewed {
-        let Some(slot) = self.live(key) else { return Renewed::Fired };
-        match &mut slot.state {
-            State::Waiting { waker: old, .. } | State::Queued { waker: old } => {
-                if old.will_wake(waker) {
-                    return Renewed::Waiting(None);
-                }
-                Renewed::Waiting(Some(std::mem::replace(old, waker.clone())))
+    /// Whether the timer has still to fire, and whether for `waker`.
+    pub(crate) fn look(&self, key: TimerKey, waker: &Waker) -> Look {
+        let slot = self.slots.get(key.slot as usize);
+        match slot.filter(|slot| slot.generation == key.generation).map(|slot| &slot.state) {
+            Some(State::Waiting { waker: old, .. } | State::Queued { waker: old }) => {
+                if old.will_wake(waker) { Look::Waiting } else { Look::ForAnother }
             }
-            State::Empty | State::Dead => Renewed::Fired,
+            Some(State::Empty | State::Dead) | None => Look::Fired,
+        }
+    }
+
+    /// Has the timer wake `waker` from now on. The one that does not belong here any more comes back.
+    pub(crate) fn renew(&mut self, key: TimerKey, waker: Waker) -> Waker {
+        match self.live(key).map(|slot| &mut slot.state) {
+            Some(State::Waiting { waker: old, .. } | State::Queued { waker: old }) => {
+                std::mem::replace(old, waker)
+            }
+            Some(State::Empty | State::Dead) | None => waker,
         }
     }
 
@@ -216,10 +222,12 @@ impl Timers {
     }
 }
 
-/// What [`Timers::renew`] found.
-pub(crate) enum Renewed {
+/// What [`Timers::look`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Look {
     /// It fired, or was cancelled.
     Fired,
-    /// It waits; a waker that was replaced comes back.
-    Waiting(Option<Waker>),
+    Waiting,
+    /// It waits for a waker that is not the one that was asked about.
+    ForAnother,
 }

@@ -40,6 +40,9 @@ const MAX_UNSPUN: u32 = 63;
 pub(crate) struct Pace {
     entries: Cell<u32>,
     turns: Cell<u32>,
+    looked: Cell<Instant>,
+    /// The turns are so long that the clock has to be looked at in each.
+    slow: Cell<bool>,
     polled: Cell<Instant>,
     unspun: Cell<u32>,
     misses: Cell<u32>,
@@ -96,7 +99,9 @@ impl LoopCore {
         loop {
             let poller = self.pollers.borrow().get(index).map(Rc::clone);
             let Some(poller) = poller else { return };
-            poller.poll_mail();
+            self.home.guarded(|| {
+                poller.poll_mail();
+            });
             index += 1;
         }
     }
@@ -130,11 +135,15 @@ impl LoopCore {
         }
         let turns = pace.turns.get() + 1;
         pace.turns.set(turns);
-        if !turns.is_multiple_of(CLOCK_EVERY_TURNS) {
+        if turns < CLOCK_EVERY_TURNS && !pace.slow.get() {
             return false;
         }
         let now = self.now();
         self.seen.set(now);
+        pace.turns.set(0);
+        let per_turn = (now - pace.looked.replace(now)) / turns;
+        // Beside a turn of that length a look costs nothing, and without one a timer would be late by eight.
+        pace.slow.set(per_turn * CLOCK_EVERY_TURNS > POLL_EVERY);
         now - pace.polled.get() >= POLL_EVERY
     }
 
@@ -193,6 +202,8 @@ impl LoopCore {
         drop(driver);
         self.seen.set(now);
         self.pace.polled.set(now);
+        self.pace.looked.set(now);
+        self.pace.turns.set(0);
         self.pace.entries.set(0);
         let mut completions = self.completions.borrow_mut();
         for completion in done.drain(..) {
@@ -216,14 +227,10 @@ impl LoopCore {
     fn run_ready(&self, batch: &mut Vec<Entry>) {
         self.home.swap_ready(batch);
         self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
-        for entry in batch.drain(..) {
-            match entry.unpack() {
-                Ready::Task(slot) => self.home.step(slot),
-                other => {
-                    cancel::enter(Scope::NONE);
-                    self.home.guarded(|| self.run_entry(other));
-                }
-            }
+        let mut entries = batch.drain(..);
+        // Whatever unwinds out of an entry must not take the rest of the batch with it.
+        while entries.len() > 0 {
+            self.home.guarded(|| entries.by_ref().for_each(|entry| self.run_entry(entry.unpack())));
         }
         cancel::enter(Scope::NONE);
     }
@@ -232,18 +239,21 @@ impl LoopCore {
         match ready {
             Ready::Task(slot) => self.home.step(slot),
             Ready::Timer(slot) => {
+                cancel::enter(Scope::NONE);
                 let waker = self.timers.borrow_mut().fire(slot);
                 if let Some(waker) = waker {
                     waker.wake();
                 }
             }
             Ready::Completion => {
+                cancel::enter(Scope::NONE);
                 let completion = self.completions.borrow_mut().pop_front();
                 if let Some(completion) = completion {
                     self.deliver(completion);
                 }
             }
             Ready::Callback => {
+                cancel::enter(Scope::NONE);
                 let callback = self.callbacks.borrow_mut().pop_front();
                 if let Some(callback) = callback {
                     callback();

@@ -23,7 +23,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use super::id::{TaskId, WakeId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, drop_quietly};
 
 #[cfg(test)]
 mod tests;
@@ -92,7 +92,8 @@ enum Stage<F, T> {
 
 struct VTable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<Ended>,
-    finish: unsafe fn(NonNull<Header>, Option<Error>),
+    finish: unsafe fn(NonNull<Header>, Error),
+    clear: unsafe fn(NonNull<Header>) -> Option<Error>,
     /// The `Option<Result<T>>` in place; null while there is a future.
     output: unsafe fn(NonNull<Header>) -> *mut (),
     error: unsafe fn(NonNull<Header>) -> Option<Error>,
@@ -139,14 +140,14 @@ impl TaskCell {
     pub(crate) fn finish(&mut self, error: Error) {
         let finish = self.head().vtable.finish;
         // SAFETY: as in `poll`.
-        unsafe { finish(self.header, Some(error)) }
+        unsafe { finish(self.header, error) }
     }
 
-    /// Drops whatever user code is in the cell: the future or the output.
-    pub(crate) fn clear(&mut self) {
-        let finish = self.head().vtable.finish;
+    /// Drops whatever user code is in the cell: the future or the output. A panic in there comes back.
+    pub(crate) fn clear(&mut self) -> Option<Error> {
+        let clear = self.head().vtable.clear;
         // SAFETY: as in `poll`.
-        unsafe { finish(self.header, None) };
+        unsafe { clear(self.header) }
     }
 
     /// The output; `None` while there is a future, or if `T` is not its type. Inside is `None` once it was
@@ -236,6 +237,7 @@ where
     const VTABLE: VTable = VTable {
         poll: Self::poll,
         finish: Self::finish,
+        clear: Self::clear,
         output: Self::output,
         error: Self::error,
         output_type: TypeId::of::<T>,
@@ -264,40 +266,48 @@ where
             Ok(Poll::Ready(output)) => output,
             Err(payload) => Err(Error::panicked(payload)),
         };
-        Poll::Ready(Self::replace(full, Some(output)))
+        Poll::Ready(Self::replace(full, output))
     }
 
-    unsafe fn finish(header: NonNull<Header>, error: Option<Error>) {
+    unsafe fn finish(header: NonNull<Header>, error: Error) {
         // SAFETY: the caller's promise.
-        Self::replace(unsafe { Self::full(header) }, error.map(Err));
+        Self::replace(unsafe { Self::full(header) }, Err(error));
+    }
+
+    unsafe fn clear(header: NonNull<Header>) -> Option<Error> {
+        // SAFETY: the caller's promise.
+        Self::empty(unsafe { Self::full(header) })
+    }
+
+    /// Drops what is there, in place, as a pinned future must not be moved to be dropped. A panic in there
+    /// comes back.
+    fn empty(full: &mut Full<F, T>) -> Option<Error> {
+        let emptied = catch_unwind(AssertUnwindSafe(|| full.stage = Stage::Output(None)));
+        emptied.err().map(Error::panicked)
     }
 
     /// Drops what is there, then puts `output` in its place. A guard that panics while it is dropped must not
     /// stop the loop: the panic becomes the task's error, unless it has one already (rule G10).
-    fn replace(full: &mut Full<F, T>, output: Option<Result<T>>) -> Ended {
-        if std::mem::needs_drop::<F>() || matches!(full.stage, Stage::Output(Some(_))) {
-            // In place: a pinned future must not be moved to be dropped.
-            let dropped = catch_unwind(AssertUnwindSafe(|| full.stage = Stage::Output(None)));
-            if let Err(payload) = dropped {
-                return Self::panicked(full, output, Error::panicked(payload));
-            }
+    fn replace(full: &mut Full<F, T>, output: Result<T>) -> Ended {
+        if (std::mem::needs_drop::<F>() || matches!(full.stage, Stage::Output(Some(_))))
+            && let Some(panic) = Self::empty(full)
+        {
+            return Self::panicked(full, output, panic);
         }
-        let ended = if let Some(Err(_)) = &output { Ended::Error } else { Ended::Value };
-        full.stage = Stage::Output(output);
+        let ended = if output.is_err() { Ended::Error } else { Ended::Value };
+        full.stage = Stage::Output(Some(output));
         ended
     }
 
     #[cold]
-    fn panicked(full: &mut Full<F, T>, output: Option<Result<T>>, panic: Error) -> Ended {
+    fn panicked(full: &mut Full<F, T>, output: Result<T>, panic: Error) -> Ended {
         let error = match &output {
-            Some(Err(error)) if !error.is_cancelled() => error.clone(),
+            Err(error) if !error.is_cancelled() => error.clone(),
             _ => panic,
         };
         full.stage = Stage::Output(Some(Err(error)));
         // The value that the panic replaces is user code too.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(output))) {
-            tracing::error!("{}", Error::panicked(payload));
-        }
+        drop_quietly(output);
         Ended::Error
     }
 

@@ -18,6 +18,14 @@ use crate::error::{Error, Result};
 /// (`error.downcast_ref::<MyError>()` gives it back), a panic, or a cancellation. Dropping the handle
 /// detaches the task: it runs on, and if it fails that is reported to the exception handler (rules T34, T36).
 ///
+/// A handle has its task's output type to the letter:
+///
+/// ```compile_fail
+/// fn coerced(task: corelane::Task<for<'a> fn(&'a u8)>) -> corelane::Task<fn(&'static u8)> {
+///     task
+/// }
+/// ```
+///
 /// # Cancel safety
 /// Awaiting `&mut task` is safe: a wait that is dropped takes nothing, and the task runs on.
 #[must_use = "a dropped handle detaches its task; await it, or say `drop` to mean that"]
@@ -26,7 +34,8 @@ pub struct Task<T> {
     slot: u32,
     id: TaskId,
     spent: Option<Spent>,
-    output: PhantomData<fn() -> T>,
+    /// Invariant: a handle must name its task's output type to the letter, not one that it coerces to.
+    output: PhantomData<fn(T) -> T>,
 }
 
 /// What a handle still knows when the output was taken and the slot given away.

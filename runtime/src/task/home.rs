@@ -17,7 +17,7 @@ use super::registry::Lease;
 use super::report::{self, Report, ReportKind};
 use super::table::{Step, TaskTable};
 use super::waker;
-use crate::error::{CancelledError, Error, Result};
+use crate::error::{CancelledError, Error, Result, drop_quietly};
 use crate::util::cancel::{self, Scope};
 
 /// Where reports go.
@@ -31,6 +31,7 @@ pub(crate) struct Home {
     last_id: Cell<u64>,
     running: Cell<Option<Running>>,
     closed: Cell<bool>,
+    ended: Cell<bool>,
     on_report: RefCell<ReportHandler>,
     /// Errors of leftovers, kept until all of them have ended (rule T9).
     shutdown_reports: RefCell<Vec<Report>>,
@@ -71,6 +72,7 @@ impl Home {
             last_id: Cell::new(0),
             running: Cell::new(None),
             closed: Cell::new(false),
+            ended: Cell::new(false),
             on_report: RefCell::new(Rc::new(report::log)),
             shutdown_reports: RefCell::default(),
         }))
@@ -125,7 +127,8 @@ impl Home {
 
     /// Wakes a task of this loop; false if `id` belongs to another loop.
     pub(super) fn wake(&self, id: WakeId) -> bool {
-        if id.loop_id() != self.lease.id() {
+        // A closed loop shares its number with the next one that gets it.
+        if id.loop_id() != self.lease.id() || self.closed.get() {
             return false;
         }
         self.tasks.borrow_mut().wake(id);
@@ -156,7 +159,7 @@ impl Home {
         let begun = self.tasks.borrow_mut().table.begin(slot);
         let Step { mut cell, id, cancelled } = match begun {
             Ok(step) => step,
-            Err(leftover) => return drop(leftover),
+            Err(leftover) => return drop_quietly(leftover),
         };
         self.running.set(Some(Running { slot, id: cell.id(), location: cell.location() }));
         cancel::enter(Scope::new(id.0));
@@ -217,7 +220,7 @@ impl Home {
         let joiners = tasks.table.take_joiners(slot);
         if requested && !tasks.table.has_requests() {
             // Nobody is dead any more: hand-overs are spared the question.
-            cancel::install_judge(None);
+            super::wake::ask_about_the_dead(self, false);
         }
         drop(tasks);
         if let Joiner::Task(id) = joiner {
@@ -240,8 +243,15 @@ impl Home {
     /// Runs code that is not ours; a panic in it is reported and goes no further (rule G10).
     pub(crate) fn guarded(&self, f: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-            self.report(&Report::new(ReportKind::Callback, Error::panicked(payload)));
+            self.report_panic(Error::panicked(payload));
         }
+    }
+
+    fn report_panic(&self, panic: Error) {
+        let report = Report::new(ReportKind::Callback, panic);
+        self.report(&report);
+        // With the last clone the payload goes, and that is user code again.
+        drop_quietly(report);
     }
 
     fn note_shutdown_error(&self, slot: u32, cell: &TaskCell, error: Error) {
@@ -277,12 +287,15 @@ impl Home {
     }
 
     fn recycle(&self, slot: u32, mut cell: TaskCell) {
-        cell.clear();
+        let panic = cell.clear();
         let mut tasks = self.tasks.borrow_mut();
         tasks.table.pool.put(cell);
         let leftover = tasks.table.release(slot);
         drop(tasks);
-        drop(leftover);
+        drop_quietly(leftover);
+        if let Some(panic) = panic {
+            self.report_panic(panic);
+        }
     }
 
     /// Records a cancel request (rule G20); false if the task is done. Asking a failed task counts as
@@ -298,7 +311,7 @@ impl Home {
                 if queue {
                     ready.push(Entry::task(slot));
                 }
-                cancel::install_judge(Some(super::wake::is_cancelled));
+                super::wake::ask_about_the_dead(self, true);
                 true
             }
         }
@@ -339,7 +352,7 @@ impl Home {
         let waker = foreign.into_iter().collect();
         let replaced = std::mem::replace(&mut table.rare(slot).joiners, waker);
         drop(tasks);
-        drop(replaced);
+        drop_quietly(replaced);
         Poll::Pending
     }
 
@@ -352,7 +365,7 @@ impl Home {
         }
         let leftover = tasks.table.release(slot);
         drop(tasks);
-        drop(leftover);
+        drop_quietly(leftover);
     }
 
     pub(super) fn is_done(&self, slot: u32) -> bool {
@@ -412,7 +425,7 @@ impl Home {
     }
 
     /// Refuses new tasks and drops the futures of those that are left (rules T5, T38). Handles see them as
-    /// cancelled. The number of the loop is free for another one after this.
+    /// cancelled.
     pub(crate) fn close(&self) {
         if self.closed.replace(true) {
             return;
@@ -426,7 +439,14 @@ impl Home {
         }
         let mut left = Vec::new();
         self.swap_ready(&mut left);
-        self.lease.end(self.tasks.borrow().table.next_generation());
+    }
+
+    /// The loop is over: its number is free for another one, and reports that come late go to the log.
+    pub(crate) fn end_lease(&self) {
+        if !self.ended.replace(true) {
+            self.lease.end(self.tasks.borrow().table.next_generation());
+        }
+        drop_quietly(self.on_report.replace(Rc::new(report::log)));
     }
 
     /// Exchanges the handler of reports.
@@ -440,7 +460,9 @@ impl Home {
         let told = catch_unwind(AssertUnwindSafe(|| handler(report)));
         if let Err(payload) = told {
             report::log(report);
-            report::log(&Report::new(ReportKind::Callback, Error::panicked(payload)));
+            let panic = Report::new(ReportKind::Callback, Error::panicked(payload));
+            report::log(&panic);
+            drop_quietly(panic);
         }
     }
 }
@@ -448,8 +470,6 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         // A loop that was never closed, because making it failed half way, still gives its number back.
-        if !self.closed.replace(true) {
-            self.lease.end(self.tasks.borrow().table.next_generation());
-        }
+        self.end_lease();
     }
 }

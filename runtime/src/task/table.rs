@@ -106,6 +106,8 @@ impl TaskTable {
     /// With 16,777,216 tasks in the table: the numbers of wakers have no room for more.
     #[inline]
     pub(super) fn insert(&mut self, cell: TaskCell) -> u32 {
+        let full = self.empty.is_empty() && self.slots.len() >= MAX_SLOTS as usize;
+        assert!(!full, "a loop holds 16,777,216 tasks at most");
         self.unfinished += 1;
         let state = OCCUPIED | QUEUED | HANDLE;
         if let Some(index) = self.empty.pop() {
@@ -115,7 +117,6 @@ impl TaskTable {
             return index;
         }
         let index = self.slots.len() as u32;
-        assert!(index < MAX_SLOTS, "a loop holds 16,777,216 tasks at most");
         let generation = u64::from(self.first_generation) << FIELD_BITS;
         self.slots.push(Slot { word: self.loop_bits | generation | state, cell: Some(cell) });
         index
@@ -266,13 +267,14 @@ impl TaskTable {
         self.rare.get_mut(&index)?.message.take()
     }
 
-    /// Whether the task of `id` waits although it was cancelled; true also for one that is gone.
+    /// Whether the task of `id` waits although it was cancelled. Not so for one that is gone: a waiter that is
+    /// still in line after its task has ended was moved to another.
     pub(super) fn is_cancelled(&self, id: WakeId) -> bool {
         match self.slots.get(id.slot() as usize) {
             Some(slot) if (slot.word ^ id.0) >> FIELD_BITS == 0 => {
                 slot.word & CANCEL != 0 && slot.word & RUNNING == 0
             }
-            _ => true,
+            _ => false,
         }
     }
 

@@ -6,15 +6,17 @@ use std::rc::Rc;
 use super::home::Home;
 use super::id::WakeId;
 use super::registry;
+use crate::util::cancel::{self, Judge, Scope};
 
 thread_local! {
     /// The loop that is being turned on this thread.
     static HOME: RefCell<Option<Rc<Home>>> = const { RefCell::new(None) };
 }
 
-/// Makes `home` the loop of this thread and returns the one before, for the caller to restore.
+/// Makes `home` the loop of this thread and returns the one before, for the caller to restore. Nothing
+/// happens in the destructors of a thread that ends, when its locals are gone.
 pub(crate) fn enter(home: Option<Rc<Home>>) -> Option<Rc<Home>> {
-    HOME.replace(home)
+    HOME.try_with(|current| current.replace(home)).unwrap_or(None)
 }
 
 /// Wakes the task of `id`, from any thread, at any time. It never blocks, and at home never allocates
@@ -34,7 +36,21 @@ pub(super) fn wake(id: WakeId) {
 }
 
 /// The judge of [`crate::util::cancel`]: whether the task that waits in this scope was cancelled.
-pub(crate) fn is_cancelled(scope: crate::util::cancel::Scope) -> bool {
+pub(crate) fn is_cancelled(scope: Scope) -> bool {
     let id = WakeId(scope.number());
-    HOME.with_borrow(|home| home.as_ref().is_some_and(|home| home.is_cancelled(id)))
+    let judged =
+        HOME.try_with(|home| home.borrow().as_ref().is_some_and(|home| home.is_cancelled(id)));
+    judged.unwrap_or(false)
+}
+
+/// Has hand-overs ask whether a waiter is dead, or spares them the question, if `home` is the loop of this
+/// thread: another loop's judge is not touched.
+pub(super) fn ask_about_the_dead(home: &Home, ask: bool) {
+    let is_current = HOME.try_with(|current| {
+        current.borrow().as_ref().is_some_and(|current| std::ptr::eq(&**current, home))
+    });
+    if is_current == Ok(true) {
+        let judge: Option<Judge> = ask.then_some(is_cancelled);
+        cancel::install_judge(judge);
+    }
 }
