@@ -6,7 +6,10 @@ use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use corelane::{Error, Result, StreamWriter, create_task, run, yield_now};
 use peer::{pair, pattern, poll_once, receive, reset, settle};
 
@@ -366,6 +369,58 @@ fn s84_a_cancelled_drain_loses_nothing() {
         }
         assert!(receive(&mut peer, written.len()).await? == written, "bytes were changed");
         writer.drain().await?;
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A megabyte whose owner asks the loop for the time when it is dropped: something of the loop that was
+/// borrowed then would be borrowed twice.
+struct Asking(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Asking {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let _ = corelane::now();
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn g10_what_was_written_may_use_the_loop_when_it_is_dropped() {
+    run(async || {
+        let drop_count = Arc::new(AtomicUsize::new(0));
+        let asking =
+            |count_bytes| Bytes::from_owner(Asking(pattern(count_bytes), Arc::clone(&drop_count)));
+        // Sent at once.
+        let (_reader, writer, mut peer) = pair().await?;
+        writer.write_bytes(asking(20_000))?;
+        settle().await;
+        assert_eq!(drop_count.load(Ordering::Relaxed), 1);
+        peer.read_exact(&mut vec![0; 20_000])?;
+        // Sent in parts.
+        writer.write_bytes(asking(8 << 20))?;
+        receive(&mut peer, 8 << 20).await?;
+        settle().await;
+        assert_eq!(drop_count.load(Ordering::Relaxed), 2);
+        // Given up while it waits.
+        writer.write_bytes(asking(8 << 20))?;
+        settle().await;
+        writer.abort();
+        settle().await;
+        assert_eq!(drop_count.load(Ordering::Relaxed), 3);
+        // Refused.
+        let (_reader, writer, peer) = pair().await?;
+        writer.write_bytes(asking(8 << 20))?;
+        settle().await;
+        reset(peer)?;
+        settle().await;
+        assert_eq!(drop_count.load(Ordering::Relaxed), 4);
         Ok(())
     })
     .unwrap();

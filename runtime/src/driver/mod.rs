@@ -13,7 +13,8 @@
 //!
 //! 1. Every started op that was not `Done` MUST complete exactly once, also after `cancel` and `close`,
 //!    and only from `turn`.
-//! 2. From `start` to completion the driver MUST own the op's bytes. An op holds no borrowed pointer.
+//! 2. From `start` to completion the driver MUST own the op's bytes. An op holds no borrowed pointer. The
+//!    bytes of a write MUST come back with its outcome, whichever it is: to drop them may run foreign code.
 //! 3. `Op::Read` carries no buffer: the driver MUST take one only when bytes are there, so that a
 //!    connection on which nothing happens holds none.
 //! 4. The caller MUST NOT start a read (or accept) while one of the same source is in flight, nor a write

@@ -54,6 +54,20 @@ pub(crate) enum Op {
     },
 }
 
+impl Op {
+    /// The bytes of a write.
+    pub(crate) fn unsent(self) -> Unsent {
+        match self {
+            Self::Write { data, .. } => Some(Box::new(data)),
+            Self::Accept { .. } | Self::Connected { .. } | Self::Read { .. } => None,
+        }
+    }
+}
+
+/// What a write that did not succeed was to send; `None` for any other op. Slices may be shared with
+/// others, whose code runs when they are dropped, so the driver gives them back instead.
+pub(crate) type Unsent = Option<Box<WriteData>>;
+
 /// How an op ended. Each op has one success of its own; any op may end in the last two.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -68,12 +82,12 @@ pub(crate) enum Outcome {
     Read(Buf),
     /// `Read`: the peer will send no more. Further reads end in the same way.
     Eof,
-    /// `Write`: everything was sent. The storage comes back, emptied, for the next write.
+    /// `Write`: everything was sent. The bytes come back: their storage is good for the next write.
     Wrote(WriteData),
     /// The system refused. Never `WouldBlock` and never `Interrupted`.
-    Failed(io::Error),
+    Failed(io::Error, Unsent),
     /// The op was cancelled, or its source closed. A write may have sent a part.
-    Cancelled,
+    Cancelled(Unsent),
 }
 
 /// The end of an op that had to wait.
@@ -97,10 +111,9 @@ pub(crate) enum Started {
 /// The bytes of a write: one buffer that bytes were copied into, or slices that are shared with others.
 #[derive(Debug)]
 pub(crate) enum WriteData {
-    /// One buffer. It comes back empty, its storage intact.
+    /// One buffer.
     Buf(BytesMut),
-    /// Slices, sent in order by one gathering system call as far as it reaches. The list comes back
-    /// empty, its storage intact.
+    /// Slices, sent in order by one gathering system call as far as it reaches.
     Chunks(Vec<Bytes>),
 }
 
@@ -110,14 +123,6 @@ impl WriteData {
         match self {
             Self::Buf(buf) => buf.len(),
             Self::Chunks(chunks) => chunks.iter().map(Bytes::len).sum(),
-        }
-    }
-
-    /// Forgets all bytes and keeps the storage.
-    pub(crate) fn clear(&mut self) {
-        match self {
-            Self::Buf(buf) => buf.clear(),
-            Self::Chunks(chunks) => chunks.clear(),
         }
     }
 }

@@ -32,8 +32,9 @@ impl Driver for VirtualClock {
 
     fn close(&mut self, _source: SourceId) {}
 
-    fn start(&mut self, _id: OpId, _op: Op) -> Started {
-        Started::Done(Outcome::Failed(io::ErrorKind::NotConnected.into()))
+    fn start(&mut self, _id: OpId, op: Op) -> Started {
+        let error = io::ErrorKind::NotConnected.into();
+        Started::Done(Outcome::Failed(error, op.unsent()))
     }
 
     fn cancel(&mut self, _id: OpId) {}

@@ -225,8 +225,6 @@ impl Stream {
         // The op before its source: the driver then has nothing left to tell us.
         ops.into_iter().flatten().for_each(|op| self.io.release(op));
         self.io.close(self.source);
-        // Written slices may run their owner's code when they are dropped.
-        drop((incoming, outgoing));
         if let Some(reader) = reader {
             reader.wake();
         }
@@ -236,6 +234,8 @@ impl Stream {
         if let Some((list, key)) = list {
             list.connection_lost(key);
         }
+        // Last: written slices may run their owner's code when they are dropped.
+        drop((incoming, outgoing));
     }
 }
 

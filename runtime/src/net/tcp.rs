@@ -126,7 +126,7 @@ async fn connect(
     let source = Opened { io, source, kept: false };
     match run_op(io, Op::Connected { source: source.source }).await {
         Outcome::Connected => Ok(source.keep()),
-        Outcome::Failed(error) => {
+        Outcome::Failed(error, _) => {
             Err(io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}")))
         }
         _ => Err(io::ErrorKind::ConnectionAborted.into()),

@@ -5,13 +5,16 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::*;
+use crate::driver::OpId;
 
 /// A source with a read and a write that wait.
-fn busy(rig: &mut Rig) -> (SourceId, TcpStream, [crate::driver::OpId; 2]) {
+fn busy(rig: &mut Rig) -> (SourceId, TcpStream, [OpId; 2]) {
     let (source, peer) = rig.pair();
     rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
     let read = rig.park(Op::Read { source, max_bytes: 100 });
@@ -25,13 +28,13 @@ fn a_cancelled_op_completes_once_and_leaves_its_source_usable() {
         let (source, mut peer, [read, write]) = busy(rig);
         rig.driver.cancel(read);
         rig.driver.cancel(read);
-        assert!(matches!(rig.wait(read), Outcome::Cancelled));
+        assert!(matches!(rig.wait(read), Outcome::Cancelled(_)));
         rig.driver.cancel(read);
         rig.expect_nothing();
         peer.write_all(b"next").unwrap();
         assert_eq!(rig.read_exactly(source, 4), b"next");
         rig.driver.cancel(write);
-        assert!(matches!(rig.wait(write), Outcome::Cancelled));
+        assert!(matches!(rig.wait(write), Outcome::Cancelled(_)));
         assert!(rig.is_idle());
     });
 }
@@ -46,11 +49,70 @@ fn closing_a_source_completes_both_its_ops_as_cancelled_once() {
         rig.driver.cancel(read);
         // With completions in hand a turn does not wait.
         assert_eq!(rig.turn(Park::Forever), 2);
-        assert!(matches!(rig.wait(read), Outcome::Cancelled));
-        assert!(matches!(rig.wait(write), Outcome::Cancelled));
+        assert!(matches!(rig.wait(read), Outcome::Cancelled(_)));
+        assert!(matches!(rig.wait(write), Outcome::Cancelled(_)));
         // The peer sees the end, after what was sent.
         peer.read_to_end(&mut Vec::new()).unwrap();
         rig.expect_nothing();
+    });
+}
+
+/// A megabyte that notes when it is dropped.
+struct Noting(Vec<u8>, Arc<AtomicBool>);
+
+impl AsRef<[u8]> for Noting {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        self.1.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_bytes_of_a_write_come_back_however_it_ends() {
+    type End = fn(&mut Rig, SourceId, OpId, TcpStream);
+    let ends: [(&str, End); 4] = [
+        ("wrote", |_, _, _, mut peer| {
+            in_a_thread(move || peer.read_exact(&mut vec![0; LARGE_BYTES]).map(|()| peer));
+        }),
+        ("failed", |_, _, _, peer| drop(peer)),
+        ("cancelled", |rig, _, id, _| rig.driver.cancel(id)),
+        ("closed", |rig, source, _, _| rig.driver.close(source)),
+    ];
+    for (name, end) in ends {
+        WITH_SOCKETS.into_iter().for_each(|kind| {
+            let rig = &mut Rig::new(kind);
+            let (source, peer) = rig.pair();
+            rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
+            let is_dropped = Arc::new(AtomicBool::new(false));
+            let owner = Noting(vec![7; LARGE_BYTES], Arc::clone(&is_dropped));
+            let data = WriteData::Chunks(vec![Bytes::from_owner(owner)]);
+            let id = rig.park(Op::Write { source, data });
+            end(rig, source, id, peer);
+            let outcome = rig.wait(id);
+            assert!(!is_dropped.load(Ordering::Relaxed), "{name}: dropped by the driver");
+            drop(outcome);
+            assert!(is_dropped.load(Ordering::Relaxed), "{name}: kept by the driver");
+        });
+    }
+}
+
+#[test]
+fn the_bytes_of_a_write_to_a_stale_source_come_back() {
+    with_sockets(|rig| {
+        let (stale, _peer) = rig.pair();
+        rig.driver.close(stale);
+        for driver in [&mut rig.driver, &mut Rig::new(DriverKind::VirtualClock).driver] {
+            let started = driver.start(OpId::new(7), write(stale, b"unsent"));
+            let Started::Done(Outcome::Failed(_, Some(unsent))) = started else {
+                panic!("{started:?}")
+            };
+            assert_eq!(unsent.len(), 6);
+        }
     });
 }
 
@@ -67,7 +129,7 @@ fn a_stale_id_finds_nothing_and_not_its_successor() {
             write(stale, b"x"),
         ] {
             let (_, started) = rig.start(op);
-            let Started::Done(Outcome::Failed(error)) = started else { panic!("{started:?}") };
+            let Started::Done(Outcome::Failed(error, _)) = started else { panic!("{started:?}") };
             assert_eq!(error.kind(), ErrorKind::NotConnected);
         }
         let shutdown = rig.driver.shutdown(stale, Shutdown::Both);
@@ -165,7 +227,9 @@ fn an_adopted_pipe_is_read_to_its_end_and_written_until_nobody_reads() {
         assert!(matches!(rig.wait(large), Outcome::Wrote(_)));
         rig.driver.close(reader);
         let outcome = rig.run(write(writer, b"nobody"));
-        assert!(matches!(outcome, Outcome::Failed(error) if error.kind() == ErrorKind::BrokenPipe));
+        assert!(
+            matches!(outcome, Outcome::Failed(error, _) if error.kind() == ErrorKind::BrokenPipe)
+        );
     });
 }
 

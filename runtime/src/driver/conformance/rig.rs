@@ -152,7 +152,7 @@ pub(super) fn pattern(count: usize) -> Vec<u8> {
 
 /// No outcome says "not now".
 fn check(outcome: &Outcome) {
-    if let Outcome::Failed(error) = outcome {
+    if let Outcome::Failed(error, _) = outcome {
         let kind = error.kind();
         assert!(!matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted), "{error}");
     }

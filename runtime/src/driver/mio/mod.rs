@@ -27,7 +27,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::driver::buf::BufPool;
-use crate::driver::op::{Completion, Op, OpId, Outcome, Started};
+use crate::driver::op::{Completion, Op, OpId, Outcome, Started, Unsent};
 use crate::driver::source::{SocketOption, SourceId, SourceKind, SourceSpec};
 use crate::driver::{Driver, EVENTS_PER_TURN, Park};
 use crate::util::instant::Instant;
@@ -84,7 +84,7 @@ impl MioDriver {
     }
 
     fn start_read(&mut self, id: OpId, source_id: SourceId, max_bytes: usize) -> Started {
-        let Some(source) = self.slots.get_mut(source_id) else { return no_source() };
+        let Some(source) = self.slots.get_mut(source_id) else { return no_source(None) };
         assert!(!source.reads(), "a source has at most one read in flight");
         match source.try_read(&self.pool, max_bytes) {
             Some(end) => Started::Done(finish_read(end, &mut self.slots, self.poll.registry())),
@@ -97,7 +97,9 @@ impl MioDriver {
     }
 
     fn start_write(&mut self, id: OpId, source_id: SourceId, work: WriteWork) -> Started {
-        let Some(source) = self.slots.get_mut(source_id) else { return no_source() };
+        let Some(source) = self.slots.get_mut(source_id) else {
+            return no_source(work.unsent());
+        };
         assert!(!source.writes(), "a source has at most one write in flight");
         match source.try_write(work) {
             Ok(outcome) => Started::Done(outcome),
@@ -167,9 +169,8 @@ impl Driver for MioDriver {
     }
 
     fn close(&mut self, id: SourceId) {
-        let Some(source) = self.slots.remove(id) else { return };
-        let cancelled = |id| Completion { id, outcome: Outcome::Cancelled };
-        self.ended.extend(source.parked().map(cancelled));
+        let Some(mut source) = self.slots.remove(id) else { return };
+        self.ended.extend(source.cancel(|_| true));
         if source.adopted {
             // Fails only if the descriptor was never registered, and it was.
             let descriptor = source.descriptor.as_raw_fd();
@@ -192,8 +193,8 @@ impl Driver for MioDriver {
     }
 
     fn cancel(&mut self, id: OpId) {
-        if self.slots.unpark(id) {
-            self.ended.push(Completion { id, outcome: Outcome::Cancelled });
+        if let Some(source) = self.slots.waits_at(id) {
+            self.ended.extend(source.cancel(|parked| parked == id));
         }
     }
 
@@ -259,15 +260,15 @@ fn finish_read(end: ReadEnd, slots: &mut Slots, registry: &Registry) -> Outcome 
         ReadEnd::Accepted(descriptor, kind) => {
             match register(Source::new(descriptor, kind, false, true), slots, registry) {
                 Ok(source) => Outcome::Accepted { source },
-                Err(error) => Outcome::Failed(error),
+                Err(error) => Outcome::Failed(error, None),
             }
         }
     }
 }
 
 /// What an op on a stale source comes to.
-fn no_source() -> Started {
-    Started::Done(Outcome::Failed(io::ErrorKind::NotConnected.into()))
+fn no_source(unsent: Unsent) -> Started {
+    Started::Done(Outcome::Failed(io::ErrorKind::NotConnected.into(), unsent))
 }
 
 fn token(id: SourceId) -> Token {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::driver::buf::{BUF_BYTES, BufPool};
 use crate::driver::mio::calls;
-use crate::driver::op::{OpId, Outcome, WriteData};
+use crate::driver::op::{Completion, OpId, Outcome, Unsent, WriteData};
 use crate::driver::source::{SourceId, SourceKind};
 use crate::util::slab::Slab;
 
@@ -51,10 +51,10 @@ impl Slots {
         self.parked_at[op.index()] = Some(source);
     }
 
-    /// Takes an op from the source where it waits, and says whether there was one.
-    pub(super) fn unpark(&mut self, op: OpId) -> bool {
+    /// The source where an op waits, if it does.
+    pub(super) fn waits_at(&mut self, op: OpId) -> Option<&mut Source> {
         let source = self.parked_at.get(op.index()).copied().flatten();
-        source.and_then(|source| self.get_mut(source)).is_some_and(|source| source.unpark(op))
+        source.and_then(|source| self.get_mut(source))
     }
 }
 
@@ -171,7 +171,7 @@ impl Source {
                 self.readable = false;
                 None
             }
-            Err(error) => Some(ReadEnd::Outcome(Outcome::Failed(error.into()))),
+            Err(error) => Some(ReadEnd::Outcome(Outcome::Failed(error.into(), None))),
         }
     }
 
@@ -202,11 +202,11 @@ impl Source {
     fn connected(&self) -> Outcome {
         match rustix::net::sockopt::socket_error(&self.descriptor) {
             Ok(Ok(())) => Outcome::Connected,
-            Ok(Err(error)) | Err(error) => Outcome::Failed(error.into()),
+            Ok(Err(error)) | Err(error) => Outcome::Failed(error.into(), None),
         }
     }
 
-    fn send(&mut self, mut data: WriteData, mut sent: usize) -> Result<Outcome, WriteWork> {
+    fn send(&mut self, data: WriteData, mut sent: usize) -> Result<Outcome, WriteWork> {
         let total = data.len();
         while sent < total {
             match calls::send(self.descriptor.as_fd(), self.kind, &data, sent) {
@@ -215,10 +215,11 @@ impl Source {
                     self.writable = false;
                     return Err(WriteWork::Send { data, sent });
                 }
-                Err(error) => return Ok(Outcome::Failed(error.into())),
+                Err(error) => {
+                    return Ok(Outcome::Failed(error.into(), Some(Box::new(data))));
+                }
             }
         }
-        data.clear();
         Ok(Outcome::Wrote(data))
     }
 
@@ -256,17 +257,26 @@ impl Source {
         }
     }
 
-    /// Takes the op with this id, if it waits here.
-    pub(super) fn unpark(&mut self, id: OpId) -> bool {
-        let read = self.read.take_if(|parked| parked.id == id);
-        let write = self.write.take_if(|parked| parked.id == id);
-        read.is_some() || write.is_some()
-    }
-
-    /// The ops that wait.
-    pub(super) fn parked(&self) -> impl Iterator<Item = OpId> {
-        let read = self.read.as_ref().map(|parked| parked.id);
-        let write = self.write.as_ref().map(|parked| parked.id);
+    /// Takes the ops out that wait and are meant, each as cancelled.
+    pub(super) fn cancel(
+        &mut self,
+        is_meant: impl Fn(OpId) -> bool,
+    ) -> impl Iterator<Item = Completion> {
+        let read = self.read.take_if(|parked| is_meant(parked.id));
+        let write = self.write.take_if(|parked| is_meant(parked.id));
+        let cancelled = |id, unsent| Completion { id, outcome: Outcome::Cancelled(unsent) };
+        let read = read.map(|parked| cancelled(parked.id, None));
+        let write = write.map(|parked| cancelled(parked.id, parked.work.unsent()));
         read.into_iter().chain(write)
+    }
+}
+
+impl WriteWork {
+    /// The bytes of a write.
+    pub(super) fn unsent(self) -> Unsent {
+        match self {
+            Self::Connect => None,
+            Self::Send { data, .. } => Some(Box::new(data)),
+        }
     }
 }

@@ -103,7 +103,7 @@ fn an_accept_without_descriptors_fails_and_the_next_one_finds_the_connection() {
     let op = || Op::Accept { source: listener };
     assert!(matches!(driver.start(OpId::new(0), op()), Started::Parked));
     let done = turn(&mut driver, 10_000);
-    let Outcome::Failed(error) = &done[0].outcome else { panic!("{done:?}") };
+    let Outcome::Failed(error, _) = &done[0].outcome else { panic!("{done:?}") };
     assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()));
     setrlimit(Resource::Nofile, before).unwrap();
     // No new edge comes for it: the bit has to have survived.

@@ -124,7 +124,7 @@ impl Stream {
         inner.reading = Reading::Idle;
         match outcome {
             Outcome::Read(chunk) => inner.incoming.push(chunk),
-            Outcome::Failed(error) => {
+            Outcome::Failed(error, _) => {
                 drop(inner);
                 self.lose(Some(Failure::from(&error)));
             }

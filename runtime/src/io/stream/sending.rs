@@ -196,17 +196,23 @@ impl Stream {
 
     /// Takes note of the end of a write.
     pub(super) fn sent(&self, outcome: Outcome) {
-        match outcome {
-            Outcome::Wrote(storage) => outgoing::reclaim(storage),
-            Outcome::Failed(error) => return self.lose(Some(Failure::from(&error))),
+        let sent = match outcome {
+            Outcome::Wrote(sent) => sent,
+            Outcome::Failed(error, unsent) => {
+                self.lose(Some(Failure::from(&error)));
+                return drop(unsent);
+            }
             // The source was closed, which only `lose` does.
+            Outcome::Cancelled(unsent) => return drop(unsent),
             _ => return,
-        }
+        };
         let mut inner = self.inner.borrow_mut();
         inner.in_flight_bytes = 0;
         inner.update_flow();
         drop(inner);
         self.wake_drained();
+        // Last, with nothing borrowed: slices may run their owner's code when they are dropped.
+        outgoing::reclaim(sent);
     }
 
     fn wake_drained(&self) {

@@ -149,8 +149,8 @@ impl Service {
                 true
             }
             // Connections that were given up before they were accepted.
-            Outcome::Failed(error) if error.kind() == io::ErrorKind::ConnectionAborted => true,
-            Outcome::Failed(error) => {
+            Outcome::Failed(error, _) if error.kind() == io::ErrorKind::ConnectionAborted => true,
+            Outcome::Failed(error, _) => {
                 // Out of descriptors, most likely: without a pause this would be an endless loop.
                 self.io.report(ReportKind::Callback, Error::from(error));
                 self.rest(number);
