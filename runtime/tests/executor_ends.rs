@@ -170,6 +170,7 @@ impl Wake for Forward {
 }
 
 #[test]
+#[allow(clippy::async_yields_async, reason = "a future that moves to another task is the subject")]
 fn g21_a_waiter_that_moved_to_another_task_is_not_dead_when_its_first_one_ends() {
     let ended = Runner::builder().virtual_clock().build().run(async || {
         let lock = Rc::new(corelane::sync::Lock::new(()));

@@ -65,6 +65,8 @@ pub(crate) struct LoopCore {
     /// No timer is set, no poller there, no flush enlisted, so that a turn may pass over them.
     pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
+    /// Entries of the present batch whose turn has come.
+    pub(super) begun: Cell<usize>,
     pub(super) is_shut: Cell<bool>,
 }
 
@@ -92,6 +94,7 @@ impl LoopCore {
             quiet: Cell::new(false),
             // A virtual clock moves only when the loop sleeps, so a spin would never end.
             idle: if config.driver == DriverKind::VirtualClock { Idle::Park } else { config.idle },
+            begun: Cell::new(0),
             is_shut: Cell::new(false),
         }))
     }

@@ -14,7 +14,6 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::core::{Idle, LoopCore};
 use super::hooks::Flush;
@@ -28,7 +27,7 @@ const MAIL_BUDGET: usize = 1024;
 /// The driver is asked at least once in so many entries of the ready queue …
 const POLL_EVERY_ENTRIES: u32 = 61;
 /// … and in so much time, while tasks keep the loop busy.
-const POLL_EVERY: Duration = Duration::from_micros(50);
+const POLL_EVERY_NANOS: u64 = 50_000;
 /// Turns between two looks at the clock while tasks keep the loop busy: a look each turn would double the
 /// price of a task switch.
 const CLOCK_EVERY_TURNS: u32 = 8;
@@ -141,10 +140,11 @@ impl LoopCore {
         let now = self.now();
         self.seen.set(now);
         pace.turns.set(0);
-        let per_turn = (now - pace.looked.replace(now)) / turns;
+        let passed_nanos = now.as_nanos() - pace.looked.replace(now).as_nanos();
         // Beside a turn of that length a look costs nothing, and without one a timer would be late by eight.
-        pace.slow.set(per_turn * CLOCK_EVERY_TURNS > POLL_EVERY);
-        now - pace.polled.get() >= POLL_EVERY
+        let limit_nanos = u64::from(turns) * POLL_EVERY_NANOS / u64::from(CLOCK_EVERY_TURNS);
+        pace.slow.set(passed_nanos > limit_nanos);
+        now.as_nanos() - pace.polled.get().as_nanos() >= POLL_EVERY_NANOS
     }
 
     /// Sleeps until the next timer, an event, or mail.
@@ -225,35 +225,50 @@ impl LoopCore {
     }
 
     fn run_ready(&self, batch: &mut Vec<Entry>) {
+        if !batch.is_empty() {
+            self.rescue(batch);
+        }
         self.home.swap_ready(batch);
         self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
-        let mut entries = batch.drain(..);
-        // Whatever unwinds out of an entry must not take the rest of the batch with it.
-        while entries.len() > 0 {
-            self.home.guarded(|| entries.by_ref().for_each(|entry| self.run_entry(entry.unpack())));
+        for (index, entry) in batch.iter().enumerate() {
+            self.begun.set(index + 1);
+            match entry.unpack() {
+                Ready::Task(slot) => self.home.step(slot),
+                other => {
+                    cancel::enter(Scope::NONE);
+                    self.home.guarded(|| self.run_entry(other));
+                }
+            }
         }
+        batch.clear();
         cancel::enter(Scope::NONE);
+    }
+
+    /// Something unwound out of the last batch, which is a bug of ours. What it had not begun is ready again: a
+    /// task that is marked as queued and is in no queue would never run.
+    #[cold]
+    fn rescue(&self, batch: &mut Vec<Entry>) {
+        for entry in batch.drain(..).skip(self.begun.get()) {
+            self.home.push(entry);
+        }
     }
 
     fn run_entry(&self, ready: Ready) {
         match ready {
             Ready::Task(slot) => self.home.step(slot),
             Ready::Timer(slot) => {
-                cancel::enter(Scope::NONE);
                 let waker = self.timers.borrow_mut().fire(slot);
                 if let Some(waker) = waker {
                     waker.wake();
                 }
             }
             Ready::Completion => {
-                cancel::enter(Scope::NONE);
                 let completion = self.completions.borrow_mut().pop_front();
                 if let Some(completion) = completion {
                     self.deliver(completion);
                 }
             }
             Ready::Callback => {
-                cancel::enter(Scope::NONE);
                 let callback = self.callbacks.borrow_mut().pop_front();
                 if let Some(callback) = callback {
                     callback();
