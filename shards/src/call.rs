@@ -34,6 +34,20 @@ pub use error::CallError;
 #[must_use = "dropping it gives the call up"]
 pub struct Invoke<T>(Answer<T>);
 
+/// A call's type is that of the box that comes home, so it cannot be taken for a subtype's.
+///
+/// ```
+/// use corelane_shards::Invoke;
+/// fn same(call: Invoke<for<'a> fn(&'a u8)>) -> Invoke<for<'a> fn(&'a u8)> { call }
+/// ```
+///
+/// ```compile_fail
+/// use corelane_shards::Invoke;
+/// fn other(call: Invoke<for<'a> fn(&'a u8)>) -> Invoke<fn(&'static u8)> { call }
+/// ```
+#[cfg(doctest)]
+struct Invariance;
+
 /// An answer that is here, or on its way.
 enum Answer<T> {
     Here(Result<T>),
@@ -47,7 +61,8 @@ struct Awaited<T> {
     to: ShardId,
     slot: u32,
     kind: Kind,
-    answer: PhantomData<fn() -> T>,
+    /// Invariant: the box that comes home is one of this very `T`.
+    answer: PhantomData<fn(T) -> T>,
 }
 
 /// Sends `f` to `to`, or runs it here and now if that is this shard.
@@ -129,17 +144,18 @@ impl<T: 'static> Future for Invoke<T> {
             let to = awaited.to;
             let found = awaited.desk.poll(to.index(), awaited.kind, awaited.slot, context.waker());
             let answer = match found {
-                Polled::Pending => return Poll::Pending,
-                Polled::Home(mut errand) => {
-                    let mut outcome = None;
-                    errand.take_outcome(&mut outcome);
-                    into_result(outcome.unwrap_or(Outcome::Cancelled))
-                }
-                Polled::Gone => Err(CallError::ShardGone(to).into()),
+                Polled::Pending | Polled::NewWaker => return Poll::Pending,
+                Polled::Home(errand) => Some(errand),
+                Polled::Gone => None,
             };
-            // The slot is no longer ours: what is dropped here abandons nothing.
+            // The slot is no longer ours, whatever happens from here on.
             self.0 = Answer::Taken;
-            return Poll::Ready(answer);
+            let Some(mut errand) = answer else {
+                return Poll::Ready(Err(CallError::ShardGone(to).into()));
+            };
+            let mut outcome = None;
+            errand.take_outcome(&mut outcome);
+            return Poll::Ready(into_result(outcome.unwrap_or(Outcome::Cancelled)));
         }
         match mem::replace(&mut self.0, Answer::Taken) {
             Answer::Here(answer) => Poll::Ready(answer),

@@ -191,9 +191,16 @@ impl<M: Send, C: Channel, R: Ring> LaneSender<M, C, R> {
     /// Tells the receiver that this end has been dropped: `self` consumed, the channel closed, then
     /// the bell.
     pub(crate) fn close(self) {
-        let (own_id, receiver) = (self.own_id, Arc::clone(&self.receiver));
+        struct Announce<R: Ring>(Arc<Mailbox<R>>, usize);
+        impl<R: Ring> Drop for Announce<R> {
+            fn drop(&mut self) {
+                self.0.announce(self.1);
+            }
+        }
+        // A guard, so that a message that panics when it is dropped does not leave the receiver
+        // asleep.
+        let _announce = Announce(Arc::clone(&self.receiver), self.own_id);
         drop(self);
-        receiver.announce(own_id);
     }
 
     /// The outbox as a packet; an emptied batch from home takes its place.

@@ -71,6 +71,7 @@
 mod atomic;
 mod call;
 mod cores;
+mod foreign;
 mod id;
 mod lane;
 mod mesh;

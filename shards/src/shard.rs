@@ -1,5 +1,9 @@
 //! One shard: a thread, a loop, and its ends of the mesh.
 
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -39,7 +43,8 @@ impl Shard {
     /// The shard that this thread is; `None` elsewhere.
     #[must_use]
     pub fn current() -> Option<Self> {
-        CURRENT.with_borrow(Clone::clone)
+        // A guard of the thread itself may ask when there is no shard any more.
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
     /// The number of this shard.
@@ -183,6 +188,16 @@ impl Drop for Farewell {
     }
 }
 
+/// Ends the thread's time as a shard, in whichever way, when its loop is closed: peers learn of it
+/// while the thread is whole, and not from its last destructors.
+struct Presence;
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        drop(CURRENT.take());
+    }
+}
+
 /// The body of a shard's thread.
 pub(crate) fn run<T, F>(seat: Seat, main: F) -> Result<T>
 where
@@ -190,6 +205,7 @@ where
     T: 'static,
 {
     let _farewell = Farewell(seat.events.clone(), seat.id);
+    let _presence = Presence;
     let pinned =
         seat.core.is_none_or(|id| core_affinity::set_for_current(core_affinity::CoreId { id }));
     let mut event_loop = EventLoop::new(&seat.config)?;
@@ -201,7 +217,6 @@ where
     let shard = event_loop.enter(|| settle(go, seat.events))??;
     let outcome = live(&mut event_loop, &shard, main);
     event_loop.close();
-    CURRENT.take();
     outcome
 }
 

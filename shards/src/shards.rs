@@ -1,5 +1,9 @@
 //! Starting shards, watching over them, and ending them.
 
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -132,6 +136,14 @@ impl Builder {
         F: AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
         T: Send + 'static,
     {
+        self.run_on(|seat| spawn(seat, main.clone()))
+    }
+
+    /// The same on the threads that `spawn` makes.
+    fn run_on<T>(
+        self,
+        mut spawn: impl FnMut(Seat) -> Result<JoinHandle<Result<T>>>,
+    ) -> Result<Vec<T>> {
         self.check()?;
         if Shard::current().is_some() {
             return Err(Error::runtime("shards were run on a shard, which that would block"));
@@ -148,7 +160,15 @@ impl Builder {
         for (index, &core) in cores.iter().enumerate() {
             let (go, seat) = self.seat(ShardId::at(index), core, events.clone());
             starts.push(go);
-            threads.push(spawn(seat, main.clone())?);
+            match spawn(seat) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    // Sends those that were made home.
+                    drop(starts);
+                    join(threads);
+                    return Err(error);
+                }
+            }
         }
         drop(events);
         let mut supervisor = Supervisor::new(cores.len(), self.drain);

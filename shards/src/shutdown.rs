@@ -27,6 +27,7 @@ use std::task::{Context, Poll, Waker};
 
 use crossbeam_channel::Sender;
 
+use crate::foreign::wake_all;
 use crate::shards::Event;
 
 /// How far a run has come.
@@ -55,15 +56,10 @@ impl StageWatch {
     /// Goes on to `stage` and wakes who waited for it. A stage is never gone back from.
     pub(crate) fn advance(&self, stage: Stage) {
         self.stage.set(stage.max(self.stage.get()));
-        let mut woken = Vec::new();
-        self.waiting.borrow_mut().retain(|_, (wanted, waker)| {
-            let waits_on = *wanted > stage;
-            if !waits_on {
-                woken.push(waker.clone());
-            }
-            waits_on
-        });
-        woken.into_iter().for_each(Waker::wake);
+        let (woken, waiting): (BTreeMap<_, _>, _) =
+            self.waiting.take().into_iter().partition(|(_, (wanted, _))| *wanted <= stage);
+        self.waiting.replace(waiting);
+        wake_all(woken.into_values().map(|(_, waker)| waker));
     }
 
     /// Waits until `stage` is reached.
@@ -90,7 +86,9 @@ impl Future for Reached {
             return Poll::Ready(());
         }
         let entry = (self.stage, context.waker().clone());
-        self.watch.waiting.borrow_mut().insert(self.key, entry);
+        let known = self.watch.waiting.borrow_mut().insert(self.key, entry);
+        // Its drop may be foreign code, so nothing is borrowed any more.
+        drop(known);
         Poll::Pending
     }
 }

@@ -10,9 +10,10 @@ use std::task::Waker;
 use corelane::lowlevel::{Flush, Poller, enlist_flush};
 use corelane::{RemoteLoop, Task, try_create_task};
 
-use super::errand::{Errand, drop_quietly};
+use super::errand::Errand;
 use super::table::{CallTable, Departure, Left, Polled, Ticket};
 use super::withdrawal::Withdrawals;
+use crate::foreign::{drop_quietly, guarded, wake_all};
 use crate::id::ShardId;
 use crate::lane::LaneStats;
 use crate::mesh::{self, Arrival, Ends, Post};
@@ -147,16 +148,24 @@ impl Desk {
         slot: u32,
         waker: &Waker,
     ) -> Polled<Box<dyn Errand>> {
-        self.line(to, kind).calls.borrow_mut().poll(slot, waker)
+        let calls = &self.line(to, kind).calls;
+        let polled = calls.borrow_mut().poll(slot, waker);
+        if let Polled::NewWaker = polled {
+            // A foreign waker runs foreign code when it is cloned, and when it is dropped.
+            let clone = waker.clone();
+            let known = calls.borrow_mut().leave_waker(slot, clone);
+            drop(known);
+        }
+        polled
     }
 
     /// The future of a call was dropped.
     pub(super) fn abandon(&self, to: usize, kind: Kind, slot: u32) {
         let line = self.line(to, kind);
-        let left = line.calls.borrow_mut().abandon(slot);
+        let (left, waker) = line.calls.borrow_mut().abandon(slot);
         match left {
             Left::Nothing => {}
-            Left::Errand(errand) => drop_quietly(errand),
+            Left::Errand(errand) => drop(errand),
             Left::Flying(permit) => {
                 line.ours_withdrawn.set(permit);
                 if kind == Kind::Call {
@@ -164,6 +173,7 @@ impl Desk {
                 }
             }
         }
+        drop_quietly(waker);
     }
 
     /// Sends an answer home.
@@ -179,12 +189,8 @@ impl Desk {
             line.ours_withdrawn.clear(ticket.permit);
         }
         self.depart(from, landing.next);
-        if let Some(waker) = landing.waker {
-            waker.wake();
-        }
-        if let Some(unwanted) = landing.unwanted {
-            drop_quietly(unwanted);
-        }
+        wake_all(landing.waker);
+        drop(landing.unwanted);
     }
 
     /// Whether the caller of a call from `from` has given it up.
@@ -244,7 +250,7 @@ impl Desk {
             }
             // Our calls to a peer that has ended fail when its lane says so; its own calls nobody
             // misses.
-            Err(refused) => drop_quietly(refused),
+            Err(refused) => drop(refused),
         }
     }
 
@@ -259,8 +265,8 @@ impl Desk {
     fn lose(&self, from: usize) {
         for line in &self.peers[from].lines {
             let (wakers, errands) = line.calls.borrow_mut().fail_all();
-            wakers.into_iter().for_each(Waker::wake);
-            errands.into_iter().for_each(drop_quietly);
+            wake_all(wakers);
+            drop(errands);
         }
         let running = self.peers[from].running.take();
         for task in running.into_iter().flatten() {
@@ -272,10 +278,13 @@ impl Desk {
 impl Poller for Desk {
     fn poll_mail(&self) -> bool {
         let Some(desk) = self.this.upgrade() else { return false };
-        self.post.collect(|from, arrival| match arrival {
-            Arrival::Message(Message::Errand(errand)) => errand.arrive(from, &desk),
-            Arrival::Message(Message::Cancel(permit)) => desk.cancel_running(from, permit),
-            Arrival::Gone => desk.lose(from),
+        // A delivery that panics must not take those behind it along: their announcements are gone.
+        self.post.collect(|from, arrival| {
+            guarded(|| match arrival {
+                Arrival::Message(Message::Errand(errand)) => errand.arrive(from, &desk),
+                Arrival::Message(Message::Cancel(permit)) => desk.cancel_running(from, permit),
+                Arrival::Gone => desk.lose(from),
+            });
         });
         self.has_mail()
     }

@@ -3,6 +3,10 @@
 //! The box is made at home and freed at home, so that the allocators of two threads do not trade
 //! memory. It knows by its stage what it has come for: over there it runs, at home it is handed in.
 
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::mem;
@@ -10,11 +14,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::thread;
 
 use corelane::Error;
 
 use super::desk::{Desk, Kind};
 use super::table::Ticket;
+use crate::foreign::{drop_quietly, guarded};
 
 /// A call on its way out or home.
 pub(super) trait Errand: Send {
@@ -43,11 +49,21 @@ enum Stage<F, T> {
     Spent,
 }
 
-impl<F, T: 'static> Stage<F, T> {
+impl<F, T> Stage<F, T> {
     fn take(&mut self) -> Self {
         mem::replace(self, Self::Spent)
     }
 
+    /// Drops what is in it. Boxes are dropped in lanes, in outboxes and in the middle of other
+    /// clean-up, where a panic would take what is not its own along.
+    fn clear(&mut self) {
+        if !matches!(self, Self::Spent) {
+            drop_quietly(self.take());
+        }
+    }
+}
+
+impl<F, T: 'static> Stage<F, T> {
     fn take_outcome(&mut self, into: &mut dyn Any) {
         let target = into.downcast_mut::<Option<Outcome<T>>>();
         let target = target.expect("a call's slot is polled by the call's own future");
@@ -78,6 +94,18 @@ impl<F, T> Plain<F, T> {
 impl<F, T> Deferred<F, T> {
     pub(super) fn new(f: F) -> Box<Self> {
         Box::new(Self { ticket: Ticket::default(), stage: Stage::Out(f) })
+    }
+}
+
+impl<F, T> Drop for Plain<F, T> {
+    fn drop(&mut self) {
+        self.stage.clear();
+    }
+}
+
+impl<F, T> Drop for Deferred<F, T> {
+    fn drop(&mut self) {
+        self.stage.clear();
     }
 }
 
@@ -187,7 +215,14 @@ where
     fn drop(&mut self) {
         let Some(mut errand) = self.errand.take() else { return };
         self.desk.ended(self.from, errand.ticket);
-        errand.stage = Stage::Home(mem::replace(&mut self.outcome, Outcome::Cancelled));
+        let outcome = match mem::replace(&mut self.outcome, Outcome::Cancelled) {
+            // Not cancelled but torn down: a guard of the future panicked.
+            Outcome::Cancelled if thread::panicking() => {
+                Outcome::Panicked("the future panicked when it was dropped".to_owned())
+            }
+            outcome => outcome,
+        };
+        errand.stage = Stage::Home(outcome);
         self.desk.send(self.from, errand);
     }
 }
@@ -200,26 +235,35 @@ pub(super) fn catch<T>(f: impl FnOnce() -> T) -> Outcome<T> {
     }
 }
 
-/// Awaits `future`; a panic in a poll is an outcome.
+/// Awaits `future` and drops it; a panic in a poll or in the drop is an outcome.
 pub(super) async fn catch_polls<M: Future>(future: M) -> Outcome<M::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| match catch(|| future.as_mut().poll(context)) {
-        Outcome::Value(Poll::Pending) => Poll::Pending,
-        Outcome::Value(Poll::Ready(value)) => Poll::Ready(Outcome::Value(value)),
-        Outcome::Panicked(message) => Poll::Ready(Outcome::Panicked(message)),
-        Outcome::Cancelled => Poll::Ready(Outcome::Cancelled),
+    let mut future = pin!(Some(future));
+    poll_fn(|context| {
+        let polled = catch(|| {
+            let alive = future.as_mut().as_pin_mut().expect("it is polled until it is ready");
+            let polled = alive.poll(context);
+            if polled.is_ready() {
+                future.set(None);
+            }
+            polled
+        });
+        match polled {
+            Outcome::Value(Poll::Pending) => Poll::Pending,
+            Outcome::Value(Poll::Ready(value)) => Poll::Ready(Outcome::Value(value)),
+            Outcome::Panicked(message) => {
+                guarded(|| future.set(None));
+                Poll::Ready(Outcome::Panicked(message))
+            }
+            Outcome::Cancelled => Poll::Ready(Outcome::Cancelled),
+        }
     })
     .await
 }
 
-/// Drops a value of the user's where nobody could catch its panic; a panic is logged.
-pub(super) fn drop_quietly<T>(value: T) {
-    if let Outcome::Panicked(message) = catch(move || drop(value)) {
-        tracing::error!("dropping a part of a call that was given up panicked: {message}");
-    }
-}
-
 fn message_of(payload: Box<dyn Any + Send>) -> String {
     let error = Error::panicked(payload);
-    error.panic_message().unwrap_or_default().to_owned()
+    let message = error.panic_message().unwrap_or_default().to_owned();
+    // The payload goes with it, which is the user's.
+    drop_quietly(error);
+    message
 }

@@ -79,7 +79,10 @@ pub(super) struct Landing<E> {
 /// What a future finds in its slot.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Polled<E> {
+    /// Nothing yet; the waker that was shown is the one that is known.
     Pending,
+    /// Nothing yet, and the waker is another: a clone of it is to be left.
+    NewWaker,
     Home(E),
     Gone,
 }
@@ -150,17 +153,17 @@ impl<E> CallTable<E> {
         Landing { waker, unwanted, next: self.pass_permit(ticket.permit) }
     }
 
-    /// Asks for the answer, or leaves a waker for it. After `Home` and `Gone` the slot is no longer
+    /// Asks for the answer, which `waker` waits for. After `Home` and `Gone` the slot is no longer
     /// the caller's.
     pub(super) fn poll(&mut self, slot: u32, new_waker: &Waker) -> Polled<E> {
         let entry = &mut self.slots[slot as usize];
         match entry {
             Slot::Waiting { waker, .. } | Slot::Flying { waker, .. } => {
                 // A clone of ours is a number; a foreign one may be dear, so an equal one is kept.
-                if !waker.as_ref().is_some_and(|known| known.will_wake(new_waker)) {
-                    *waker = Some(new_waker.clone());
+                match waker {
+                    Some(known) if known.will_wake(new_waker) => Polled::Pending,
+                    _ => Polled::NewWaker,
                 }
-                Polled::Pending
             }
             _ => {
                 let found = mem::replace(entry, Slot::Free);
@@ -173,27 +176,35 @@ impl<E> CallTable<E> {
         }
     }
 
-    /// The future that owned the slot is dropped.
-    pub(super) fn abandon(&mut self, slot: u32) -> Left<E> {
+    /// Leaves the waker of a call whose answer is not here yet; gives back the one before it.
+    pub(super) fn leave_waker(&mut self, slot: u32, new_waker: Waker) -> Option<Waker> {
+        match &mut self.slots[slot as usize] {
+            Slot::Waiting { waker, .. } | Slot::Flying { waker, .. } => waker.replace(new_waker),
+            _ => Some(new_waker),
+        }
+    }
+
+    /// The future that owned the slot is dropped. Its waker comes back as well.
+    pub(super) fn abandon(&mut self, slot: u32) -> (Left<E>, Option<Waker>) {
         let entry = &mut self.slots[slot as usize];
         match mem::replace(entry, Slot::Free) {
-            Slot::Flying { permit, .. } => {
+            Slot::Flying { permit, waker } => {
                 *entry = Slot::Abandoned;
-                Left::Flying(permit)
+                (Left::Flying(permit), waker)
             }
-            Slot::Waiting { errand, .. } => {
+            Slot::Waiting { errand, waker } => {
                 *entry = Slot::Withdrawn;
                 self.withdrawn_count += 1;
                 self.tidy_queue();
-                Left::Errand(errand)
+                (Left::Errand(errand), waker)
             }
             Slot::Home(answer) => {
                 self.free_slots.push(slot);
-                Left::Errand(answer)
+                (Left::Errand(answer), None)
             }
             _ => {
                 self.free_slots.push(slot);
-                Left::Nothing
+                (Left::Nothing, None)
             }
         }
     }

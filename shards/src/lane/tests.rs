@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering as AtomicOrdering};
 
 use super::*;
@@ -13,11 +14,11 @@ impl Ring for Counter {
     }
 }
 
-type Sender = LaneSender<u64, Crossbeam, Counter>;
-type Receiver = LaneReceiver<u64, Crossbeam, Counter>;
+type Sender<M> = LaneSender<M, Crossbeam, Counter>;
+type Receiver<M> = LaneReceiver<M, Crossbeam, Counter>;
 
 /// A lane from shard 3 to shard 5, and both mailboxes.
-fn pair(capacity: usize) -> (Sender, Receiver, [Arc<Mailbox<Counter>>; 2]) {
+fn pair<M: Send>(capacity: usize) -> (Sender<M>, Receiver<M>, [Arc<Mailbox<Counter>>; 2]) {
     let mailboxes = [(); 2].map(|()| Arc::new(Mailbox::new(Counter::default())));
     let (sender, receiver) = lane(
         &End { id: 3, mailbox: &mailboxes[0] },
@@ -27,7 +28,7 @@ fn pair(capacity: usize) -> (Sender, Receiver, [Arc<Mailbox<Counter>>; 2]) {
     (sender, receiver, mailboxes)
 }
 
-fn drain(receiver: &mut Receiver) -> Vec<u64> {
+fn drain(receiver: &mut Receiver<u64>) -> Vec<u64> {
     std::iter::from_fn(|| receiver.next().ok()).collect()
 }
 
@@ -46,7 +47,7 @@ fn what_one_flush_sends_is_one_packet_and_one_announcement() {
 
 #[test]
 fn an_empty_flush_announces_nothing() {
-    let (mut sender, _receiver, [_, mailbox]) = pair(4);
+    let (mut sender, _receiver, [_, mailbox]) = pair::<u64>(4);
     assert_eq!(sender.flush(), Flushed::Sent);
     assert!(!mailbox.has_news());
     assert_eq!(sender.stats(), LaneStats::default());
@@ -131,6 +132,22 @@ fn a_sender_that_closes_is_announced_and_seen_after_its_last_message() {
     assert_eq!(mailbox.collect(), bit_of(3));
     assert_eq!(receiver.next(), Ok(1));
     assert_eq!(receiver.next(), Err(Nothing::Gone));
+}
+
+#[test]
+fn a_sender_that_closes_over_a_message_that_panics_is_announced() {
+    #[derive(Debug)]
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let (mut sender, mut receiver, [_, mailbox]) = pair(4);
+    sender.push(Guard);
+    assert!(catch_unwind(AssertUnwindSafe(|| sender.close())).is_err());
+    assert_eq!(mailbox.collect(), bit_of(3));
+    assert_eq!(receiver.next().err(), Some(Nothing::Gone));
 }
 
 #[test]

@@ -1,9 +1,23 @@
+use std::sync::Arc;
+use std::task::Wake;
+
 use super::*;
 
 type Table = CallTable<u32>;
 
-fn noop() -> &'static Waker {
-    Waker::noop()
+/// Polls as a future does, which leaves its waker.
+fn poll(table: &mut Table, slot: u32) -> Polled<u32> {
+    match table.poll(slot, Waker::noop()) {
+        Polled::NewWaker => {
+            table.leave_waker(slot, Waker::noop().clone());
+            Polled::Pending
+        }
+        known => known,
+    }
+}
+
+fn abandon(table: &mut Table, slot: u32) -> Left<u32> {
+    table.abandon(slot).0
 }
 
 /// Admits a call that finds a permit.
@@ -25,10 +39,32 @@ fn wait(table: &mut Table, errand: u32) -> u32 {
 fn an_answer_is_found_by_who_asks_for_it() {
     let mut table = Table::new(2);
     let ticket = fly(&mut table, 7);
-    assert_eq!(table.poll(ticket.slot, noop()), Polled::Pending);
+    assert_eq!(poll(&mut table, ticket.slot), Polled::Pending);
     let landing = table.land(ticket, 8);
     assert!(landing.waker.is_some() && landing.unwanted.is_none() && landing.next.is_none());
-    assert_eq!(table.poll(ticket.slot, noop()), Polled::Home(8));
+    assert_eq!(poll(&mut table, ticket.slot), Polled::Home(8));
+}
+
+/// A waker that does nothing, and equals its clones.
+struct Silent;
+
+impl Wake for Silent {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn wakers_come_back_to_be_dropped_by_the_caller() {
+    let mut table = Table::new(1);
+    let ticket = fly(&mut table, 0);
+    let waiting = wait(&mut table, 1);
+    let waker = Waker::from(Arc::new(Silent));
+    for slot in [ticket.slot, waiting] {
+        assert_eq!(table.poll(slot, &waker), Polled::NewWaker, "none is known");
+        assert!(table.leave_waker(slot, waker.clone()).is_none());
+        assert_eq!(table.poll(slot, &waker), Polled::Pending, "this one is known");
+        assert!(table.leave_waker(slot, waker.clone()).is_some(), "the replaced one");
+        assert!(table.abandon(slot).1.is_some(), "the one of a call that is given up");
+    }
 }
 
 #[test]
@@ -38,7 +74,7 @@ fn slots_and_permits_are_used_again() {
         let ticket = fly(&mut table, errand);
         assert_eq!(ticket, Ticket { slot: 0, permit: 0 });
         table.land(ticket, errand);
-        assert_eq!(table.poll(ticket.slot, noop()), Polled::Home(errand));
+        assert_eq!(poll(&mut table, ticket.slot), Polled::Home(errand));
     }
     assert_eq!(table.wait_count(), 0);
 }
@@ -65,7 +101,7 @@ fn a_waiting_call_that_is_given_up_comes_back_and_is_passed_over() {
     let (second, _) = table.admit(1);
     wait(&mut table, 2);
     wait(&mut table, 3);
-    assert_eq!(table.abandon(second), Left::Errand(1));
+    assert_eq!(abandon(&mut table, second), Left::Errand(1));
     assert_eq!(table.land(flying, 0).next.unwrap().errand, 2);
 }
 
@@ -73,7 +109,7 @@ fn a_waiting_call_that_is_given_up_comes_back_and_is_passed_over() {
 fn a_call_given_up_in_flight_keeps_its_permit_until_the_answer() {
     let mut table = Table::new(1);
     let flying = fly(&mut table, 0);
-    assert_eq!(table.abandon(flying.slot), Left::Flying(flying.permit));
+    assert_eq!(abandon(&mut table, flying.slot), Left::Flying(flying.permit));
     wait(&mut table, 1);
     let landing = table.land(flying, 9);
     assert_eq!(landing.unwanted, Some(9));
@@ -85,7 +121,7 @@ fn an_answer_that_nobody_took_comes_back() {
     let mut table = Table::new(1);
     let flying = fly(&mut table, 0);
     table.land(flying, 4);
-    assert_eq!(table.abandon(flying.slot), Left::Errand(4));
+    assert_eq!(abandon(&mut table, flying.slot), Left::Errand(4));
     assert_eq!(fly(&mut table, 1).slot, flying.slot);
 }
 
@@ -95,12 +131,12 @@ fn a_peer_that_ends_fails_what_waits_and_what_flies() {
     let [first, given_up] = [fly(&mut table, 0), fly(&mut table, 1)];
     let waiting = wait(&mut table, 2);
     table.abandon(given_up.slot);
-    table.poll(first.slot, noop());
-    table.poll(waiting, noop());
+    poll(&mut table, first.slot);
+    poll(&mut table, waiting);
     let (wakers, errands) = table.fail_all();
     assert_eq!((wakers.len(), errands), (2, vec![2]));
-    assert_eq!(table.poll(first.slot, noop()), Polled::Gone);
-    assert_eq!(table.poll(waiting, noop()), Polled::Gone);
+    assert_eq!(poll(&mut table, first.slot), Polled::Gone);
+    assert_eq!(poll(&mut table, waiting), Polled::Gone);
 }
 
 #[test]
@@ -110,9 +146,9 @@ fn calls_made_and_dropped_while_nothing_is_answered_take_no_room() {
     let patient = wait(&mut table, 1);
     for errand in 2..1_000 {
         let slot = wait(&mut table, errand);
-        assert_eq!(table.abandon(slot), Left::Errand(errand));
+        assert_eq!(abandon(&mut table, slot), Left::Errand(errand));
     }
     assert!(table.queue.len() <= 3, "{} in the queue", table.queue.len());
     assert!(table.slots.len() <= 5, "{} slots", table.slots.len());
-    assert_eq!(table.poll(patient, noop()), Polled::Pending);
+    assert_eq!(poll(&mut table, patient), Polled::Pending);
 }
