@@ -147,6 +147,11 @@ impl LoopCore {
         look != Look::Fired
     }
 
+    /// Whether it will never turn again: then nothing is flushed and no op completes.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.is_shut.get()
+    }
+
     /// Has `flush` called at the end of this turn.
     pub(crate) fn enlist_flush(&self, flush: Rc<dyn Flush>) {
         if self.is_shut.get() {
@@ -245,7 +250,7 @@ impl LoopCore {
         }
         let owners = self.ops.borrow_mut().take_owners();
         for owner in owners {
-            home.guarded(|| drop(owner));
+            home.guarded(|| owner.abandoned());
         }
         for poller in self.pollers.take() {
             home.guarded(|| drop(poller));

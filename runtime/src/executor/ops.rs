@@ -14,6 +14,9 @@ pub(crate) trait OpOwner {
     /// The op with this owner's `tag` has completed. Called from the run phase with nothing borrowed; the
     /// owner may start its next op at once.
     fn complete(self: Rc<Self>, tag: u32, outcome: Outcome);
+
+    /// The loop is closing: no completion will come any more. Called with nothing borrowed.
+    fn abandoned(self: Rc<Self>);
 }
 
 /// The numbers of ops and their owners.

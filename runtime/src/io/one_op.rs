@@ -44,6 +44,10 @@ impl OpOwner for Waiting {
             waker.wake();
         }
     }
+
+    fn abandoned(self: Rc<Self>) {
+        self.complete(0, Outcome::Cancelled(None));
+    }
 }
 
 /// A number in the loop's op table, given back when the wait is over or given up.

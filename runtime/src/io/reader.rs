@@ -21,8 +21,8 @@ use super::stream::Stream;
 /// [`take`](Self::take).
 ///
 /// The connection is read ahead until twice the reader's limit is unread (rule S40). A failed connection
-/// fails every read, even if bytes are left (rule S51). Dropping the reader stops reading and leaves the
-/// connection to its writers.
+/// fails every read, even if bytes are left (rule S51); a connection whose loop has ended has failed with
+/// `ConnectionAborted`. Dropping the reader stops reading and leaves the connection to its writers.
 pub struct StreamReader {
     stream: Rc<Stream>,
     buffer: ReadBuffer,

@@ -178,6 +178,7 @@ impl Stream {
 
     /// The error that ended the connection, if one did (rule S51).
     pub(crate) fn failure(&self) -> io::Result<()> {
+        self.end_with_loop();
         match self.inner.borrow().life {
             Life::Lost(Some(failure)) => Err(failure.into()),
             _ => Ok(()),
@@ -186,6 +187,7 @@ impl Stream {
 
     /// Whether `close`, `abort` or an error has ended the connection, or is about to.
     pub(crate) fn is_closing(&self) -> bool {
+        self.end_with_loop();
         !matches!(self.inner.borrow().life, Life::Open)
     }
 
@@ -205,6 +207,13 @@ impl Stream {
     /// Ends the connection now; what was not sent is thrown away.
     pub(crate) fn abort(&self) {
         self.lose(None);
+    }
+
+    /// A handle that outlives its loop finds a lost connection: nothing would ever end its wait.
+    pub(crate) fn end_with_loop(&self) {
+        if self.io.is_shut() {
+            self.lose(Some(Failure::Kind(io::ErrorKind::ConnectionAborted)));
+        }
     }
 
     /// The connection is gone, with or without an error.
@@ -247,6 +256,10 @@ impl OpOwner for Stream {
             self.sent(outcome);
             self.send_all();
         }
+    }
+
+    fn abandoned(self: Rc<Self>) {
+        self.end_with_loop();
     }
 }
 

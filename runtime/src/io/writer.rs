@@ -20,7 +20,8 @@ use crate::util::watermark::Watermarks;
 /// of much data awaits [`drain`](Self::drain) now and then, so that a slow peer slows it down instead of
 /// filling the memory.
 ///
-/// Bytes arrive in the order of the calls (rule S83).
+/// Bytes arrive in the order of the calls (rule S83). A connection ends with its loop: what a writer that
+/// is still there writes is thrown away, and what waits fails with `ConnectionAborted`.
 pub struct StreamWriter {
     stream: Rc<Stream>,
 }

@@ -79,7 +79,7 @@ impl Stream {
         let enlists = !mem::replace(&mut inner.enlisted, true);
         drop(inner);
         if enlists {
-            self.io.enlist_flush(Rc::clone(self) as Rc<dyn Flush>);
+            self.await_flush();
         }
         if urgent {
             self.send_op();
@@ -141,8 +141,13 @@ impl Stream {
             inner.in_flight_bytes == 0 && !mem::replace(&mut inner.enlisted, true)
         };
         if enlists {
-            self.io.enlist_flush(Rc::clone(self) as Rc<dyn Flush>);
+            self.await_flush();
         }
+    }
+
+    fn await_flush(self: &Rc<Self>) {
+        self.io.enlist_flush(Rc::clone(self) as Rc<dyn Flush>);
+        self.end_with_loop();
     }
 
     /// Sends everything, as far as that needs no waiting. With all of it sent, a wanted end is made.

@@ -251,6 +251,17 @@ fn s27_a_lost_connection_gives_everything_back() {
 }
 
 #[test]
+fn s27_a_stream_that_outlives_its_loop_is_kept_by_nobody() {
+    let (stream, mut peer) = run(async || pair(SocketType::STREAM, 100)).unwrap();
+    let weak = Rc::downgrade(&stream);
+    let writer = StreamWriter::new(stream);
+    writer.write(b"never sent").unwrap();
+    drop(writer);
+    assert!(weak.upgrade().is_none(), "something keeps a stream whose loop is gone");
+    assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
+}
+
+#[test]
 fn a_connection_costs_little() {
     // What an idle connection keeps: this, its ops, its source, its task.
     assert!(size_of::<Stream>() <= 264, "{}", size_of::<Stream>());

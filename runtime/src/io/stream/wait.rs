@@ -38,6 +38,7 @@ impl Future for Wait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.stream.end_with_loop();
         let mut replaced = None;
         let mut inner = self.stream.inner.borrow_mut();
         let place = match self.place {

@@ -250,6 +250,14 @@ impl OpOwner for Service {
             self.accept_on(number);
         }
     }
+
+    fn abandoned(self: Rc<Self>) {
+        self.close();
+        // Also those with no op in the loop's table, who would not be told.
+        for stream in self.streams() {
+            stream.end_with_loop();
+        }
+    }
 }
 
 impl ConnectionList for Service {
