@@ -43,13 +43,14 @@ pub(crate) struct BufPool(PhantomData<*const ()>);
 impl BufPool {
     /// Lets this thread keep as many buffers as one turn hands out.
     pub(crate) fn new() -> Self {
-        POOL.with(|pool| pool.limit.set(pool.limit.get() + EVENTS_PER_TURN));
+        // A thread that is ending has no pool any more.
+        let _ = POOL.try_with(|pool| pool.limit.set(pool.limit.get() + EVENTS_PER_TURN));
         Self(PhantomData)
     }
 
     /// An empty buffer of [`BUF_BYTES`].
     pub(crate) fn take(&self) -> Buf {
-        let storage = POOL.with(|pool| pool.idle.borrow_mut().pop());
+        let storage = POOL.try_with(|pool| pool.idle.borrow_mut().pop()).ok().flatten();
         Buf::from_storage(storage.unwrap_or_else(|| Vec::with_capacity(BUF_BYTES)))
     }
 }
@@ -83,7 +84,7 @@ fn give_back(mut storage: Vec<u8>) {
     if storage.capacity() != BUF_BYTES {
         return;
     }
-    // A thread that is ending has no pool any more; then the storage is simply freed.
+    // Without a pool the storage is simply freed.
     let _ = POOL.try_with(|pool| {
         let mut idle = pool.idle.borrow_mut();
         if idle.len() < pool.limit.get() {

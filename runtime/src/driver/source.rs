@@ -43,7 +43,8 @@ pub(crate) enum SourceSpec {
 /// What a descriptor is, as far as the system calls for it differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceKind {
-    /// A connected TCP socket.
+    /// A connected TCP socket. Others work too; what a receive gives from them may end where a message
+    /// does.
     Stream,
     /// A connected Unix stream socket. What a receive gives may end where a message with descriptors
     /// ends, so only an empty one says that nothing is left.

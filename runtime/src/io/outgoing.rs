@@ -161,7 +161,9 @@ pub(crate) fn reclaim(sent: WriteData) {
 }
 
 fn take_storage() -> BytesMut {
-    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(FIRST_BYTES))
+    // A thread that is ending has no pool any more.
+    let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
+    pooled.unwrap_or_else(|| BytesMut::with_capacity(FIRST_BYTES))
 }
 
 fn give_back(mut buf: BytesMut) {
@@ -172,7 +174,7 @@ fn give_back(mut buf: BytesMut) {
     if !useful {
         return;
     }
-    // A thread that is ending has no pool any more; then the storage is simply freed.
+    // Without a pool the storage is simply freed.
     let _ = POOL.try_with(|pool| {
         let mut idle = pool.borrow_mut();
         if idle.len() < KEEP_COUNT {

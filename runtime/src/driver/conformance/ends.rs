@@ -8,7 +8,10 @@ use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    socketpair,
+};
 
 use super::*;
 use crate::driver::OpId;
@@ -206,6 +209,24 @@ fn an_adopted_unix_listener_accepts_and_what_follows_a_descriptor_is_found() {
         assert_eq!(&rig.read(source, 100)[..], b"without");
         drop(peer);
         assert!(matches!(rig.run(Op::Read { source, max_bytes: 1 }), Outcome::Eof));
+    });
+}
+
+#[test]
+fn an_adopted_socket_of_messages_gives_them_one_by_one_though_they_came_together() {
+    with_sockets(|rig| {
+        for kind in [SourceKind::Stream, SourceKind::UnixStream] {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let (descriptor, peer) =
+                socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+            let source = rig.driver.open(SourceSpec::Adopt { descriptor, kind }).unwrap();
+            let first = rig.park(Op::Read { source, max_bytes: 100 });
+            for message in [b"one", b"two"] {
+                rustix::net::send(&peer, message, SendFlags::empty()).unwrap();
+            }
+            assert!(matches!(rig.wait(first), Outcome::Read(buf) if &buf[..] == b"one"));
+            assert_eq!(&rig.read(source, 100)[..], b"two");
+        }
     });
 }
 

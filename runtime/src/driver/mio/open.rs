@@ -24,7 +24,13 @@ pub(super) fn open(spec: SourceSpec) -> io::Result<Source> {
         }
         SourceSpec::Adopt { descriptor, kind } => {
             rustix::io::ioctl_fionbio(&descriptor, true)?;
-            Ok(Source::new(descriptor, kind, true, true))
+            let is_tcp = kind == SourceKind::Stream
+                && sockopt::socket_protocol(&descriptor)? == Some(ipproto::TCP);
+            let mut source = Source::new(descriptor, kind, true, true);
+            if !is_tcp {
+                source.distrust_short_reads();
+            }
+            Ok(source)
         }
     }
 }

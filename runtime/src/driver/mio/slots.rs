@@ -146,6 +146,12 @@ impl Source {
         (self.readable, self.writable)
     }
 
+    /// A socket that is not TCP may keep messages apart, and then a read that leaves room has not emptied
+    /// it.
+    pub(super) fn distrust_short_reads(&mut self) {
+        self.short_read_empties = false;
+    }
+
     /// Remembers what an event says.
     pub(super) fn note(&mut self, event: &Event) {
         let closed = event.is_read_closed();

@@ -10,6 +10,39 @@ fn bytes_of(data: &WriteData) -> Vec<u8> {
     }
 }
 
+/// Calls what it is given when its thread-local is destroyed.
+struct AtExit(fn() -> bool, std::sync::mpsc::Sender<bool>);
+
+impl Drop for AtExit {
+    fn drop(&mut self) {
+        let done = std::panic::catch_unwind(self.0);
+        self.1.send(done.unwrap_or(false)).expect("the test is waiting");
+    }
+}
+
+#[test]
+fn a_thread_that_is_ending_writes_without_a_pool() {
+    thread_local! {
+        static EARLIER: std::cell::OnceCell<AtExit> = const { std::cell::OnceCell::new() };
+        static LATER: std::cell::OnceCell<AtExit> = const { std::cell::OnceCell::new() };
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let write = || {
+        let mut outgoing = Outgoing::default();
+        outgoing.write(b"bytes");
+        outgoing.len() == 5
+    };
+    #[expect(clippy::disallowed_methods, reason = "the end of a thread is the subject")]
+    let thread = std::thread::spawn(move || {
+        // Whichever way round thread-locals are destroyed, one of the two outlives the pool.
+        EARLIER.with(|cell| cell.get_or_init(|| AtExit(write, sender.clone())).1.clone());
+        write();
+        LATER.with(|cell| cell.get_or_init(|| AtExit(write, sender)).1.clone());
+    });
+    thread.join().unwrap();
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), [true, true]);
+}
+
 #[test]
 fn s70_small_writes_leave_as_one_buffer() {
     let mut outgoing = Outgoing::default();
