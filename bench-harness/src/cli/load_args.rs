@@ -104,7 +104,7 @@ pub(crate) struct LoadArgs {
     /// How long to listen to the idle machine before the run
     #[arg(long, default_value = "300ms", value_parser = units::duration)]
     noise: Duration,
-    /// Directory of the results [default: bench-out/<time>-<name>]
+    /// Directory of the results [default: bench-out/TIME-NAME]
     #[arg(short, long)]
     out: Option<PathBuf>,
     /// Name of the run

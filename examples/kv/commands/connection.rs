@@ -10,7 +10,7 @@ use crate::kv::request::Args;
 /// The version of Redis whose answers these are: clients choose their features by it.
 pub(crate) const REDIS_VERSION: &str = "7.0.15";
 
-/// PING [message]
+/// `PING [message]`
 pub(crate) fn ping(_: &mut Caller<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match args.len() {
         1 => reply.status("PONG"),

@@ -16,7 +16,7 @@ type Sums = [i64; COUNTER_COUNT];
 /// Writes the lines of one section.
 type Writer = fn(&mut String, &Home, &Sums);
 
-/// INFO [section ...]: the counters of one shard, in the order in which [`print`] takes them.
+/// INFO [section ...]: the counters of one shard, in the order in which [`print()`] takes them.
 pub(crate) fn part(home: &mut Home, _: Args<'_>, reply: &mut Reply<'_>) {
     let (counters, store) = (&home.counters, &home.store);
     let (hits, misses) = store.lookup_counts();

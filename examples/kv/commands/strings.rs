@@ -11,7 +11,7 @@ pub(crate) fn get(home: &mut Home, args: Args<'_>, reply: &mut Reply<'_>) {
     reply.optional(home.store.get(args.at(1)));
 }
 
-/// SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]
+/// `SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`
 pub(crate) fn set(home: &mut Home, args: Args<'_>, reply: &mut Reply<'_>) {
     let (key, value) = (args.at(1), args.at(2));
     if args.len() == 3 {
