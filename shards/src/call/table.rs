@@ -16,7 +16,6 @@
 //! borrowed.
 
 use std::collections::VecDeque;
-use std::mem;
 use std::task::Waker;
 
 #[cfg(test)]
@@ -47,15 +46,34 @@ pub(super) struct CallTable<E> {
     wait_count: u64,
 }
 
+/// Fields beside a tag, and not an enum with them inside: to take a variant out of an enum copies all
+/// of it, and reading a field back from the fresh copy stalls.
 #[derive(Debug)]
-enum Slot<E> {
+struct Slot<E> {
+    state: State,
+    /// Of Flying.
+    permit: u32,
+    /// Of Waiting: what has still to leave. Of Home: the answer.
+    errand: Option<E>,
+    /// Of Waiting and Flying.
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
     Free,
-    Waiting { errand: E, waker: Option<Waker> },
+    Waiting,
     Withdrawn,
-    Flying { permit: u32, waker: Option<Waker> },
+    Flying,
     Abandoned,
-    Home(E),
+    Home,
     Gone,
+}
+
+impl<E> Slot<E> {
+    fn is_pending(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Flying)
+    }
 }
 
 /// A call that may leave now.
@@ -120,16 +138,18 @@ impl<E> CallTable<E> {
     /// Takes a call in. It departs at once if there is a permit, and else in its turn.
     pub(super) fn admit(&mut self, errand: E) -> (u32, Option<Departure<E>>) {
         let slot = self.free_slots.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::Free);
+            self.slots.push(Slot { state: State::Free, permit: 0, errand: None, waker: None });
             (self.slots.len() - 1) as u32
         });
-        match self.take_permit() {
+        let permit = self.take_permit();
+        let entry = &mut self.slots[slot as usize];
+        match permit {
             Some(permit) => {
-                self.slots[slot as usize] = Slot::Flying { permit, waker: None };
+                (entry.state, entry.permit) = (State::Flying, permit);
                 (slot, Some(Departure { errand, ticket: Ticket { slot, permit } }))
             }
             None => {
-                self.slots[slot as usize] = Slot::Waiting { errand, waker: None };
+                (entry.state, entry.errand) = (State::Waiting, Some(errand));
                 self.queue.push_back(slot);
                 self.wait_count += 1;
                 (slot, None)
@@ -139,74 +159,62 @@ impl<E> CallTable<E> {
 
     /// Takes an answer in and passes its permit on.
     pub(super) fn land(&mut self, ticket: Ticket, answer: E) -> Landing<E> {
-        let slot = &mut self.slots[ticket.slot as usize];
-        let (waker, unwanted) = match mem::replace(slot, Slot::Free) {
-            Slot::Flying { waker, .. } => {
-                *slot = Slot::Home(answer);
-                (waker, None)
-            }
-            _ => {
-                self.free_slots.push(ticket.slot);
-                (None, Some(answer))
-            }
+        let entry = &mut self.slots[ticket.slot as usize];
+        let (waker, unwanted) = if entry.state == State::Flying {
+            (entry.state, entry.errand) = (State::Home, Some(answer));
+            (entry.waker.take(), None)
+        } else {
+            entry.state = State::Free;
+            self.free_slots.push(ticket.slot);
+            (None, Some(answer))
         };
         Landing { waker, unwanted, next: self.pass_permit(ticket.permit) }
     }
 
     /// Asks for the answer, which `waker` waits for. After `Home` and `Gone` the slot is no longer
     /// the caller's.
-    pub(super) fn poll(&mut self, slot: u32, new_waker: &Waker) -> Polled<E> {
+    pub(super) fn poll(&mut self, slot: u32, waker: &Waker) -> Polled<E> {
         let entry = &mut self.slots[slot as usize];
-        match entry {
-            Slot::Waiting { waker, .. } | Slot::Flying { waker, .. } => {
-                // A clone of ours is a number; a foreign one may be dear, so an equal one is kept.
-                match waker {
-                    Some(known) if known.will_wake(new_waker) => Polled::Pending,
-                    _ => Polled::NewWaker,
-                }
-            }
-            _ => {
-                let found = mem::replace(entry, Slot::Free);
-                self.free_slots.push(slot);
-                match found {
-                    Slot::Home(answer) => Polled::Home(answer),
-                    _ => Polled::Gone,
-                }
-            }
+        if entry.is_pending() {
+            // A clone of ours is a number; a foreign one may be dear, so an equal one is kept.
+            return match &entry.waker {
+                Some(known) if known.will_wake(waker) => Polled::Pending,
+                _ => Polled::NewWaker,
+            };
         }
+        entry.state = State::Free;
+        self.free_slots.push(slot);
+        entry.errand.take().map_or(Polled::Gone, Polled::Home)
     }
 
     /// Leaves the waker of a call whose answer is not here yet; gives back the one before it.
-    pub(super) fn leave_waker(&mut self, slot: u32, new_waker: Waker) -> Option<Waker> {
-        match &mut self.slots[slot as usize] {
-            Slot::Waiting { waker, .. } | Slot::Flying { waker, .. } => waker.replace(new_waker),
-            _ => Some(new_waker),
-        }
+    pub(super) fn leave_waker(&mut self, slot: u32, waker: Waker) -> Option<Waker> {
+        let entry = &mut self.slots[slot as usize];
+        if entry.is_pending() { entry.waker.replace(waker) } else { Some(waker) }
     }
 
     /// The future that owned the slot is dropped. Its waker comes back as well.
     pub(super) fn abandon(&mut self, slot: u32) -> (Left<E>, Option<Waker>) {
         let entry = &mut self.slots[slot as usize];
-        match mem::replace(entry, Slot::Free) {
-            Slot::Flying { permit, waker } => {
-                *entry = Slot::Abandoned;
-                (Left::Flying(permit), waker)
+        let waker = entry.waker.take();
+        let errand = entry.errand.take();
+        let left = errand.map_or(Left::Nothing, Left::Errand);
+        match entry.state {
+            State::Flying => {
+                entry.state = State::Abandoned;
+                return (Left::Flying(entry.permit), waker);
             }
-            Slot::Waiting { errand, waker } => {
-                *entry = Slot::Withdrawn;
+            State::Waiting => {
+                entry.state = State::Withdrawn;
                 self.withdrawn_count += 1;
                 self.tidy_queue();
-                (Left::Errand(errand), waker)
-            }
-            Slot::Home(answer) => {
-                self.free_slots.push(slot);
-                (Left::Errand(answer), None)
             }
             _ => {
+                entry.state = State::Free;
                 self.free_slots.push(slot);
-                (Left::Nothing, None)
             }
         }
+        (left, waker)
     }
 
     /// The peer has ended: no call will be answered any more. Gives back who is to be woken, and
@@ -216,17 +224,17 @@ impl<E> CallTable<E> {
         self.withdrawn_count = 0;
         let (mut wakers, mut errands) = (Vec::new(), Vec::new());
         for (index, entry) in self.slots.iter_mut().enumerate() {
-            match mem::replace(entry, Slot::Gone) {
-                Slot::Waiting { errand, waker } => {
-                    errands.push(errand);
-                    wakers.extend(waker);
+            match entry.state {
+                State::Waiting | State::Flying => {
+                    entry.state = State::Gone;
+                    errands.extend(entry.errand.take());
+                    wakers.extend(entry.waker.take());
                 }
-                Slot::Flying { waker, .. } => wakers.extend(waker),
-                Slot::Withdrawn | Slot::Abandoned => {
-                    *entry = Slot::Free;
+                State::Withdrawn | State::Abandoned => {
+                    entry.state = State::Free;
                     self.free_slots.push(index as u32);
                 }
-                other => *entry = other,
+                State::Free | State::Home | State::Gone => {}
             }
         }
         (wakers, errands)
@@ -247,16 +255,13 @@ impl<E> CallTable<E> {
     fn pass_permit(&mut self, permit: u32) -> Option<Departure<E>> {
         while let Some(slot) = self.queue.pop_front() {
             let entry = &mut self.slots[slot as usize];
-            match mem::replace(entry, Slot::Free) {
-                Slot::Waiting { errand, waker } => {
-                    *entry = Slot::Flying { permit, waker };
-                    return Some(Departure { errand, ticket: Ticket { slot, permit } });
-                }
-                _ => {
-                    self.withdrawn_count -= 1;
-                    self.free_slots.push(slot);
-                }
+            if let Some(errand) = entry.errand.take() {
+                (entry.state, entry.permit) = (State::Flying, permit);
+                return Some(Departure { errand, ticket: Ticket { slot, permit } });
             }
+            self.withdrawn_count -= 1;
+            entry.state = State::Free;
+            self.free_slots.push(slot);
         }
         self.free_permits.push(permit);
         None
@@ -271,9 +276,9 @@ impl<E> CallTable<E> {
         let (slots, free_slots) = (&mut self.slots, &mut self.free_slots);
         self.queue.retain(|&slot| {
             let entry = &mut slots[slot as usize];
-            let keep = !matches!(entry, Slot::Withdrawn);
+            let keep = entry.state != State::Withdrawn;
             if !keep {
-                *entry = Slot::Free;
+                entry.state = State::Free;
                 free_slots.push(slot);
             }
             keep
