@@ -54,7 +54,7 @@ struct Bench {
 }
 
 /// All of them; smaller is better in each.
-const BENCHES: [Bench; 12] = [
+const BENCHES: [Bench; 13] = [
     Bench {
         name: "spawn_join",
         unit: "ns",
@@ -121,9 +121,16 @@ const BENCHES: [Bench; 12] = [
     Bench {
         name: "xshard_rate",
         unit: "ns",
-        what: "a call to another shard, 256 in flight (tokio: a message, one way)",
+        what: "a call to another shard and its answer, 256 in flight",
         corelane: shards::corelane_rate,
         tokio: shards::tokio_rate,
+    },
+    Bench {
+        name: "xshard_oneway",
+        unit: "ns",
+        what: "a message to another shard, 256 in flight (corelane: a call, answered)",
+        corelane: shards::corelane_rate,
+        tokio: shards::tokio_oneway,
     },
     Bench {
         name: "tcp_echo",

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use corelane_shards::{Placement, Shard, ShardId, Shards};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Sample, each_ns, twin};
 use crate::clock::now_ns;
@@ -101,7 +101,46 @@ pub(super) fn tokio_rtt(layout: &Layout) -> Sample {
     Ok(each)
 }
 
+/// A call and its answer, which comes through a channel of its own; the same sliding window.
 pub(super) fn tokio_rate(layout: &Layout) -> Sample {
+    let [here, there] = cpus(layout);
+    threads::pin(here);
+    let (call, mut calls) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(IN_FLIGHT);
+    let peer = threads::spawn("peer", Some(there), move || -> io::Result<()> {
+        twin::runtime()?.block_on(async {
+            let mut batch = Vec::with_capacity(IN_FLIGHT);
+            while calls.recv_many(&mut batch, IN_FLIGHT).await > 0 {
+                for (number, answer) in batch.drain(..) {
+                    answer.send(number + 1).map_err(|_| ended())?;
+                }
+            }
+            Ok(())
+        })
+    })?;
+    let each = twin::runtime()?.block_on(async {
+        let mut answers = VecDeque::<oneshot::Receiver<u64>>::with_capacity(IN_FLIGHT);
+        let begin_ns = now_ns();
+        for number in 0..CALLS {
+            if answers.len() == IN_FLIGHT
+                && let Some(oldest) = answers.pop_front()
+            {
+                std::hint::black_box(oldest.await.map_err(|_| ended())?);
+            }
+            let (answer, answered) = oneshot::channel();
+            call.send((number, answer)).await.map_err(|_| ended())?;
+            answers.push_back(answered);
+        }
+        for answer in answers {
+            answer.await.map_err(|_| ended())?;
+        }
+        drop(call);
+        io::Result::Ok(each_ns(begin_ns, CALLS))
+    })?;
+    peer.join().map_err(|_| ended())??;
+    Ok(each)
+}
+
+pub(super) fn tokio_oneway(layout: &Layout) -> Sample {
     let [here, there] = cpus(layout);
     threads::pin(here);
     let (message, mut messages) = mpsc::channel::<u64>(IN_FLIGHT);
