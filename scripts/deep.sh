@@ -24,6 +24,8 @@ run_sanitizer() {
 
 run_tsan() {
   echo "== ThreadSanitizer"
+  # Tests that panic on purpose would print backtraces, under a lock of the uninstrumented standard library.
+  export RUST_BACKTRACE=0
   TSAN_OPTIONS="suppressions=$PWD/scripts/tsan.supp halt_on_error=1" run_sanitizer thread --features corelane/tsan
 }
 

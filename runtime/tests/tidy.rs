@@ -133,8 +133,7 @@ fn unsafe_code_stands_only_in_its_rooms() {
                 .iter()
                 .any(|form| line.contains(form))
         });
-        let allowed =
-            UNSAFE_ROOMS.contains(&path.as_str()) || path.starts_with("bench-harness/src/page");
+        let allowed = UNSAFE_ROOMS.contains(&path.as_str());
         assert!(!holds || allowed || is_test(&path), "{path} holds unsafe code");
     }
 }
