@@ -63,6 +63,8 @@ impl Timers {
     /// # Panics
     /// With 16,777,216 timers: an entry of the ready queue has no room for more.
     pub(crate) fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
+        let full = self.empty.is_empty() && self.slots.len() >= MAX_SLOTS as usize;
+        assert!(!full, "a loop holds 16,777,216 timers at most");
         let place = self.heap.len();
         let state = State::Waiting { place: place as u32, waker };
         let slot = match self.empty.pop() {
@@ -75,7 +77,6 @@ impl Timers {
                 (self.slots.len() - 1) as u32
             }
         };
-        assert!(slot < MAX_SLOTS, "a loop holds 16,777,216 timers at most");
         self.created += 1;
         self.heap.push(Node { deadline, number: self.created, slot });
         self.sift_up(place);
