@@ -114,7 +114,12 @@ impl LoopCore {
 
     /// Moves a virtual clock; false if the clock is the system's.
     pub(crate) fn advance(&self, duration: Duration) -> bool {
-        self.driver.borrow_mut().advance(duration)
+        let moved = self.driver.borrow_mut().advance(duration);
+        if moved {
+            // The next turn fires what has come due, even one that is too busy to look at the clock.
+            self.seen.set(self.now());
+        }
+        moved
     }
 
     /// Puts `f` at the end of the ready queue.

@@ -1,0 +1,14 @@
+//! Ports of the golden traces: what each prints must equal, to the byte, what CPython 3.13 printed for the
+//! program of the same name in `golden/`. `scripts/traces.sh` runs those programs again.
+//!
+//! All runs on the virtual clock, but for what is about sockets, threads or signals.
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
+#![allow(dead_code, reason = "the words are there before the ports that say them")]
+
+#[macro_use]
+mod support;
+
+mod locks;
+mod order;
+mod run;
+mod tasks;
