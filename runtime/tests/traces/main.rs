@@ -12,3 +12,4 @@ mod locks;
 mod order;
 mod run;
 mod tasks;
+mod threads;
