@@ -18,7 +18,7 @@ use crate::driver::{
     Started,
 };
 use crate::error::Error;
-use crate::task::{Entry, Home, Mailbox, Report, ReportKind};
+use crate::task::{Callback, Home, Mailbox, Report, ReportKind};
 use crate::util::instant::Instant;
 
 /// What a loop does when it has nothing to do.
@@ -44,8 +44,6 @@ pub struct LoopConfig {
     pub idle: Idle,
 }
 
-type Callback = Box<dyn FnOnce()>;
-
 /// The parts of a loop.
 pub(crate) struct LoopCore {
     pub(super) home: Rc<Home>,
@@ -54,7 +52,6 @@ pub(crate) struct LoopCore {
     pub(super) timers: RefCell<Timers>,
     pub(super) ops: RefCell<OpTable>,
     pub(super) completions: RefCell<VecDeque<Completion>>,
-    pub(super) callbacks: RefCell<VecDeque<Callback>>,
     pub(super) pollers: RefCell<Vec<Rc<dyn Poller>>>,
     pub(super) flushes: RefCell<Vec<Rc<dyn Flush>>>,
     pub(super) inbox: RefCell<Option<Inbox>>,
@@ -85,7 +82,6 @@ impl LoopCore {
             timers: RefCell::default(),
             ops: RefCell::default(),
             completions: RefCell::default(),
-            callbacks: RefCell::default(),
             pollers: RefCell::default(),
             flushes: RefCell::default(),
             inbox: RefCell::new(Some(inbox)),
@@ -124,8 +120,7 @@ impl LoopCore {
 
     /// Puts `f` at the end of the ready queue.
     pub(crate) fn call_soon(&self, f: Callback) {
-        self.callbacks.borrow_mut().push_back(f);
-        self.home.push(Entry::callback());
+        self.home.call_soon(f);
     }
 
     pub(crate) fn insert_timer(&self, deadline: Instant, waker: Waker) -> TimerKey {
@@ -242,7 +237,7 @@ impl LoopCore {
         let home = &self.home;
         home.close();
         home.guarded(|| drop(self.inbox.take()));
-        for callback in self.callbacks.take() {
+        while let Some(callback) = home.take_callback() {
             home.guarded(|| drop(callback));
         }
         for flush in self.flushes.take() {

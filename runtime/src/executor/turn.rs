@@ -269,7 +269,7 @@ impl LoopCore {
                 }
             }
             Ready::Callback => {
-                let callback = self.callbacks.borrow_mut().pop_front();
+                let callback = self.home.take_callback();
                 if let Some(callback) = callback {
                     callback();
                 }

@@ -59,23 +59,20 @@ pub(crate) enum Ended {
     Error,
 }
 
-/// A [`Joiner`] in one word. Loop ids begin at one, so no number of a task is zero or one.
+/// A [`Joiner`] in one word. Loop ids begin at one, so no number of a task is zero.
 #[derive(Clone, Copy)]
 struct PackedJoiner(u64);
 
 impl PackedJoiner {
     const NOBODY: Self = Self(0);
-    const IN_TABLE: Self = Self(1);
 }
 
-/// Who is woken when the task ends.
+/// Who is woken when the task ends, before everybody whom the table may know.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Joiner {
     Nobody,
     /// A task of any loop of ours, by number: the usual case, eight bytes.
     Task(WakeId),
-    /// Wakers of other kinds, or several of them, are kept by the table.
-    InTable,
 }
 
 #[repr(C)]
@@ -180,7 +177,6 @@ impl TaskCell {
     pub(crate) fn joiner(&self) -> Joiner {
         match self.head().joiner.0 {
             0 => Joiner::Nobody,
-            1 => Joiner::InTable,
             number => Joiner::Task(WakeId(number)),
         }
     }
@@ -188,7 +184,6 @@ impl TaskCell {
     pub(crate) fn set_joiner(&mut self, joiner: Joiner) {
         let packed = match joiner {
             Joiner::Nobody => PackedJoiner::NOBODY,
-            Joiner::InTable => PackedJoiner::IN_TABLE,
             Joiner::Task(id) => PackedJoiner(id.0),
         };
         // SAFETY: `header` is valid while `self` lives, and `&mut self` makes the access exclusive.

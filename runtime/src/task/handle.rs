@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use super::home::Home;
 use super::id::TaskId;
+use super::joiners::DoneKey;
 use crate::error::{Error, Result};
 
 /// A handle on a task: await it for the task's output, or cancel it.
@@ -116,6 +117,56 @@ impl<T> Task<T> {
     }
 }
 
+#[allow(dead_code, reason = "for the aggregates, which come next")]
+impl<T: 'static> Task<T> {
+    /// Has `f` called, as an entry of the ready queue, when the task has ended; queues it now if it has
+    /// already. Those of one task are called in the order of registration, in between its awaiters (rule T30).
+    pub(crate) fn on_done(&self, f: impl FnOnce() + 'static) -> DoneKey {
+        match self.spent {
+            Some(_) => self.home.on_done_already(Box::new(f)),
+            None => self.home.on_done(self.slot, Box::new(f)),
+        }
+    }
+
+    /// Takes back what [`on_done`](Self::on_done) registered: true if it was there and will not be called.
+    pub(crate) fn off_done(&self, key: DoneKey) -> bool {
+        self.spent.is_none() && self.home.off_done(self.slot, key)
+    }
+
+    /// Nobody needs a report of the task's error, whether it has failed already or will (rules T34, T63).
+    pub(crate) fn mark_retrieved(&self) {
+        if self.spent.is_none() {
+            self.home.mark_retrieved(self.slot);
+        }
+    }
+
+    /// What a task that is done ended with, which spends the handle; `None` if it is not done, or if the
+    /// output was taken already.
+    pub(crate) fn take_output(&mut self) -> Option<Result<T>> {
+        if self.spent.is_some() {
+            return None;
+        }
+        let output = self.home.take_output(self.slot)?;
+        self.spend(&output);
+        Some(output)
+    }
+
+    /// The loop of the task.
+    pub(crate) fn home(&self) -> &Rc<Home> {
+        &self.home
+    }
+
+    /// The task's place in the table of its loop; `None` once the output was taken, when another task may
+    /// have it.
+    pub(crate) fn slot(&self) -> Option<u32> {
+        self.spent.is_none().then_some(self.slot)
+    }
+
+    fn spend(&mut self, output: &Result<T>) {
+        self.spent = Some(Spent { cancelled: output.as_ref().is_err_and(Error::is_cancelled) });
+    }
+}
+
 impl<T: 'static> Future for Task<T> {
     type Output = Result<T>;
 
@@ -130,7 +181,7 @@ impl<T: 'static> Future for Task<T> {
         let Some(output) = joined else {
             return Poll::Ready(Err(Error::runtime("a task cannot await itself")));
         };
-        self.spent = Some(Spent { cancelled: output.as_ref().is_err_and(Error::is_cancelled) });
+        self.spend(&output);
         Poll::Ready(output)
     }
 }

@@ -4,6 +4,7 @@
 //! polled or dropped, a waker is woken, or a report is made.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
@@ -20,6 +21,9 @@ use super::waker;
 use crate::error::{CancelledError, Error, Result, drop_quietly};
 use crate::util::cancel::{self, Scope};
 
+/// An entry of the ready queue that is no task: it runs once.
+pub(crate) type Callback = Box<dyn FnOnce()>;
+
 /// Where reports go.
 pub(crate) type ReportHandler = Rc<dyn Fn(&Report)>;
 
@@ -27,8 +31,10 @@ pub(crate) type ReportHandler = Rc<dyn Fn(&Report)>;
 pub(crate) struct Home {
     lease: Lease,
     /// Table and queue in one cell: nearly every call needs both.
-    tasks: RefCell<Tasks>,
+    pub(super) tasks: RefCell<Tasks>,
     last_id: Cell<u64>,
+    /// The last number of a registration on any task.
+    pub(super) last_key: Cell<u64>,
     running: Cell<Option<Running>>,
     closed: Cell<bool>,
     ended: Cell<bool>,
@@ -37,9 +43,11 @@ pub(crate) struct Home {
     shutdown_reports: RefCell<Vec<Report>>,
 }
 
-struct Tasks {
-    table: TaskTable,
+pub(super) struct Tasks {
+    pub(super) table: TaskTable,
     ready: Vec<Entry>,
+    /// What the callback entries in `ready` stand for, in their order.
+    callbacks: VecDeque<Callback>,
 }
 
 impl Tasks {
@@ -67,9 +75,11 @@ impl Home {
             tasks: RefCell::new(Tasks {
                 table: TaskTable::new(lease.id(), lease.first_generation()),
                 ready: Vec::new(),
+                callbacks: VecDeque::new(),
             }),
             lease,
             last_id: Cell::new(0),
+            last_key: Cell::new(0),
             running: Cell::new(None),
             closed: Cell::new(false),
             ended: Cell::new(false),
@@ -103,7 +113,7 @@ impl Home {
         }
         let id = TaskId(self.last_id.get() + 1);
         self.last_id.set(id.0);
-        let Tasks { table, ready } = &mut *self.tasks.borrow_mut();
+        let Tasks { table, ready, .. } = &mut *self.tasks.borrow_mut();
         let cell = TaskCell::new(&mut table.pool, future, id, location);
         let slot = table.insert(cell);
         ready.push(Entry::task(slot));
@@ -113,6 +123,21 @@ impl Home {
     /// Appends an entry to the ready queue.
     pub(crate) fn push(&self, entry: Entry) {
         self.tasks.borrow_mut().ready.push(entry);
+    }
+
+    /// Puts `f` at the end of the ready queue. A loop that has been closed runs nothing: `f` is dropped.
+    pub(crate) fn call_soon(&self, f: Callback) {
+        if self.closed.get() {
+            return drop(f);
+        }
+        let Tasks { ready, callbacks, .. } = &mut *self.tasks.borrow_mut();
+        callbacks.push_back(f);
+        ready.push(Entry::callback());
+    }
+
+    /// The callback of the next callback entry.
+    pub(crate) fn take_callback(&self) -> Option<Callback> {
+        self.tasks.borrow_mut().callbacks.pop_front()
     }
 
     pub(crate) fn has_ready(&self) -> bool {
@@ -137,7 +162,7 @@ impl Home {
 
     /// Takes what other threads have posted, `budget` wakes at most. True if it took all.
     pub(crate) fn take_wakes(&self, budget: usize) -> bool {
-        let Tasks { table, ready } = &mut *self.tasks.borrow_mut();
+        let Tasks { table, ready, .. } = &mut *self.tasks.borrow_mut();
         self.mailbox().drain(budget, |slot| {
             if table.wake_slot(slot) {
                 ready.push(Entry::task(slot));
@@ -171,7 +196,7 @@ impl Home {
         };
         match polled {
             Poll::Pending => {
-                let Tasks { table, ready } = &mut *self.tasks.borrow_mut();
+                let Tasks { table, ready, .. } = &mut *self.tasks.borrow_mut();
                 if table.park(slot, cell) {
                     ready.push(Entry::task(slot));
                 }
@@ -185,7 +210,7 @@ impl Home {
     fn end(&self, slot: u32, cell: TaskCell, ended: Ended) {
         let joiner = cell.joiner();
         let mut tasks = self.tasks.borrow_mut();
-        if ended == Ended::Error || joiner == Joiner::InTable || !tasks.table.ends_plainly(slot) {
+        if ended == Ended::Error || !tasks.table.ends_plainly(slot) {
             drop(tasks);
             return self.end_with_care(slot, cell);
         }
@@ -223,12 +248,7 @@ impl Home {
             super::wake::ask_about_the_dead(self, false);
         }
         drop(tasks);
-        if let Joiner::Task(id) = joiner {
-            super::wake::wake(id);
-        }
-        for joiner in joiners {
-            self.guarded(|| joiner.wake());
-        }
+        self.tell(joiner, joiners);
         if let Some(cell) = unwanted {
             self.dispose(slot, cell);
         }
@@ -301,7 +321,7 @@ impl Home {
     /// Records a cancel request (rule G20); false if the task is done. Asking a failed task counts as
     /// having seen its error (rule T37).
     pub(super) fn cancel(&self, slot: u32, message: Option<&str>) -> bool {
-        let Tasks { table, ready } = &mut *self.tasks.borrow_mut();
+        let Tasks { table, ready, .. } = &mut *self.tasks.borrow_mut();
         match table.cancel(slot, message) {
             None => {
                 table.retrieve(slot);
@@ -317,45 +337,6 @@ impl Home {
         }
     }
 
-    /// The output of the task, which spends its handle, or a place in the line of those that wait for it.
-    /// Ready with nothing for a task that awaits itself.
-    pub(super) fn poll_join<T: 'static>(
-        &self,
-        slot: u32,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<T>>> {
-        let id = waker::id_of(context.waker());
-        // Another executor's waker is cloned by its code, so before the borrow.
-        let foreign = id.is_none().then(|| context.waker().clone());
-        let mut tasks = self.tasks.borrow_mut();
-        let table = &mut tasks.table;
-        if table.is_done(slot) {
-            let mut cell = table.take_cell(slot).expect("a done task with a handle keeps its cell");
-            let output = cell.output::<T>().and_then(Option::take);
-            // Without its output the cell holds no user code, so nothing runs in here.
-            table.pool.put(cell);
-            let leftover = table.release(slot);
-            drop(tasks);
-            drop(leftover);
-            let output =
-                output.expect("a handle has its task's type, and its output is taken once");
-            return Poll::Ready(Some(output));
-        }
-        if table.is_running(slot) {
-            return Poll::Ready(None);
-        }
-        if let Some(id) = id {
-            table.set_joiner(slot, Joiner::Task(id));
-            return Poll::Pending;
-        }
-        table.set_joiner(slot, Joiner::InTable);
-        let waker = foreign.into_iter().collect();
-        let replaced = std::mem::replace(&mut table.rare(slot).joiners, waker);
-        drop(tasks);
-        drop_quietly(replaced);
-        Poll::Pending
-    }
-
     /// The handle of `slot` is gone.
     pub(super) fn detach(&self, slot: u32) {
         let mut tasks = self.tasks.borrow_mut();
@@ -363,9 +344,10 @@ impl Home {
             drop(tasks);
             return self.dispose(slot, cell);
         }
+        let own = tasks.table.forget_own(slot);
         let leftover = tasks.table.release(slot);
         drop(tasks);
-        drop_quietly(leftover);
+        drop_quietly((own, leftover));
     }
 
     pub(super) fn is_done(&self, slot: u32) -> bool {

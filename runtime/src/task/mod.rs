@@ -20,6 +20,7 @@ mod entry;
 mod handle;
 mod home;
 mod id;
+mod joiners;
 mod mailbox;
 mod registry;
 mod report;
@@ -35,7 +36,9 @@ pub use self::id::TaskId;
 pub use self::report::{Report, ReportKind};
 
 pub(crate) use self::entry::{Entry, Ready};
-pub(crate) use self::home::{Home, Running};
+pub(crate) use self::home::{Callback, Home, Running};
 pub(crate) use self::id::MAX_SLOTS;
+#[allow(unused_imports, reason = "for the aggregates, which come next")]
+pub(crate) use self::joiners::DoneKey;
 pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::wake::{enter, is_cancelled};

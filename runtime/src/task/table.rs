@@ -17,10 +17,10 @@
 //! Nothing here runs user code: cells and wakers that have to be dropped go back to the caller.
 
 use std::collections::BTreeMap;
-use std::task::Waker;
 
 use super::cell::{CellPool, Joiner, TaskCell};
 use super::id::{FIELD_BITS, FIELD_MASK, MAX_SLOTS, WakeId};
+use super::joiners::{Joiners, Told};
 
 /// Bits of the state.
 const OCCUPIED: u64 = 1;
@@ -37,6 +37,8 @@ const HAS_RARE: u64 = 1 << 7;
 const LEFTOVER: u64 = 1 << 8;
 /// Its error needs no report any more (rule T34).
 const RETRIEVED: u64 = 1 << 9;
+/// Somebody in [`Rare::joiners`] is to be told when it ends.
+const JOINERS: u64 = 1 << 10;
 
 /// The tasks of one loop.
 pub(super) struct TaskTable {
@@ -70,8 +72,8 @@ pub(super) struct Rare {
     pub(super) cancelling: usize,
     /// The message of the request that waits for its delivery.
     pub(super) message: Option<Box<str>>,
-    /// Whoever awaits the task with a waker that is not a number of ours.
-    pub(super) joiners: Vec<Waker>,
+    /// Who is told when the task ends, besides the one that its cell names.
+    pub(super) joiners: Joiners,
 }
 
 /// What the run phase needs for one step.
@@ -187,10 +189,10 @@ impl TaskTable {
         Some(cell)
     }
 
-    /// Whether a task that ended with a value needs no more than to be marked as done: no request came
-    /// during its last step, and nobody counts it.
+    /// Whether a task that ended with a value needs no more than to be marked as done and to wake the one
+    /// that its cell names: no request came during its last step, and nobody counts it.
     pub(super) fn ends_plainly(&self, index: u32) -> bool {
-        self.slots[index as usize].word & (CANCEL | LEFTOVER | HANDLE) == HANDLE
+        self.slots[index as usize].word & (CANCEL | LEFTOVER | HANDLE | JOINERS) == HANDLE
     }
 
     /// Gives the slot away if nobody needs it any more.
@@ -288,18 +290,60 @@ impl TaskTable {
         self.rare.get(&index).map(|rare| &**rare)
     }
 
-    /// Whoever is to be woken besides a plain joiner.
-    pub(super) fn take_joiners(&mut self, index: u32) -> Vec<Waker> {
-        if self.slots[index as usize].word & HAS_RARE == 0 {
-            return Vec::new();
+    /// Names the task of `id` in the cell as the one that awaits the handle. False if others are registered
+    /// already, who would be told after it.
+    #[inline]
+    pub(super) fn join_plainly(&mut self, index: u32, id: WakeId) -> bool {
+        let slot = &mut self.slots[index as usize];
+        let Some(cell) = &mut slot.cell else { return false };
+        if slot.word & JOINERS != 0 && cell.joiner() != Joiner::Task(id) {
+            return false;
         }
-        self.rare.get_mut(&index).map(|rare| std::mem::take(&mut rare.joiners)).unwrap_or_default()
+        cell.set_joiner(Joiner::Task(id));
+        true
     }
 
-    pub(super) fn set_joiner(&mut self, index: u32, joiner: Joiner) {
-        if let Some(cell) = &mut self.slots[index as usize].cell {
-            cell.set_joiner(joiner);
+    /// Whoever is to be told besides the joiner in the cell; made when first asked for.
+    pub(super) fn joiners(&mut self, index: u32) -> &mut Joiners {
+        self.slots[index as usize].word |= JOINERS;
+        &mut self.rare(index).joiners
+    }
+
+    /// Takes a registration back.
+    pub(super) fn unregister(&mut self, index: u32, key: u64) -> Option<Told> {
+        let slot = &mut self.slots[index as usize];
+        if slot.word & JOINERS == 0 {
+            return None;
         }
+        let joiners = &mut self.rare.get_mut(&index)?.joiners;
+        let removed = joiners.remove(key);
+        if joiners.is_empty() {
+            slot.word &= !JOINERS;
+        }
+        removed
+    }
+
+    /// Nobody awaits the handle any more, so that it wakes nobody for nothing.
+    pub(super) fn forget_own(&mut self, index: u32) -> Option<Told> {
+        let slot = &mut self.slots[index as usize];
+        if let Some(cell) = &mut slot.cell {
+            cell.set_joiner(Joiner::Nobody);
+        }
+        if slot.word & JOINERS == 0 {
+            return None;
+        }
+        let own = self.rare.get(&index)?.joiners.own()?;
+        self.unregister(index, own)
+    }
+
+    /// All who are registered, besides the joiner in the cell.
+    pub(super) fn take_joiners(&mut self, index: u32) -> Joiners {
+        let slot = &mut self.slots[index as usize];
+        if slot.word & JOINERS == 0 {
+            return Joiners::default();
+        }
+        slot.word &= !JOINERS;
+        self.rare.get_mut(&index).map(|rare| std::mem::take(&mut rare.joiners)).unwrap_or_default()
     }
 
     pub(super) fn cell(&mut self, index: u32) -> Option<&mut TaskCell> {

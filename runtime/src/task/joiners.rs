@@ -1,0 +1,198 @@
+//! Who is told when a task ends.
+//!
+//! The usual case, one task of ours that awaits the handle, is a number in the task's cell. Everybody else
+//! stands in a list, in the order of registration: wakers of other executors, awaiters that share the handle,
+//! callbacks. Once there is a list the cell takes nobody new, so whom the cell names came first.
+//!
+//! A waker is woken and a callback becomes an entry of the ready queue; either runs in the next turn (rule G5).
+
+use std::cell::RefMut;
+use std::task::{Context, Poll, Waker};
+
+use super::cell::Joiner;
+use super::home::{Callback, Home, Tasks};
+use super::waker;
+use crate::error::{Result, drop_quietly};
+
+#[cfg(test)]
+mod tests;
+
+/// Names what was registered on a task, until the task ends. No two on one loop have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DoneKey(u64);
+
+/// How one who is registered is told.
+pub(super) enum Told {
+    Waker(Waker),
+    Callback(Callback),
+}
+
+/// The registrations of one task.
+#[derive(Default)]
+pub(super) struct Joiners {
+    /// By key, which counts up. Those that were taken back stay as gaps for a while.
+    list: Vec<(u64, Option<Told>)>,
+    gaps: usize,
+    /// Who awaits the handle itself: there is one at most.
+    own: Option<u64>,
+}
+
+impl Joiners {
+    pub(super) fn push(&mut self, key: u64, told: Told) {
+        debug_assert!(self.list.last().is_none_or(|(last, _)| *last < key), "keys count up");
+        self.list.push((key, Some(told)));
+    }
+
+    /// Takes a registration back, in constant time on average.
+    pub(super) fn remove(&mut self, key: u64) -> Option<Told> {
+        let index = self.list.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        let told = self.list[index].1.take()?;
+        self.gaps += 1;
+        if self.gaps * 2 > self.list.len() {
+            self.list.retain(|(_, told)| told.is_some());
+            self.gaps = 0;
+        }
+        if self.own == Some(key) {
+            self.own = None;
+        }
+        Some(told)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.len() == self.gaps
+    }
+
+    /// The key of whoever awaits the handle itself.
+    pub(super) fn own(&self) -> Option<u64> {
+        self.own
+    }
+
+    /// Whether `key` will wake `waker`.
+    fn wakes(&self, key: Option<u64>, waker: &Waker) -> bool {
+        let find = |key| self.list.binary_search_by_key(&key, |(key, _)| *key).ok();
+        let told = key.and_then(find).and_then(|index| self.list[index].1.as_ref());
+        matches!(told, Some(Told::Waker(known)) if known.will_wake(waker))
+    }
+
+    fn into_told(self) -> impl Iterator<Item = Told> {
+        self.list.into_iter().filter_map(|(_, told)| told)
+    }
+}
+
+impl Home {
+    /// The output of the task, which spends its handle, or a place in the line of those that wait for it.
+    /// Ready with nothing for a task that awaits itself.
+    pub(super) fn poll_join<T: 'static>(
+        &self,
+        slot: u32,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<T>>> {
+        let id = waker::id_of(context.waker());
+        let mut tasks = self.tasks.borrow_mut();
+        let table = &mut tasks.table;
+        if table.is_done(slot) {
+            return Poll::Ready(Some(take_output(tasks, slot)));
+        }
+        if table.is_running(slot) {
+            return Poll::Ready(None);
+        }
+        if id.is_none_or(|id| !table.join_plainly(slot, id)) {
+            drop(tasks);
+            self.join_in_line(slot, context.waker());
+        }
+        Poll::Pending
+    }
+
+    /// The output of a task that is done, which spends its handle; `None` if it is not done.
+    pub(super) fn take_output<T: 'static>(&self, slot: u32) -> Option<Result<T>> {
+        let tasks = self.tasks.borrow_mut();
+        tasks.table.is_done(slot).then(|| take_output(tasks, slot))
+    }
+
+    /// Has the end of the task wake whoever awaits its handle, in the line of all who wait for it. One who
+    /// is there already with this waker keeps his place.
+    #[cold]
+    fn join_in_line(&self, slot: u32, waker: &Waker) {
+        // Another executor's waker is cloned and dropped by its code: nothing is borrowed meanwhile.
+        let known = {
+            let mut tasks = self.tasks.borrow_mut();
+            let joiners = tasks.table.joiners(slot);
+            joiners.wakes(joiners.own, waker)
+        };
+        if known {
+            return;
+        }
+        let waker = waker.clone();
+        let key = self.next_key();
+        let mut tasks = self.tasks.borrow_mut();
+        let replaced = tasks.table.forget_own(slot);
+        let joiners = tasks.table.joiners(slot);
+        joiners.own = Some(key);
+        joiners.push(key, Told::Waker(waker));
+        drop(tasks);
+        drop_quietly(replaced);
+    }
+
+    /// Has `f` called, as an entry of the ready queue, when the task has ended: at once if it has already.
+    pub(super) fn on_done(&self, slot: u32, f: Callback) -> DoneKey {
+        let key = self.next_key();
+        let mut tasks = self.tasks.borrow_mut();
+        if tasks.table.is_done(slot) {
+            drop(tasks);
+            self.call_soon(f);
+        } else {
+            tasks.table.joiners(slot).push(key, Told::Callback(f));
+        }
+        DoneKey(key)
+    }
+
+    /// The same for a task that has ended and given its slot away.
+    pub(super) fn on_done_already(&self, f: Callback) -> DoneKey {
+        self.call_soon(f);
+        DoneKey(self.next_key())
+    }
+
+    /// Takes back what [`on_done`](Self::on_done) registered; false if the task has ended.
+    pub(super) fn off_done(&self, slot: u32, key: DoneKey) -> bool {
+        let removed = self.tasks.borrow_mut().table.unregister(slot, key.0);
+        let found = removed.is_some();
+        drop_quietly(removed);
+        found
+    }
+
+    /// Nobody needs a report of the task's error, whether it has failed already or will (rule T34).
+    pub(super) fn mark_retrieved(&self, slot: u32) {
+        self.tasks.borrow_mut().table.retrieve(slot);
+    }
+
+    /// Tells all who waited for the end of a task, in the order in which they registered (rules T27, T30).
+    pub(super) fn tell(&self, first: Joiner, others: Joiners) {
+        if let Joiner::Task(id) = first {
+            super::wake::wake(id);
+        }
+        for told in others.into_told() {
+            self.guarded(|| match told {
+                Told::Waker(waker) => waker.wake(),
+                Told::Callback(callback) => self.call_soon(callback),
+            });
+        }
+    }
+
+    fn next_key(&self) -> u64 {
+        self.last_key.set(self.last_key.get() + 1);
+        self.last_key.get()
+    }
+}
+
+/// The output of a task that is done, on behalf of its handle, which is then gone.
+fn take_output<T: 'static>(mut tasks: RefMut<'_, Tasks>, slot: u32) -> Result<T> {
+    let table = &mut tasks.table;
+    let mut cell = table.take_cell(slot).expect("a done task with a handle keeps its cell");
+    let output = cell.output::<T>().and_then(Option::take);
+    // Without its output the cell holds no user code, so nothing runs in here.
+    table.pool.put(cell);
+    let leftover = table.release(slot);
+    drop(tasks);
+    drop(leftover);
+    output.expect("a handle has its task's type, and its output is taken once")
+}
