@@ -1,11 +1,9 @@
 //! `Lock` and `Event`.
 
-use std::time::Duration;
-
 use corelane::sync::{Event, Lock, LockGuard};
 use corelane::{Result, Task, create_task, sleep, yield_now};
 
-use crate::support::{check_run, outcome, raise, settle};
+use crate::support::{FOREVER, check_run, outcome, raise, settle};
 
 #[test]
 fn event_basics() {
@@ -68,7 +66,7 @@ fn lock_basics() {
         let holder = lock.clone();
         let t = create_task(async move {
             let _held = holder.acquire().await;
-            sleep(Duration::from_secs(1000)).await;
+            sleep(FOREVER).await;
             Ok(())
         });
         settle().await;

@@ -70,12 +70,13 @@ fn order_timers() {
         yield_now().await;
         advance(Duration::from_millis(50));
         ev!("all expired");
-        spawn(ticker("tick", 3)).await?;
+        create_task(ticker("tick", 3)).await?;
         for t in ts {
             t.await?;
         }
 
-        let rulers = [spawn(ticker("a", 3)), spawn(expires_at_once()), spawn(ticker("b", 3))];
+        let rulers =
+            [create_task(ticker("a", 3)), spawn(expires_at_once()), create_task(ticker("b", 3))];
         for t in rulers {
             t.await?;
         }

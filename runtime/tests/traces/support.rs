@@ -9,6 +9,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use corelane::{Error, Result, Runner, Task, yield_now};
 
@@ -105,6 +106,9 @@ macro_rules! ev {
     };
 }
 
+/// `sleep(1000)`: for ever.
+pub(crate) const FOREVER: Duration = Duration::from_secs(1000);
+
 /// The application's own error, shown as `Err(label)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AppError(pub(crate) String);
@@ -176,11 +180,12 @@ pub(crate) async fn settle() {
 }
 
 /// Writes `name:1` to `name:n`, one a pass: a ruler.
-pub(crate) async fn ticker(name: &str, n: usize) {
+pub(crate) async fn ticker(name: &str, n: usize) -> Result<()> {
     for i in 1..=n {
         ev!(format!("{name}:{i}"));
         yield_now().await;
     }
+    Ok(())
 }
 
 /// Writes the reports of the exception handler as lines.
