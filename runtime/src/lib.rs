@@ -41,6 +41,7 @@
 //! | `current_task()` | [`current_task`] | |
 //! | `sleep(s)`, `sleep(0)` | [`sleep`], [`yield_now`] | |
 //! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
+//! | `to_thread(f, …)` | [`to_thread`] | the closure is `Send` and fallible |
 //! | `Event`, `Lock`, `Queue` | [`sync`] | guards release |
 //! | `open_connection` | [`open_connection`] | |
 //! | `start_server` | [`start_server`] | |
@@ -103,6 +104,7 @@ mod task;
 mod time;
 mod util;
 
+pub use blocking::to_thread;
 pub use driver::DriverKind;
 pub use error::{CancelledError, Error, Result, RuntimeError, TimeoutError, ValueError};
 pub use executor::{

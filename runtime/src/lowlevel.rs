@@ -22,9 +22,10 @@
 
 use std::rc::Rc;
 
-pub use crate::executor::{EventLoop, Flush, LoopConfig, Poller};
+pub use crate::executor::{EventLoop, Flush, LoopConfig, Poller, PoolConfig};
 pub use crate::util::unpark::{SleepFlag, Unparker};
 
+use crate::blocking;
 use crate::error::Result;
 use crate::executor;
 
@@ -50,4 +51,14 @@ pub fn enlist_flush(flush: Rc<dyn Flush>) -> Result<()> {
 /// Runtime, off a loop.
 pub fn current_remote() -> Result<crate::RemoteLoop> {
     executor::with(|core| core.remote().clone())
+}
+
+/// Ends the threads of [`to_thread`](crate::to_thread) of a loop that is about to be closed: turns it until the
+/// functions that were begun have ended, for five minutes at most (rule T6). What no thread has begun, and
+/// what is asked for later, is refused (rule T169).
+///
+/// # Errors
+/// As [`EventLoop::turn`].
+pub fn shut_down_threads(event_loop: &mut EventLoop) -> Result<()> {
+    blocking::shut_down(event_loop, blocking::SHUTDOWN_LIMIT)
 }

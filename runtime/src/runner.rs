@@ -3,6 +3,7 @@
 use std::panic::resume_unwind;
 use std::time::Duration;
 
+use crate::blocking;
 use crate::driver::DriverKind;
 use crate::error::{Error, Result};
 use crate::executor::{self, EventLoop, Idle, LoopConfig, RemoteLoop};
@@ -152,8 +153,9 @@ impl Runner {
             State::New | State::Closed => Ok(()),
             State::Open(mut event_loop) => {
                 let cancelled = event_loop.cancel_all();
+                let ended = blocking::shut_down(&mut event_loop, blocking::SHUTDOWN_LIMIT);
                 event_loop.close();
-                cancelled
+                cancelled.and(ended)
             }
         }
     }
@@ -208,6 +210,22 @@ impl Builder {
     #[must_use]
     pub fn idle(mut self, idle: Idle) -> Self {
         self.config.idle = idle;
+        self
+    }
+
+    /// How many functions of [`to_thread`](crate::to_thread) may run at a time (rule T166). Unless told
+    /// otherwise, four more than the process has CPUs, and 32 at most. With 0 the loop cannot be made.
+    #[must_use]
+    pub fn blocking_threads(mut self, limit: usize) -> Self {
+        self.config.pool.thread_limit = Some(limit);
+        self
+    }
+
+    /// How long a thread of [`to_thread`](crate::to_thread) stays when it has nothing to do; ten seconds
+    /// unless told otherwise.
+    #[must_use]
+    pub fn blocking_idle(mut self, timeout: Duration) -> Self {
+        self.config.pool.idle_timeout = timeout;
         self
     }
 

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("executor", &["util", "error", "task", "driver"]),
     ("time", &["util", "error", "sync", "task", "executor"]),
     ("io", &["util", "error", "sync", "task", "executor", "driver"]),
-    ("blocking", &["util", "error", "sync", "task", "executor"]),
+    ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
     ("net", &["util", "error", "sync", "task", "executor", "driver", "time", "io", "blocking"]),
 ];
 

@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane::lowlevel::{EventLoop, LoopConfig, add_poller};
+use corelane::lowlevel::{EventLoop, LoopConfig, add_poller, shut_down_threads};
 use corelane::{Error, RemoteLoop, Result, Task, yield_now};
 use crossbeam_channel::{Receiver, Sender};
 
@@ -216,8 +216,9 @@ where
     };
     let shard = event_loop.enter(|| settle(go, seat.events))??;
     let outcome = live(&mut event_loop, &shard, main);
+    let ended = shut_down_threads(&mut event_loop);
     event_loop.close();
-    outcome
+    outcome.and_then(|value| ended.map(|()| value))
 }
 
 /// Makes the thread a shard.

@@ -1,5 +1,6 @@
 //! The parts of one loop, and what the rooms above ask of it.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -42,6 +43,24 @@ pub struct LoopConfig {
     pub driver: DriverKind,
     /// What the loop does when it has nothing to do.
     pub idle: Idle,
+    /// The threads of `to_thread`.
+    pub pool: PoolConfig,
+}
+
+/// The threads of a loop for what blocks. They are started when they are needed.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// How many there may be, at least one; `None` for asyncio's number, four more than the process has CPUs
+    /// and 32 at most.
+    pub thread_limit: Option<usize>,
+    /// How long a thread without work stays.
+    pub idle_timeout: Duration,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self { thread_limit: None, idle_timeout: Duration::from_secs(10) }
+    }
 }
 
 /// The parts of a loop.
@@ -62,6 +81,12 @@ pub(crate) struct LoopCore {
     /// No timer is set, no poller there, no flush enlisted, so that a turn may pass over them.
     pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
+    pool_config: PoolConfig,
+    /// What rooms above keep with the loop, one of a type.
+    companions: RefCell<Vec<Rc<dyn Any>>>,
+    /// How many tasks wait for what happens outside of the loop's time.
+    pub(super) outside_waits: Cell<usize>,
+    pub(super) is_virtual: bool,
     /// Entries of the present batch whose turn has come.
     pub(super) begun: Cell<usize>,
     pub(super) is_shut: Cell<bool>,
@@ -69,11 +94,15 @@ pub(crate) struct LoopCore {
 
 impl LoopCore {
     pub(crate) fn new(config: &LoopConfig) -> io::Result<Rc<Self>> {
+        if config.pool.thread_limit == Some(0) {
+            return Err(Error::value("a pool of no threads would never run anything").into());
+        }
         let driver = driver::open(config.driver)?;
         let home = Home::new()
             .ok_or_else(|| io::Error::other("65,535 loops live in this process already"))?;
         home.mailbox().open(driver.unparker());
         let (inbox, remote) = Inbox::new(home.mailbox());
+        let is_virtual = config.driver == DriverKind::VirtualClock;
         Ok(Rc::new(Self {
             mailbox: home.mailbox(),
             home,
@@ -89,7 +118,11 @@ impl LoopCore {
             pace: Pace::default(),
             quiet: Cell::new(false),
             // A virtual clock moves only when the loop sleeps, so a spin would never end.
-            idle: if config.driver == DriverKind::VirtualClock { Idle::Park } else { config.idle },
+            idle: if is_virtual { Idle::Park } else { config.idle },
+            pool_config: config.pool.clone(),
+            companions: RefCell::default(),
+            outside_waits: Cell::new(0),
+            is_virtual,
             begun: Cell::new(0),
             is_shut: Cell::new(false),
         }))
@@ -101,6 +134,36 @@ impl LoopCore {
 
     pub(crate) fn remote(&self) -> &RemoteLoop {
         &self.remote
+    }
+
+    pub(crate) fn pool_config(&self) -> &PoolConfig {
+        &self.pool_config
+    }
+
+    /// What a room above keeps with the loop until it is shut; `make` makes it for the first who asks.
+    /// `None` once the loop has been shut.
+    pub(crate) fn companion<T: 'static>(&self, make: impl FnOnce() -> T) -> Option<Rc<T>> {
+        if let Some(found) = self.existing_companion() {
+            return Some(found);
+        }
+        if self.is_shut.get() {
+            return None;
+        }
+        let made = Rc::new(make());
+        self.companions.borrow_mut().push(Rc::clone(&made) as Rc<dyn Any>);
+        Some(made)
+    }
+
+    /// The same, if it was made.
+    pub(crate) fn existing_companion<T: 'static>(&self) -> Option<Rc<T>> {
+        let companions = self.companions.borrow();
+        companions.iter().find_map(|candidate| Rc::clone(candidate).downcast().ok())
+    }
+
+    /// One more task, or one less, waits for what happens outside of the loop's time. Meanwhile a virtual
+    /// clock does not move.
+    pub(crate) fn count_outside_wait(&self, change: isize) {
+        self.outside_waits.set(self.outside_waits.get().saturating_add_signed(change));
     }
 
     /// The clock, read anew.
@@ -255,6 +318,8 @@ impl LoopCore {
         for poller in self.pollers.take() {
             home.guarded(|| drop(poller));
         }
+        let companions = self.companions.take();
+        home.guarded(|| drop(companions));
         home.guarded(|| drop(self.completions.take()));
         home.guarded(|| drop(self.timers.take()));
         home.guarded(|| drop(self.retire_driver()));

@@ -101,6 +101,10 @@ impl EventLoop {
         Ok(f())
     }
 
+    pub(crate) fn core(&self) -> &LoopCore {
+        &self.core
+    }
+
     fn entered(&self) -> Result<Entered> {
         if self.closed {
             return Err(Error::runtime("the loop has been closed"));

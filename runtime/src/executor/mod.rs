@@ -18,7 +18,7 @@ mod ops;
 mod timers;
 mod turn;
 
-pub use self::core::{Idle, LoopConfig};
+pub use self::core::{Idle, LoopConfig, PoolConfig};
 pub use self::event_loop::EventLoop;
 pub use self::handle::{
     CurrentTask, YieldNow, advance, call_soon, create_task, current_task, now, set_report_handler,

@@ -149,7 +149,10 @@ impl LoopCore {
 
     /// Sleeps until the next timer, an event, or mail.
     fn sleep(&self, buffers: &mut Buffers) -> io::Result<()> {
-        let park = self.timers.borrow().next().map_or(Park::Forever, Park::Until);
+        let next = self.timers.borrow().next();
+        // What is waited for outside takes no virtual time, so no timer may come before it.
+        let stands_still = self.is_virtual && self.outside_waits.get() > 0;
+        let park = next.filter(|_| !stands_still).map_or(Park::Forever, Park::Until);
         let flag = self.mailbox.flag();
         flag.prepare_sleep();
         // From here on a sender sees that the loop sleeps, so what it sent before must be seen here.

@@ -69,8 +69,8 @@ pub(super) struct Resolved {
 /// Asks the system's resolver, on a thread, because it blocks.
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let asked = host.clone();
-    let found = blocking::run("corelane-resolve", move || {
-        (asked.as_str(), port).to_socket_addrs().map(Vec::from_iter)
+    let found = blocking::to_thread(move || {
+        Ok((asked.as_str(), port).to_socket_addrs().map(Vec::from_iter))
     });
     let cannot = |error: &dyn std::fmt::Display| format!("cannot look up {host}: {error}");
     match found.await? {

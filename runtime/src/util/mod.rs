@@ -4,6 +4,7 @@ pub(crate) mod atomic;
 pub(crate) mod cancel;
 pub(crate) mod copy;
 pub(crate) mod instant;
+pub(crate) mod monitor;
 pub(crate) mod queue;
 pub(crate) mod slab;
 pub(crate) mod unpark;
