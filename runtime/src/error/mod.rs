@@ -127,10 +127,15 @@ impl Error {
         matches!(*self.0, Repr::Panic(_))
     }
 
-    /// Whether a call was wrong in the state it was made in.
+    /// Whether a call was wrong in the state it was made in: a [`RuntimeError`], or an error that names
+    /// one as its source, as that of a broken barrier does (rule E6).
     #[must_use]
     pub fn is_runtime(&self) -> bool {
-        matches!(*self.0, Repr::Runtime(_))
+        match &*self.0 {
+            Repr::Runtime(_) => true,
+            Repr::Other(error) => error.source().is_some_and(|source| source.is::<RuntimeError>()),
+            _ => false,
+        }
     }
 
     /// Whether an argument was refused.

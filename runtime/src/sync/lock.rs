@@ -249,6 +249,11 @@ impl<'a, T> LockGuard<'a, T> {
         Self { value: lock.value.borrow_mut(), hold: Hold { gate: &lock.gate } }
     }
 
+    /// Whether this is a guard of that lock.
+    pub(super) fn is_of(&self, lock: &Lock<T>) -> bool {
+        std::ptr::eq(self.hold.gate, &raw const lock.inner.gate)
+    }
+
     /// Keeps the lock held without a guard, until [`Lock::release_raw`]. This is for a lock that
     /// one task acquires and another one releases.
     pub fn forget(guard: Self) {

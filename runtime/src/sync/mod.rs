@@ -9,16 +9,24 @@
 //! future is dropped only when its task's turn comes (rule G21). Under a foreign executor there is
 //! no such moment, and only the drop of the future counts (rule G30).
 
+mod barrier;
+mod condition;
 mod event;
 mod lock;
 mod queue;
+mod semaphore;
 pub(crate) mod wait_list;
 
+pub use barrier::{Barrier, BarrierWait, BrokenBarrierError};
+pub use condition::{Condition, ConditionWait};
 pub use event::{Event, EventWait};
 pub use lock::{Lock, LockAcquire, LockGuard};
 pub use queue::{
     Queue, QueueEmpty, QueueFull, QueueGet, QueueJoin, QueuePut, QueueShutDown, TryGetError,
     TryPutError,
+};
+pub use semaphore::{
+    BoundedSemaphore, Permit, Semaphore, SemaphoreAcquire, SemaphoreClosed, TryAcquireError,
 };
 
 #[cfg(test)]

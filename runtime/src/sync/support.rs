@@ -244,6 +244,14 @@ impl Yard {
     }
 }
 
+/// How many programs a model tries: `CORELANE_CASES` for a long run, else as given.
+pub(super) fn cases(usual: u32) -> proptest::test_runner::Config {
+    let asked = std::env::var("CORELANE_CASES").ok();
+    let cases = asked.map_or(usual, |text| text.parse().expect("CORELANE_CASES is a number"));
+    // A failing program is printed in full; this crate keeps no files of seeds.
+    proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
+}
+
 /// What the tasks of a test said, in order.
 #[derive(Clone, Default)]
 pub(super) struct Said(Rc<RefCell<Vec<String>>>);

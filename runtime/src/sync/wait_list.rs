@@ -48,19 +48,22 @@ pub(crate) enum Place {
 pub(crate) enum Standing {
     /// Still in line.
     Waiting,
-    /// Not in line any more: it was woken, or it was passed over as dead and yet is polled again.
-    /// In the second case it has left with this call. Either way it looks anew.
-    Out,
+    /// Not in line any more, because it was woken.
+    Woken,
+    /// It was passed over as dead and yet is polled again. It has left with this call and begins
+    /// anew.
+    PassedOver,
 }
 
-/// The line itself. It is plain data: its primitive keeps it in a cell.
+/// The line itself. It is plain data: its primitive keeps it in a cell. With each waiter goes a `D`,
+/// such as how much it wants.
 #[derive(Debug)]
-pub(crate) struct WaitList {
+pub(crate) struct WaitList<D = ()> {
     /// Who is first, so that a lone waiter costs no allocation. Nobody is in line behind nobody.
-    first: Option<(u64, Waiter)>,
+    first: Option<(u64, Waiter<D>)>,
     /// The others by ascending key, `None` for those who were woken or left. At the front is a
     /// waiter.
-    rest: VecDeque<(u64, Option<Waiter>)>,
+    rest: VecDeque<(u64, Option<Waiter<D>>)>,
     next_key: u64,
     /// Waiters with a smaller key were offered something already: those still there are dead.
     passed: u64,
@@ -69,12 +72,21 @@ pub(crate) struct WaitList {
 }
 
 #[derive(Debug)]
-struct Waiter {
+struct Waiter<D> {
     scope: Scope,
     waker: Waker,
+    data: D,
 }
 
 impl WaitList {
+    /// Takes a place at the end, for the poll that is going on.
+    #[inline]
+    pub(crate) fn join(&mut self, waker: &Waker) -> Key {
+        self.join_with(waker, ())
+    }
+}
+
+impl<D> WaitList<D> {
     /// An empty line that has not allocated.
     pub(crate) const fn new() -> Self {
         Self { first: None, rest: VecDeque::new(), next_key: 0, passed: 0, waiting: 0 }
@@ -82,8 +94,8 @@ impl WaitList {
 
     /// Takes a place at the end, for the poll that is going on.
     #[inline]
-    pub(crate) fn join(&mut self, waker: &Waker) -> Key {
-        let waiter = Waiter { scope: cancel::current(), waker: waker.clone() };
+    pub(crate) fn join_with(&mut self, waker: &Waker, data: D) -> Key {
+        let waiter = Waiter { scope: cancel::current(), waker: waker.clone(), data };
         let key = self.next_key;
         self.next_key += 1;
         self.waiting += 1;
@@ -107,16 +119,16 @@ impl WaitList {
         // The usual poll is that of the waiter who was first and has been woken.
         match self.first {
             Some((first, _)) if first <= key.0 => self.renew_in_line(key, waker, replaced),
-            _ => Standing::Out,
+            _ => Standing::Woken,
         }
     }
 
     fn renew_in_line(&mut self, key: Key, waker: &Waker, replaced: &mut Option<Waker>) -> Standing {
         if key.0 < self.passed {
             *replaced = self.leave(key);
-            return Standing::Out;
+            return if replaced.is_some() { Standing::PassedOver } else { Standing::Woken };
         }
-        let Some(waiter) = self.find(key) else { return Standing::Out };
+        let Some(waiter) = self.find(key) else { return Standing::Woken };
         waiter.scope = cancel::current();
         if !waiter.waker.will_wake(waker) {
             *replaced = Some(std::mem::replace(&mut waiter.waker, waker.clone()));
@@ -166,6 +178,42 @@ impl WaitList {
         None
     }
 
+    /// What the first live waiter came for. The dead before it have had their chance.
+    pub(crate) fn front(&mut self) -> Option<D>
+    where
+        D: Copy,
+    {
+        let (key, waiter) = self.first.as_ref()?;
+        if *key >= self.passed && !cancel::is_dead(waiter.scope) {
+            return Some(waiter.data);
+        }
+        self.passed = self.passed.max(key + 1);
+        let index = self.rest.partition_point(|(key, _)| *key < self.passed);
+        for (key, waiter) in self.rest.range(index..) {
+            match waiter {
+                Some(live) if !cancel::is_dead(live.scope) => return Some(live.data),
+                _ => self.passed = key + 1,
+            }
+        }
+        None
+    }
+
+    /// How many could be woken now; takes a walk along the line.
+    pub(crate) fn live(&self) -> usize {
+        let first = self.first.as_ref().map(|(key, waiter)| (key, waiter));
+        let rest = self.rest.iter().filter_map(|(key, waiter)| Some((key, waiter.as_ref()?)));
+        let could = |(key, waiter): &(&u64, &Waiter<D>)| {
+            **key >= self.passed && !cancel::is_dead(waiter.scope)
+        };
+        first.into_iter().chain(rest).filter(could).count()
+    }
+
+    /// Waiters with a smaller key were offered something; whoever can still be woken has this key or
+    /// a greater one.
+    pub(crate) const fn horizon(&self) -> Key {
+        Key(self.passed)
+    }
+
     /// Takes the first waiter out of the line, dead or alive, if it joined before `end`.
     #[must_use = "who is out of the line must be woken"]
     fn take_before(&mut self, end: u64) -> Option<Waker> {
@@ -190,7 +238,7 @@ impl WaitList {
         self.waiting
     }
 
-    fn find(&mut self, key: Key) -> Option<&mut Waiter> {
+    fn find(&mut self, key: Key) -> Option<&mut Waiter<D>> {
         if self.first.as_ref()?.0 == key.0 {
             return self.first.as_mut().map(|(_, waiter)| waiter);
         }
@@ -231,7 +279,7 @@ impl WaitList {
 }
 
 /// Wakes everyone who is in the line now, in order, and lets go of the cell before each.
-pub(super) fn wake_all<S>(cell: &RefCell<S>, line: impl Fn(&mut S) -> &mut WaitList) {
+pub(super) fn wake_all<S, D>(cell: &RefCell<S>, line: impl Fn(&mut S) -> &mut WaitList<D>) {
     let end = line(&mut cell.borrow_mut()).next_key;
     loop {
         let waker = line(&mut cell.borrow_mut()).take_before(end);

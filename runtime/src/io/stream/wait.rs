@@ -49,7 +49,7 @@ impl Future for Wait<'_> {
             Place::Waiting(key) => {
                 match inner.lines().of(self.line).renew(key, context.waker(), &mut replaced) {
                     Standing::Waiting => Place::Waiting(key),
-                    Standing::Out => Place::Done,
+                    Standing::Woken | Standing::PassedOver => Place::Done,
                 }
             }
         };

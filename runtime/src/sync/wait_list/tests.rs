@@ -64,7 +64,7 @@ fn a_poll_with_another_waker_replaces_the_old_one_and_gives_it_back() {
     assert!(replaced.is_some_and(|waker| waker.will_wake(&old)));
     let (_, taken) = list.take_first().expect("it is in line");
     assert!(taken.will_wake(&new));
-    assert_eq!(list.renew(key, &new, &mut None), Standing::Out);
+    assert_eq!(list.renew(key, &new, &mut None), Standing::Woken);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn who_was_passed_over_and_is_polled_again_begins_anew() {
     let key = join_dead(&mut list);
     assert_eq!(first(&mut list), None);
     let mut replaced = None;
-    assert_eq!(list.renew(key, &waker(), &mut replaced), Standing::Out);
+    assert_eq!(list.renew(key, &waker(), &mut replaced), Standing::PassedOver);
     assert!(replaced.is_some());
     assert!(list.len() == 0 && list.first.is_none() && list.rest.is_empty());
 }
