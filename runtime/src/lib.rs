@@ -42,6 +42,7 @@
 //! | `sleep(s)`, `sleep(0)` | [`sleep`], [`yield_now`] | |
 //! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
 //! | `to_thread(f, …)` | [`to_thread`] | the closure is `Send` and fallible |
+//! | `run_coroutine_threadsafe(c, loop)` | [`run_coroutine_threadsafe`] | a [`RemoteTask`]: blocks, or is awaited in any runtime |
 //! | `Event`, `Lock`, `Queue` | [`sync`] | guards release |
 //! | `open_connection` | [`open_connection`] | |
 //! | `start_server` | [`start_server`] | |
@@ -82,7 +83,7 @@
 //! | `sync` | [`sync`]: a fair wait list and what stands on it |
 //! | `executor` | the loop: turn, ready queue, timers, ops, inbox |
 //! | `time`, `io`, `blocking` | clocks, streams that own their bytes, the pool for what blocks |
-//! | `net` | names, connections, servers |
+//! | `net`, `remote` | names, connections, servers; tasks asked for by other threads |
 //! | `runner`, `lowlevel` | the front door |
 //!
 //! # Limits
@@ -98,6 +99,7 @@ mod executor;
 mod io;
 pub mod lowlevel;
 mod net;
+mod remote;
 mod runner;
 pub mod sync;
 mod task;
@@ -115,6 +117,7 @@ pub use io::{ReadError, StreamReader, StreamWriter};
 pub use net::{
     ConnectBuilder, Server, ServerBuilder, ToSocketAddrs, open_connection, start_server,
 };
+pub use remote::{RemoteTask, run_coroutine_threadsafe};
 pub use runner::{Builder, Runner, run};
 pub use task::{Report, ReportKind, Task, TaskId};
 pub use time::{Sleep, Timeout, sleep, sleep_until, timeout, timeout_at, wait_for};

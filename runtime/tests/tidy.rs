@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("time", &["util", "error", "sync", "task", "executor"]),
     ("io", &["util", "error", "sync", "task", "executor", "driver"]),
     ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
+    ("remote", &["util", "error", "task", "executor"]),
     ("net", &["util", "error", "sync", "task", "executor", "driver", "time", "io", "blocking"]),
 ];
 

@@ -1,6 +1,7 @@
 //! Closures from other threads, run on the loop as callbacks.
 
 use std::fmt;
+use std::thread::{self, ThreadId};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -19,6 +20,7 @@ pub(crate) struct Inbox {
 pub struct RemoteLoop {
     letters: Sender<Letter>,
     mailbox: &'static Mailbox,
+    home: ThreadId,
 }
 
 /// The loop has been closed: what was sent would never run. A closure that was refused is dropped.
@@ -26,10 +28,11 @@ pub struct RemoteLoop {
 pub struct LoopClosed;
 
 impl Inbox {
-    /// Both ends of an inbox.
+    /// Both ends of an inbox, made on the loop's thread.
     pub(crate) fn new(mailbox: &'static Mailbox) -> (Self, RemoteLoop) {
         let (sender, receiver) = unbounded();
-        (Self { letters: receiver }, RemoteLoop { letters: sender, mailbox })
+        let home = thread::current().id();
+        (Self { letters: receiver }, RemoteLoop { letters: sender, mailbox, home })
     }
 
     pub(crate) fn take(&self) -> Option<Letter> {
@@ -56,6 +59,13 @@ impl RemoteLoop {
     /// `has_mail` sees it. Never blocks.
     pub fn notify(&self) -> bool {
         self.mailbox.unpark_sleeper()
+    }
+}
+
+impl RemoteLoop {
+    /// Whether this is the loop's own thread.
+    pub(crate) fn is_home(&self) -> bool {
+        thread::current().id() == self.home
     }
 }
 
