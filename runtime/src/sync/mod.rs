@@ -22,8 +22,8 @@ pub use condition::{Condition, ConditionWait};
 pub use event::{Event, EventWait};
 pub use lock::{Lock, LockAcquire, LockGuard};
 pub use queue::{
-    Queue, QueueEmpty, QueueFull, QueueGet, QueueJoin, QueuePut, QueueShutDown, TryGetError,
-    TryPutError,
+    AnyQueue, Discipline, Fifo, Lifo, LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull,
+    QueueGet, QueueJoin, QueuePut, QueueShutDown, QueueStream, Smallest, TryGetError, TryPutError,
 };
 pub use semaphore::{
     BoundedSemaphore, Permit, Semaphore, SemaphoreAcquire, SemaphoreClosed, TryAcquireError,

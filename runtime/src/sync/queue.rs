@@ -1,4 +1,4 @@
-//! A queue between the tasks of one thread (rules Q1 to Q45).
+//! Queues between the tasks of one thread (rules Q1 to Q52).
 //!
 //! A put wakes the first waiting getter and a get the first waiting putter, one each. Nothing is
 //! reserved for who is woken: at its turn it looks again, and if somebody who was running took the
@@ -6,23 +6,28 @@
 //! dropped before its turn wakes the next one if there still is something to have (Q20, Q21).
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::wait_list::{Key, Place, Standing, WaitList, give_back, wake_all};
+use super::wait_list::{Key, Place, Standing, WaitList, wake_all};
 use crate::error::ValueError;
 
 use futures::let_go_and_wake;
 
+mod discipline;
 mod errors;
 mod futures;
+mod stream;
 
+use discipline::Items;
+
+pub use discipline::{Discipline, Fifo, Lifo, Smallest};
 pub use errors::{QueueEmpty, QueueFull, QueueShutDown, TryGetError, TryPutError};
 pub use futures::{QueueGet, QueueJoin, QueuePut};
+pub use stream::QueueStream;
 
-/// A first-in, first-out queue, bounded or not. A clone is the same queue.
+/// A first-in, first-out queue, bounded or not: asyncio's `Queue`.
 ///
 /// # Examples
 /// ```
@@ -48,18 +53,46 @@ pub use futures::{QueueGet, QueueJoin, QueuePut};
 /// })
 /// # }
 /// ```
-pub struct Queue<T> {
-    inner: Rc<Inner<T>>,
+pub type Queue<T> = AnyQueue<T, Fifo>;
+
+/// A queue whose next item is the youngest.
+///
+/// ```
+/// # use corelane::sync::LifoQueue;
+/// let plates = LifoQueue::new(0);
+/// plates.put_nowait("first").expect("there is room");
+/// plates.put_nowait("second").expect("there is room");
+/// assert_eq!(plates.get_nowait(), Ok("second"));
+/// ```
+pub type LifoQueue<T> = AnyQueue<T, Lifo>;
+
+/// A queue whose next item is the smallest, and of equal ones the oldest. For the greatest first put
+/// [`Reverse`](std::cmp::Reverse) items.
+///
+/// ```
+/// # use corelane::sync::PriorityQueue;
+/// let jobs = PriorityQueue::new(0);
+/// for job in [(2, "sweep"), (1, "cook"), (3, "rest")] {
+///     jobs.put_nowait(job).expect("there is room");
+/// }
+/// assert_eq!(jobs.get_nowait(), Ok((1, "cook")));
+/// ```
+pub type PriorityQueue<T> = AnyQueue<T, Smallest>;
+
+/// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] are: they differ in which item is next, and
+/// in nothing else (rule Q52). A clone is the same queue.
+pub struct AnyQueue<T, D: Discipline<T>> {
+    inner: Rc<Inner<T, D>>,
 }
 
-struct Inner<T> {
+struct Inner<T, D: Discipline<T>> {
     /// 0 means unbounded.
     maxsize: usize,
-    state: RefCell<State<T>>,
+    state: RefCell<State<T, D>>,
 }
 
-struct State<T> {
-    items: VecDeque<T>,
+struct State<T, D: Discipline<T>> {
+    items: D::Items,
     getters: WaitList,
     putters: WaitList,
     joiners: WaitList,
@@ -68,12 +101,12 @@ struct State<T> {
     shut_down: bool,
 }
 
-impl<T> Queue<T> {
+impl<T, D: Discipline<T>> AnyQueue<T, D> {
     /// Makes an empty queue for at most `maxsize` items; 0 means without limit.
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
         let state = State {
-            items: VecDeque::new(),
+            items: D::Items::default(),
             getters: WaitList::new(),
             putters: WaitList::new(),
             joiners: WaitList::new(),
@@ -83,7 +116,7 @@ impl<T> Queue<T> {
         Self { inner: Rc::new(Inner { maxsize, state: RefCell::new(state) }) }
     }
 
-    /// Puts an item at the end; waits while the queue is full.
+    /// Puts an item; waits while the queue is full.
     ///
     /// # Errors
     /// The item comes back if the queue is shut down, or is shut down before there was room.
@@ -91,18 +124,18 @@ impl<T> Queue<T> {
     /// # Cancel safety
     /// All or nothing: a dropped put has not stored its item, and drops it. Its place in line is
     /// lost.
-    pub fn put(&self, item: T) -> QueuePut<'_, T> {
+    pub fn put(&self, item: T) -> QueuePut<'_, T, D> {
         QueuePut::new(&self.inner, item)
     }
 
-    /// Takes the item at the front; waits while the queue is empty.
+    /// Takes the next item; waits while the queue is empty.
     ///
     /// # Errors
     /// If the queue is empty and shut down.
     ///
     /// # Cancel safety
     /// Safe: a dropped get has taken nothing. Its place in line is lost.
-    pub fn get(&self) -> QueueGet<'_, T> {
+    pub fn get(&self) -> QueueGet<'_, T, D> {
         QueueGet::new(&self.inner)
     }
 
@@ -111,11 +144,21 @@ impl<T> Queue<T> {
     ///
     /// # Cancel safety
     /// Safe: a dropped join leaves nothing behind.
-    pub fn join(&self) -> QueueJoin<'_, T> {
+    pub fn join(&self) -> QueueJoin<'_, T, D> {
         QueueJoin::new(&self.inner)
     }
 
-    /// Puts an item at the end if there is room.
+    /// The items as a stream, each taken when it is asked for: it ends when the queue is shut down
+    /// and empty. Each item still has to be reported by [`task_done`](Self::task_done) if anybody
+    /// waits in [`join`](Self::join).
+    ///
+    /// # Cancel safety
+    /// Safe: a stream that is dropped, or not polled on, has taken nothing that it did not give.
+    pub fn stream(&self) -> QueueStream<T, D> {
+        QueueStream::new(self.clone())
+    }
+
+    /// Puts an item if there is room.
     ///
     /// # Errors
     /// The item comes back if the queue is full or, which is looked at first, shut down.
@@ -123,7 +166,7 @@ impl<T> Queue<T> {
         self.inner.try_put(item)
     }
 
-    /// Takes the item at the front if there is one.
+    /// Takes the next item if there is one.
     ///
     /// # Errors
     /// If the queue is empty, and whether it also was shut down.
@@ -159,7 +202,7 @@ impl<T> Queue<T> {
             let mut state = self.inner.state.borrow_mut();
             state.shut_down = true;
             let discarded =
-                if immediate { std::mem::take(&mut state.items) } else { VecDeque::new() };
+                if immediate { std::mem::take(&mut state.items) } else { D::Items::default() };
             // An item may have been reported before anybody took it.
             state.unfinished = state.unfinished.saturating_sub(discarded.len());
             (discarded, immediate && state.unfinished == 0)
@@ -198,8 +241,8 @@ impl<T> Queue<T> {
     }
 }
 
-impl<T> Inner<T> {
-    fn is_full(&self, state: &State<T>) -> bool {
+impl<T, D: Discipline<T>> Inner<T, D> {
+    fn is_full(&self, state: &State<T, D>) -> bool {
         self.maxsize != 0 && state.items.len() >= self.maxsize
     }
 
@@ -218,9 +261,9 @@ impl<T> Inner<T> {
 
     fn try_get(&self) -> Result<T, TryGetError> {
         let mut state = self.state.borrow_mut();
-        match state.items.pop_front() {
+        match state.items.pop() {
             Some(item) => {
-                let putter = state.make_room();
+                let putter = state.putters.take_first();
                 let_go_and_wake(state, putter);
                 Ok(item)
             }
@@ -230,31 +273,25 @@ impl<T> Inner<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T, D: Discipline<T>> State<T, D> {
     /// Stores an item and takes the getter that is to be woken for it.
     fn store(&mut self, item: T) -> Option<(Key, Waker)> {
-        self.items.push_back(item);
+        self.items.push(item);
         self.unfinished += 1;
         self.getters.take_first()
     }
-
-    /// An item was removed: takes the putter that is to be woken for the room.
-    fn make_room(&mut self) -> Option<(Key, Waker)> {
-        give_back(&mut self.items);
-        self.putters.take_first()
-    }
 }
 
-impl<T> Clone for Queue<T> {
+impl<T, D: Discipline<T>> Clone for AnyQueue<T, D> {
     fn clone(&self) -> Self {
         Self { inner: Rc::clone(&self.inner) }
     }
 }
 
-impl<T> fmt::Debug for Queue<T> {
+impl<T, D: Discipline<T>> fmt::Debug for AnyQueue<T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.inner.state.borrow();
-        f.debug_struct("Queue")
+        f.debug_struct(D::NAME)
             .field("maxsize", &self.inner.maxsize)
             .field("qsize", &state.items.len())
             .field("unfinished", &state.unfinished)

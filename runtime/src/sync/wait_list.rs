@@ -289,12 +289,18 @@ pub(super) fn wake_all<S, D>(cell: &RefCell<S>, line: impl Fn(&mut S) -> &mut Wa
 }
 
 /// Returns most of a deque's memory once a quarter of it would do, so that a crowd of the past
-/// costs nothing for ever. As capacity then halves at least, it costs a constant per removed
-/// element.
+/// costs nothing for ever.
 pub(super) fn give_back<T>(deque: &mut VecDeque<T>) {
-    if deque.capacity() > 2 * KEPT && deque.len() < deque.capacity() / 4 {
-        deque.shrink_to(KEPT.max(2 * deque.len()));
+    if let Some(smaller) = smaller_capacity(deque.capacity(), deque.len()) {
+        deque.shrink_to(smaller);
     }
+}
+
+/// What a container should shrink to, if it should. As its capacity then halves at least, it costs a
+/// constant per removed element.
+#[inline]
+pub(super) fn smaller_capacity(capacity: usize, len: usize) -> Option<usize> {
+    (capacity > 2 * KEPT && len < capacity / 4).then(|| KEPT.max(2 * len))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub struct QueueEmpty;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct QueueShutDown<T = ()>(pub T);
 
-/// Why [`Queue::put_nowait`](super::Queue::put_nowait) stored nothing.
+/// Why [`Queue::put_nowait`](super::AnyQueue::put_nowait) stored nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TryPutError<T> {
     /// There was no room.
@@ -24,7 +24,7 @@ pub enum TryPutError<T> {
     ShutDown(QueueShutDown<T>),
 }
 
-/// Why [`Queue::get_nowait`](super::Queue::get_nowait) returned no item.
+/// Why [`Queue::get_nowait`](super::AnyQueue::get_nowait) returned no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryGetError {
     /// There is none now.

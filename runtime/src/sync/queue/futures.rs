@@ -6,56 +6,56 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::{Inner, Key, Place, QueueShutDown, Standing, State};
+use super::{Discipline, Fifo, Inner, Items, Key, Place, QueueShutDown, Standing};
 
-/// The future of [`Queue::put`](super::Queue::put). It panics when it is polled after it has
+/// The future of [`Queue::put`](super::AnyQueue::put). It panics when it is polled after it has
 /// returned.
 #[must_use = "futures do nothing unless awaited"]
-pub struct QueuePut<'a, T> {
-    queue: &'a Inner<T>,
+pub struct QueuePut<'a, T, D: Discipline<T> = Fifo> {
+    queue: &'a Inner<T, D>,
     /// There until the future returns.
     item: Option<T>,
     place: Place,
 }
 
-/// The future of [`Queue::get`](super::Queue::get). It panics when it is polled after it has
+/// The future of [`Queue::get`](super::AnyQueue::get). It panics when it is polled after it has
 /// returned.
 #[must_use = "futures do nothing unless awaited"]
-pub struct QueueGet<'a, T> {
-    queue: &'a Inner<T>,
+pub struct QueueGet<'a, T, D: Discipline<T> = Fifo> {
+    queue: &'a Inner<T, D>,
     place: Place,
 }
 
-/// The future of [`Queue::join`](super::Queue::join). It panics when it is polled after it has
+/// The future of [`Queue::join`](super::AnyQueue::join). It panics when it is polled after it has
 /// returned.
 #[must_use = "futures do nothing unless awaited"]
-pub struct QueueJoin<'a, T> {
-    queue: &'a Inner<T>,
+pub struct QueueJoin<'a, T, D: Discipline<T> = Fifo> {
+    queue: &'a Inner<T, D>,
     place: Place,
 }
 
 // Nothing in it is ever pinned: the item is moved in and out.
-impl<T> Unpin for QueuePut<'_, T> {}
+impl<T, D: Discipline<T>> Unpin for QueuePut<'_, T, D> {}
 
-impl<'a, T> QueuePut<'a, T> {
-    pub(super) fn new(queue: &'a Inner<T>, item: T) -> Self {
+impl<'a, T, D: Discipline<T>> QueuePut<'a, T, D> {
+    pub(super) fn new(queue: &'a Inner<T, D>, item: T) -> Self {
         Self { queue, item: Some(item), place: Place::New }
     }
 }
 
-impl<'a, T> QueueGet<'a, T> {
-    pub(super) fn new(queue: &'a Inner<T>) -> Self {
+impl<'a, T, D: Discipline<T>> QueueGet<'a, T, D> {
+    pub(super) fn new(queue: &'a Inner<T, D>) -> Self {
         Self { queue, place: Place::New }
     }
 }
 
-impl<'a, T> QueueJoin<'a, T> {
-    pub(super) fn new(queue: &'a Inner<T>) -> Self {
+impl<'a, T, D: Discipline<T>> QueueJoin<'a, T, D> {
+    pub(super) fn new(queue: &'a Inner<T, D>) -> Self {
         Self { queue, place: Place::New }
     }
 }
 
-impl<T> Future for QueuePut<'_, T> {
+impl<T, D: Discipline<T>> Future for QueuePut<'_, T, D> {
     type Output = Result<(), QueueShutDown<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -85,14 +85,26 @@ impl<T> Future for QueuePut<'_, T> {
     }
 }
 
-impl<T> Future for QueueGet<'_, T> {
+impl<T, D: Discipline<T>> Future for QueueGet<'_, T, D> {
     type Output = Result<T, QueueShutDown>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.queue.poll_get(&mut self.place, cx)
+    }
+}
+
+impl<T, D: Discipline<T>> Inner<T, D> {
+    #[inline]
+    pub(super) fn poll_get(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, QueueShutDown>> {
         // Declared before the borrow, so that it is dropped after it.
         let mut replaced = None;
-        let mut state = self.queue.state.borrow_mut();
-        match self.place {
+        let mut state = self.state.borrow_mut();
+        match *place {
             Place::New => {}
             Place::Waiting(key) => {
                 let standing = state.getters.renew(key, cx.waker(), &mut replaced);
@@ -102,22 +114,33 @@ impl<T> Future for QueueGet<'_, T> {
             }
             Place::Done => panic!("a queue's get was polled after it had returned"),
         }
-        if let Some(item) = state.items.pop_front() {
-            self.place = Place::Done;
-            let putter = state.make_room();
+        if let Some(item) = state.items.pop() {
+            *place = Place::Done;
+            let putter = state.putters.take_first();
             let_go_and_wake(state, putter);
             return Poll::Ready(Ok(item));
         }
         if state.shut_down {
-            self.place = Place::Done;
+            *place = Place::Done;
             return Poll::Ready(Err(QueueShutDown(())));
         }
-        self.place = Place::Waiting(state.getters.join(cx.waker()));
+        *place = Place::Waiting(state.getters.join(cx.waker()));
         Poll::Pending
+    }
+
+    /// Who waits for an item is dropped. If it was woken and there is one, the next is woken for it.
+    pub(super) fn abandon_get(&self, place: Place) {
+        let Place::Waiting(key) = place else { return };
+        let mut state = self.state.borrow_mut();
+        let left = state.getters.leave(key);
+        let pass_on = left.is_none() && state.items.len() > 0;
+        let next = if pass_on { state.getters.take_first() } else { None };
+        let_go_and_wake(state, next);
+        drop(left);
     }
 }
 
-impl<T> Future for QueueJoin<'_, T> {
+impl<T, D: Discipline<T>> Future for QueueJoin<'_, T, D> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -144,7 +167,7 @@ impl<T> Future for QueueJoin<'_, T> {
     }
 }
 
-impl<T> Drop for QueuePut<'_, T> {
+impl<T, D: Discipline<T>> Drop for QueuePut<'_, T, D> {
     fn drop(&mut self) {
         let Place::Waiting(key) = self.place else { return };
         let mut state = self.queue.state.borrow_mut();
@@ -156,19 +179,13 @@ impl<T> Drop for QueuePut<'_, T> {
     }
 }
 
-impl<T> Drop for QueueGet<'_, T> {
+impl<T, D: Discipline<T>> Drop for QueueGet<'_, T, D> {
     fn drop(&mut self) {
-        let Place::Waiting(key) = self.place else { return };
-        let mut state = self.queue.state.borrow_mut();
-        let left = state.getters.leave(key);
-        let pass_on = left.is_none() && !state.items.is_empty();
-        let next = if pass_on { state.getters.take_first() } else { None };
-        let_go_and_wake(state, next);
-        drop(left);
+        self.queue.abandon_get(self.place);
     }
 }
 
-impl<T> Drop for QueueJoin<'_, T> {
+impl<T, D: Discipline<T>> Drop for QueueJoin<'_, T, D> {
     fn drop(&mut self) {
         if let Place::Waiting(key) = self.place {
             // The waker is dropped at the end of the block, after the borrow.
@@ -178,26 +195,26 @@ impl<T> Drop for QueueJoin<'_, T> {
 }
 
 /// Wakes who was taken out of a line, after the queue is let go of: a wake may run anything.
-pub(super) fn let_go_and_wake<T>(state: RefMut<'_, State<T>>, taken: Option<(Key, Waker)>) {
+pub(super) fn let_go_and_wake<S>(state: RefMut<'_, S>, taken: Option<(Key, Waker)>) {
     drop(state);
     if let Some((_, waker)) = taken {
         waker.wake();
     }
 }
 
-impl<T> fmt::Debug for QueuePut<'_, T> {
+impl<T, D: Discipline<T>> fmt::Debug for QueuePut<'_, T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueuePut").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
-impl<T> fmt::Debug for QueueGet<'_, T> {
+impl<T, D: Discipline<T>> fmt::Debug for QueueGet<'_, T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueueGet").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
-impl<T> fmt::Debug for QueueJoin<'_, T> {
+impl<T, D: Discipline<T>> fmt::Debug for QueueJoin<'_, T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueueJoin").field("place", &self.place).finish_non_exhaustive()
     }

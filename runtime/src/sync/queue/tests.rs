@@ -6,6 +6,40 @@ use super::*;
 
 mod model;
 mod shutdown;
+mod stream;
+
+/// An item that is compared by its rank alone.
+#[derive(Clone, Copy, Debug)]
+struct Ranked {
+    rank: usize,
+    name: usize,
+}
+
+impl Ranked {
+    fn new(name: usize) -> Self {
+        Self { rank: name % 3, name }
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank.cmp(&other.rank)
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Ranked {}
 
 /// A queue that holds these items.
 fn holding<T>(maxsize: usize, items: impl IntoIterator<Item = T>) -> Queue<T> {
@@ -280,6 +314,53 @@ fn q33_getting_an_item_does_not_finish_it() {
     let joiner = Waiting::new(queue.join());
     queue.task_done().expect("one is unfinished");
     joiner.ready();
+}
+
+#[test]
+fn q50_a_priority_queue_gives_the_smallest_first_and_the_oldest_of_equals() {
+    let queue = PriorityQueue::new(0);
+    for name in [5, 3, 4, 1, 6, 0, 2] {
+        queue.put_nowait(Ranked::new(name)).expect("there is room");
+    }
+    let names: Vec<_> =
+        std::iter::from_fn(|| queue.get_nowait().ok()).map(|one| one.name).collect();
+    assert_eq!(names, [3, 6, 0, 4, 1, 5, 2]);
+}
+
+#[test]
+fn q51_a_lifo_queue_gives_the_youngest_first() {
+    let queue = LifoQueue::new(0);
+    for item in 0..3 {
+        queue.put_nowait(item).expect("there is room");
+    }
+    assert_eq!([(); 3].map(|()| queue.get_nowait()), [Ok(2), Ok(1), Ok(0)]);
+}
+
+#[test]
+fn q52_waiters_of_the_variants_are_served_in_waiting_order() {
+    let queue = PriorityQueue::new(2);
+    let [a, b] = [(); 2].map(|()| Waiting::new(queue.get()));
+    queue.put_nowait(2).and(queue.put_nowait(1)).expect("there is room");
+    assert_eq!((a.wakes(), b.wakes()), (1, 1));
+    assert_eq!((a.ready(), b.ready()), (Ok(1), Ok(2)), "the first waiter, the smallest item");
+    assert_eq!(format!("{queue:?}").split(' ').next(), Some("PriorityQueue"));
+    let queue = LifoQueue::new(1);
+    queue.put_nowait(0).expect("there is room");
+    let putters = [1, 2].map(|item| Waiting::new(queue.put(item)));
+    assert_eq!(queue.get_nowait(), Ok(0));
+    assert_eq!(putters.each_ref().map(Waiting::wakes), [1, 0]);
+}
+
+#[test]
+fn q22_a_crowd_of_items_leaves_no_memory_behind_in_the_variants() {
+    let (lifo, heap) = (LifoQueue::new(0), PriorityQueue::new(0));
+    for item in 0..10_000 {
+        lifo.put_nowait(item).and(heap.put_nowait(item)).expect("there is room");
+    }
+    while lifo.get_nowait().is_ok() && heap.get_nowait().is_ok() {}
+    let capacities =
+        (lifo.inner.state.borrow().items.capacity(), heap.inner.state.borrow().items.capacity());
+    assert!(capacities.0 <= 64 && capacities.1 <= 64, "{capacities:?}");
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::task::Poll;
 
 use proptest::prelude::*;
 
-use super::super::super::support::Waiting;
-use super::super::{Queue, QueueGet, QueuePut};
+use super::super::super::support::{Waiting, cases};
+use super::super::{AnyQueue, Discipline, Fifo, Lifo, QueueGet, QueuePut, Smallest};
+use super::Ranked;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -41,9 +42,9 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-enum Future<'a> {
-    Put(Waiting<QueuePut<'a, usize>>, usize),
-    Get(Waiting<QueueGet<'a, usize>>),
+enum Future<'a, D: Discipline<Ranked>> {
+    Put(Waiting<QueuePut<'a, Ranked, D>>, Ranked),
+    Get(Waiting<QueueGet<'a, Ranked, D>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,37 +53,45 @@ enum Place {
     Woken,
 }
 
-struct Waiter<'a> {
+struct Waiter<'a, D: Discipline<Ranked>> {
     name: usize,
-    future: Future<'a>,
+    future: Future<'a, D>,
     place: Place,
     cancelled: bool,
     /// Wakes of the present waker.
     wakes: usize,
 }
 
-impl Waiter<'_> {
+impl<D: Discipline<Ranked>> Waiter<'_, D> {
     fn is_put(&self) -> bool {
         matches!(self.future, Future::Put(..))
     }
 }
 
-struct Model<'a> {
-    queue: &'a Queue<usize>,
+/// Where the next item is in a list by age.
+type Next = fn(&VecDeque<Ranked>) -> Option<usize>;
+
+struct Model<'a, D: Discipline<Ranked>> {
+    queue: &'a AnyQueue<Ranked, D>,
+    next: Next,
     maxsize: usize,
-    items: VecDeque<usize>,
+    items: VecDeque<Ranked>,
+    /// Stored, and taken or discarded, so far.
+    counted: (usize, usize),
     /// Both lines in one: who waits again moves to the end.
-    waiters: Vec<Waiter<'a>>,
+    waiters: Vec<Waiter<'a, D>>,
     ready: VecDeque<usize>,
     names: usize,
     unfinished: usize,
     shut_down: bool,
 }
 
-impl<'a> Model<'a> {
-    fn new(queue: &'a Queue<usize>) -> Self {
+impl<'a, D: Discipline<Ranked>> Model<'a, D> {
+    fn new(queue: &'a AnyQueue<Ranked, D>, next: Next) -> Self {
         Self {
             queue,
+            next,
+            counted: (0, 0),
             maxsize: queue.maxsize(),
             items: VecDeque::new(),
             waiters: Vec::new(),
@@ -115,20 +124,22 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn stored(&mut self, item: usize) {
+    fn stored(&mut self, item: Ranked) {
+        self.counted.0 += 1;
         self.items.push_back(item);
         self.unfinished += 1;
         self.wake_one(false);
     }
 
-    fn taken(&mut self) -> Option<usize> {
-        let item = self.items.pop_front()?;
+    fn taken(&mut self) -> Option<Ranked> {
+        let item = self.items.remove((self.next)(&self.items)?)?;
+        self.counted.1 += 1;
         self.wake_one(true);
         Some(item)
     }
 
     /// Polls a put or get whose turn it is, new or woken, and compares what comes of it.
-    fn step(&mut self, name: usize, mut future: Future<'a>, wakes: usize) {
+    fn step(&mut self, name: usize, mut future: Future<'a, D>, wakes: usize) {
         let waits = match &mut future {
             Future::Put(put, item) => match (put.poll(), self.shut_down, self.has_room()) {
                 (Poll::Ready(Err(error)), true, _) => {
@@ -160,7 +171,8 @@ impl<'a> Model<'a> {
 
     fn put(&mut self) {
         let name = self.name();
-        self.step(name, Future::Put(Waiting::unpolled(self.queue.put(name)), name), 0);
+        let item = Ranked::new(name);
+        self.step(name, Future::Put(Waiting::unpolled(self.queue.put(item)), item), 0);
     }
 
     fn get(&mut self) {
@@ -169,7 +181,7 @@ impl<'a> Model<'a> {
     }
 
     fn put_nowait(&mut self) {
-        let item = self.name();
+        let item = Ranked::new(self.name());
         let stored = self.queue.put_nowait(item);
         assert_eq!(stored.is_ok(), !self.shut_down && self.has_room());
         match stored {
@@ -245,6 +257,7 @@ impl<'a> Model<'a> {
         self.shut_down = true;
         if immediate {
             self.unfinished = self.unfinished.saturating_sub(self.items.len());
+            self.counted.1 += self.items.len();
             self.items.clear();
         }
         // Q41. Getters are woken first, then putters; the cancelled have their turn already.
@@ -265,6 +278,7 @@ impl<'a> Model<'a> {
         assert_eq!(self.queue.qsize(), self.items.len());
         assert_eq!(self.queue.empty(), self.items.is_empty());
         assert_eq!(self.queue.full(), !self.has_room());
+        assert_eq!(self.counted.0, self.counted.1 + self.queue.qsize(), "items are conserved");
         for waiter in &self.waiters {
             let wakes = match &waiter.future {
                 Future::Put(put, _) => put.wakes(),
@@ -275,36 +289,56 @@ impl<'a> Model<'a> {
     }
 }
 
+fn follow<D: Discipline<Ranked>>(queue: &AnyQueue<Ranked, D>, next: Next, ops: Vec<Op>) {
+    let mut model = Model::new(queue, next);
+    for op in ops {
+        match op {
+            Op::Put => model.put(),
+            Op::Get => model.get(),
+            Op::PutNowait => model.put_nowait(),
+            Op::GetNowait => model.get_nowait(),
+            Op::Turn => model.turn(),
+            Op::Cancel(pick) => model.cancel(pick),
+            Op::Drop(pick) => model.drop_one(pick % model.waiters.len().max(1)),
+            Op::Stray(pick) => model.stray(pick),
+            Op::TaskDone => model.task_done(),
+            Op::Shutdown(immediate) => model.shutdown(immediate),
+        }
+        model.check();
+    }
+    while !model.ready.is_empty() {
+        model.turn();
+        model.check();
+    }
+    // Nobody is left who could go on: no getter beside an item, no putter beside room.
+    let (puts, gets): (Vec<_>, Vec<_>) = model.waiters.iter().partition(|one| one.is_put());
+    assert!(puts.is_empty() || !model.has_room());
+    assert!(gets.is_empty() || model.items.is_empty());
+}
+
+fn program() -> impl Strategy<Value = (usize, Vec<Op>)> {
+    (0..4_usize, proptest::collection::vec(op(), 1..200))
+}
+
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
-    fn a_queue_follows_its_rules_in_any_program(
-        maxsize in 0..4_usize,
-        ops in proptest::collection::vec(op(), 1..200),
-    ) {
-        let queue = Queue::new(maxsize);
-        let mut model = Model::new(&queue);
-        for op in ops {
-            match op {
-                Op::Put => model.put(),
-                Op::Get => model.get(),
-                Op::PutNowait => model.put_nowait(),
-                Op::GetNowait => model.get_nowait(),
-                Op::Turn => model.turn(),
-                Op::Cancel(pick) => model.cancel(pick),
-                Op::Drop(pick) => model.drop_one(pick % model.waiters.len().max(1)),
-                Op::Stray(pick) => model.stray(pick),
-                Op::TaskDone => model.task_done(),
-                Op::Shutdown(immediate) => model.shutdown(immediate),
-            }
-            model.check();
-        }
-        while !model.ready.is_empty() {
-            model.turn();
-            model.check();
-        }
-        // Nobody is left who could go on: no getter beside an item, no putter beside room.
-        let (puts, gets): (Vec<_>, Vec<_>) = model.waiters.iter().partition(|one| one.is_put());
-        prop_assert!(puts.is_empty() || !model.has_room());
-        prop_assert!(gets.is_empty() || model.items.is_empty());
+    fn a_queue_follows_its_rules_in_any_program((maxsize, ops) in program()) {
+        let first: Next = |items| (!items.is_empty()).then_some(0);
+        follow(&AnyQueue::<_, Fifo>::new(maxsize), first, ops);
+    }
+
+    #[test]
+    fn q52_a_lifo_queue_follows_the_same_rules_in_any_program((maxsize, ops) in program()) {
+        let last: Next = |items| items.len().checked_sub(1);
+        follow(&AnyQueue::<_, Lifo>::new(maxsize), last, ops);
+    }
+
+    #[test]
+    fn q52_a_priority_queue_follows_the_same_rules_in_any_program((maxsize, ops) in program()) {
+        // `min_by_key` gives the first of equal ones.
+        let least: Next = |items| (0..items.len()).min_by_key(|at| items[*at].rank);
+        follow(&AnyQueue::<_, Smallest>::new(maxsize), least, ops);
     }
 }
