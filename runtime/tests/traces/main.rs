@@ -10,6 +10,7 @@ mod support;
 
 mod locks;
 mod order;
+mod order_waits;
 mod run;
 mod tasks;
 mod threads;

@@ -9,9 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use corelane::sync::Event;
-use corelane::{RemoteLoop, Result, Runner, create_task, open_connection, sleep, yield_now};
+use corelane::{
+    RemoteLoop, Result, Runner, create_task, open_connection, run_coroutine_threadsafe, sleep,
+    yield_now,
+};
 
-use crate::support::check;
+use crate::support::{Sink, check, raise};
 
 const MS_10: Duration = Duration::from_millis(10);
 
@@ -25,7 +28,7 @@ fn set_from_thread(remote: &RemoteLoop, delay: Duration) {
     let remote = remote.clone();
     thread::spawn(move || {
         thread::sleep(delay);
-        remote.submit(|| WOKEN.with_borrow(|woken| woken.as_ref().unwrap().set())).unwrap();
+        remote.submit(|| woken().set()).unwrap();
     });
 }
 
@@ -68,4 +71,59 @@ async fn no_starvation(remote: RemoteLoop) -> Result<()> {
     woken.wait().await;
     ev!("idle poll interrupted");
     Ok(())
+}
+
+fn woken() -> Event {
+    WOKEN.with_borrow(Clone::clone).unwrap()
+}
+
+/// Runs `client` on a thread of its own and the loop until it has ended.
+fn with_client(client: impl FnOnce(RemoteLoop) + Send + 'static, last: impl FnOnce() + 'static) {
+    let mut runner = Runner::new();
+    let remote = runner.remote().unwrap();
+    let sink = Sink::current();
+    let main = async move || {
+        WOKEN.set(Some(Event::new()));
+        let t = thread::spawn(move || {
+            sink.adopt();
+            client(remote);
+        });
+        while !t.is_finished() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        t.join().unwrap();
+        last();
+        Ok(())
+    };
+    runner.run(main).unwrap();
+}
+
+#[test]
+fn threadsafe_submit() {
+    check("threadsafe_submit", || with_client(submits, || ev!("client ended")));
+}
+
+fn submits(remote: RemoteLoop) {
+    let limit = Duration::from_secs(10);
+    let value = run_coroutine_threadsafe(&remote, || async { Ok(5) });
+    ev!("value", value.result(limit).unwrap());
+    let fails = run_coroutine_threadsafe(&remote, || async { raise::<()>("remote") });
+    ev!("error", fails.result(limit).unwrap_err());
+    let f = run_coroutine_threadsafe(&remote, || async {
+        woken().wait().await;
+        Ok("after gate")
+    });
+    let error = f.result(MS_10 * 2).unwrap_err();
+    ev!("timeout of result", error, done = f.done(), cancelled = f.cancelled());
+    remote.submit(|| woken().set()).unwrap();
+    ev!("asked again", f.result(limit).unwrap());
+    let fs = [0, 1, 2, 3].map(|i| {
+        run_coroutine_threadsafe(&remote, move || async move {
+            ev!("started", i);
+            Ok(())
+        })
+    });
+    for f in fs {
+        f.result(limit).unwrap();
+    }
 }
