@@ -96,6 +96,7 @@ mod blocking;
 mod driver;
 mod error;
 mod executor;
+mod group;
 mod io;
 pub mod lowlevel;
 mod net;
@@ -113,6 +114,7 @@ pub use executor::{
     CurrentTask, Idle, LoopClosed, RemoteLoop, YieldNow, advance, call_soon, create_task,
     current_task, now, set_report_handler, spawn, try_create_task, yield_now,
 };
+pub use group::{CatchCancel, CatchCancelPlain, catch_cancel, catch_cancel_plain};
 pub use io::{ReadError, StreamReader, StreamWriter};
 pub use net::{
     ConnectBuilder, Server, ServerBuilder, ToSocketAddrs, open_connection, start_server,

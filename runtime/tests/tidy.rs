@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("driver", &["util"]),
     ("executor", &["util", "error", "task", "driver"]),
     ("time", &["util", "error", "sync", "task", "executor"]),
+    ("group", &["util", "error", "sync", "task", "executor", "time"]),
     ("io", &["util", "error", "sync", "task", "executor", "driver"]),
     ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
     ("remote", &["util", "error", "task", "executor"]),

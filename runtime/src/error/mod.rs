@@ -14,6 +14,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::util::cancel::{self, Message, Request};
+
 #[cfg(test)]
 mod tests;
 
@@ -285,6 +287,50 @@ impl CancelledError {
     #[must_use]
     pub fn with_message(message: &str) -> Self {
         Self { message: Some(message.into()) }
+    }
+
+    /// Continues the unwinding: the next frame out, or the task's end, sees it in the same step (rule G24),
+    /// and whatever is inside that frame is dropped where it waits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # corelane::Runner::builder().virtual_clock().build().run(async || {
+    /// let task = corelane::spawn(async {
+    ///     let slept = corelane::catch_cancel_plain(corelane::sleep(Duration::from_secs(60))).await;
+    ///     if let Err(cancelled) = slept {
+    ///         corelane::sleep(Duration::from_secs(1)).await; // clean-up may wait
+    ///         cancelled.resume().await;
+    ///     }
+    /// });
+    /// corelane::yield_now().await;
+    /// task.cancel();
+    /// assert!(task.await.is_err_and(|error| error.is_cancelled()));
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When it is polled outside any task of a corelane loop: nobody is there to unwind.
+    pub async fn resume(self) -> ! {
+        let mut words = Some(self.message);
+        std::future::poll_fn(|_| {
+            if let Some(message) = words.take() {
+                let inside = cancel::unwind(Request { message });
+                assert!(
+                    inside,
+                    "a cancellation can be resumed only inside a task of a corelane loop"
+                );
+            }
+            std::task::Poll::<std::convert::Infallible>::Pending
+        })
+        .await;
+        unreachable!("a cancellation that was resumed does not come back")
+    }
+
+    /// Makes one with the words of a request.
+    pub(crate) fn with_words(message: Message) -> Self {
+        Self { message }
     }
 
     /// The message of the request, if it had one.

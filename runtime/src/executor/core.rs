@@ -171,6 +171,11 @@ impl LoopCore {
         self.driver.borrow().now()
     }
 
+    /// The clock as the loop last saw it.
+    pub(crate) fn seen(&self) -> Instant {
+        self.seen.get()
+    }
+
     /// Moves a virtual clock; false if the clock is the system's.
     pub(crate) fn advance(&self, duration: Duration) -> bool {
         let moved = self.driver.borrow_mut().advance(duration);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::context;
 use crate::error::{Error, Result};
 use crate::task::{Report, Running, Task, TaskId};
+use crate::util::cancel;
 use crate::util::instant::Instant;
 
 const OFF_LOOP: &str = "no corelane loop is running on this thread";
@@ -204,6 +205,7 @@ impl Future for YieldNow {
         }
         self.yielded = true;
         context.waker().wake_by_ref();
+        cancel::note_wait();
         Poll::Pending
     }
 }

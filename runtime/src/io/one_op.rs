@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 
 use crate::driver::{Op, OpId, Outcome, Started};
 use crate::executor::{IoHandle, OpOwner};
+use crate::util::cancel;
 
 /// Runs an op to its end.
 ///
@@ -23,6 +24,7 @@ pub(crate) async fn run_op(io: &IoHandle, op: Op) -> Outcome {
                 Some(outcome) => Poll::Ready(outcome),
                 None => {
                     waiting.waker.set(Some(context.waker().clone()));
+                    cancel::note_wait();
                     Poll::Pending
                 }
             })

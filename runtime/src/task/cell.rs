@@ -1,9 +1,9 @@
 //! **Unsafe room 2**: a task in one allocation.
 //!
 //! ```text
-//!  TaskCell ──▶ ┌────────┬──────────┬────────┬────┬───────────────────────────┐
-//!               │ vtable │ location │ joiner │ id │ future │ output │ nothing │
-//!               └────────┴──────────┴────────┴────┴───────────────────────────┘
+//!  TaskCell ──▶ ┌────────┬──────────┬────────┬────┬───────┬───────────────────────────┐
+//!               │ vtable │ location │ joiner │ id │ links │ future │ output │ nothing │
+//!               └────────┴──────────┴────────┴────┴───────┴───────────────────────────┘
 //! ```
 //!
 //! [`TaskCell`] owns the allocation, as a `Box<dyn …>` would. It is our own because the output has to take the
@@ -49,6 +49,10 @@ struct Header {
     location: &'static Location<'static>,
     joiner: PackedJoiner,
     id: TaskId,
+    /// Whom a cancel request is forwarded to: the slot of a task plus one, or a target that the table keeps.
+    awaiting: u32,
+    /// The task's node in the tree of frames, zero if it has none.
+    root: u32,
 }
 
 /// How a task's future ended.
@@ -115,7 +119,8 @@ impl TaskCell {
         let vtable = VTable::of::<F, T>();
         let memory = pool.take(vtable);
         let full = memory.cast::<Full<F, T>>();
-        let header = Header { vtable, location, joiner: PackedJoiner::NOBODY, id };
+        let joiner = PackedJoiner::NOBODY;
+        let header = Header { vtable, location, joiner, id, awaiting: 0, root: 0 };
         // SAFETY: `memory` is ours alone and has the size and alignment of `vtable.layout`, which `VTable::of`
         // made for exactly this `Full<F, T>`, rounded up.
         unsafe { full.write(Full { header, stage: Stage::Future(future) }) };
@@ -188,6 +193,24 @@ impl TaskCell {
         };
         // SAFETY: `header` is valid while `self` lives, and `&mut self` makes the access exclusive.
         unsafe { self.header.as_mut().joiner = packed };
+    }
+
+    /// Whom a cancel request is forwarded to (rule G26).
+    pub(crate) fn awaiting(&self) -> u32 {
+        self.head().awaiting
+    }
+
+    /// The task's node in the tree of frames.
+    pub(crate) fn root(&self) -> u32 {
+        self.head().root
+    }
+
+    /// Keeps what a step has left behind.
+    pub(crate) fn set_links(&mut self, awaiting: u32, root: u32) {
+        // SAFETY: as in `set_joiner`.
+        let header = unsafe { self.header.as_mut() };
+        header.awaiting = awaiting;
+        header.root = root;
     }
 
     fn head(&self) -> &Header {

@@ -43,6 +43,7 @@ pub struct Task<T> {
 #[derive(Clone, Copy)]
 struct Spent {
     cancelled: bool,
+    cancelling: usize,
 }
 
 impl<T: 'static> Task<T> {
@@ -64,13 +65,28 @@ impl<T> Task<T> {
     ///
     /// Cancelling a task before its first step means that its body never runs (rule G22).
     pub fn cancel(&self) -> bool {
-        self.spent.is_none() && self.home.cancel(self.slot, None)
+        self.spent.is_none() && self.home.cancel(self.slot, &None)
     }
 
     /// The same with a message, which the [`CancelledError`](crate::CancelledError) carries (rule G28). A
     /// request that was not delivered yet keeps its own.
     pub fn cancel_with(&self, message: &str) -> bool {
-        self.spent.is_none() && self.home.cancel(self.slot, Some(message))
+        self.spent.is_none() && self.home.cancel(self.slot, &Some(message.into()))
+    }
+
+    /// Requests that were not taken back (rule T31).
+    #[must_use]
+    pub fn cancelling(&self) -> usize {
+        match self.spent {
+            Some(spent) => spent.cancelling,
+            None => self.home.cancelling(self.slot),
+        }
+    }
+
+    /// Takes one request back and says how many are left. With none left, one that was recorded while the
+    /// task was ready or running, and is not delivered yet, is withdrawn (rule T32).
+    pub fn uncancel(&self) -> usize {
+        if self.spent.is_some() { 0 } else { self.home.uncancel(self.slot) }
     }
 
     /// Whether the task has ended: with a value, an error, or cancelled.
@@ -146,8 +162,8 @@ impl<T: 'static> Task<T> {
         if self.spent.is_some() {
             return None;
         }
-        let output = self.home.take_output(self.slot)?;
-        self.spend(&output);
+        let (output, cancelling) = self.home.take_output(self.slot)?;
+        self.spend(&output, cancelling);
         Some(output)
     }
 
@@ -162,8 +178,9 @@ impl<T: 'static> Task<T> {
         self.spent.is_none().then_some(self.slot)
     }
 
-    fn spend(&mut self, output: &Result<T>) {
-        self.spent = Some(Spent { cancelled: output.as_ref().is_err_and(Error::is_cancelled) });
+    fn spend(&mut self, output: &Result<T>, cancelling: usize) {
+        let cancelled = output.as_ref().is_err_and(Error::is_cancelled);
+        self.spent = Some(Spent { cancelled, cancelling });
     }
 }
 
@@ -178,10 +195,10 @@ impl<T: 'static> Future for Task<T> {
             return Poll::Pending;
         };
         // Rule T29: a task that awaits itself is told so, and keeps its handle.
-        let Some(output) = joined else {
+        let Some((output, cancelling)) = joined else {
             return Poll::Ready(Err(Error::runtime("a task cannot await itself")));
         };
-        self.spend(&output);
+        self.spend(&output, cancelling);
         Poll::Ready(output)
     }
 }

@@ -19,7 +19,7 @@ use super::report::{self, Report, ReportKind};
 use super::table::{Step, TaskTable};
 use super::waker;
 use crate::error::{CancelledError, Error, Result, drop_quietly};
-use crate::util::cancel::{self, Scope};
+use crate::util::cancel::{self, Scope, tree};
 
 /// An entry of the ready queue that is no task: it runs once.
 pub(crate) type Callback = Box<dyn FnOnce()>;
@@ -45,14 +45,14 @@ pub(crate) struct Home {
 
 pub(super) struct Tasks {
     pub(super) table: TaskTable,
-    ready: Vec<Entry>,
+    pub(super) ready: Vec<Entry>,
     /// What the callback entries in `ready` stand for, in their order.
     callbacks: VecDeque<Callback>,
 }
 
 impl Tasks {
     /// Queues the task of `id`, unless it is stale, done or queued already.
-    fn wake(&mut self, id: WakeId) {
+    pub(super) fn wake(&mut self, id: WakeId) {
         if self.table.wake(id) {
             self.ready.push(Entry::task(id.slot()));
         }
@@ -88,8 +88,7 @@ impl Home {
         }))
     }
 
-    #[cfg(test)]
-    pub(super) fn loop_id(&self) -> u16 {
+    pub(super) fn loop_number(&self) -> u16 {
         self.lease.id()
     }
 
@@ -187,18 +186,24 @@ impl Home {
             Err(leftover) => return drop_quietly(leftover),
         };
         self.running.set(Some(Running { slot, id: cell.id(), location: cell.location() }));
-        cancel::enter(Scope::new(id.0));
+        cancel::begin_step(Scope::new(id.0), cell.root());
         let polled = if cancelled {
             cell.finish(self.take_request(slot));
             Poll::Ready(Ended::Error)
         } else {
             cell.poll(&mut Context::from_waker(&waker::waker(id)))
         };
+        let notes = cancel::end_step();
+        let awaiting = notes.awaiting(cell.awaiting());
+        cell.set_links(awaiting, notes.root);
         match polled {
+            Poll::Pending if notes.is_eventful() || awaiting == cancel::OTHER_TARGET => {
+                self.park_with_care(slot, cell, notes);
+            }
             Poll::Pending => {
-                let Tasks { table, ready, .. } = &mut *self.tasks.borrow_mut();
-                if table.park(slot, cell) {
-                    ready.push(Entry::task(slot));
+                let requested = self.tasks.borrow_mut().table.park(slot, cell);
+                if requested {
+                    self.deliver_recorded(slot, id, notes.root);
                 }
             }
             Poll::Ready(ended) => self.end(slot, cell, ended),
@@ -207,10 +212,11 @@ impl Home {
     }
 
     /// The task's future is gone: settles the outcome and tells who waits.
-    fn end(&self, slot: u32, cell: TaskCell, ended: Ended) {
+    pub(super) fn end(&self, slot: u32, cell: TaskCell, ended: Ended) {
         let joiner = cell.joiner();
         let mut tasks = self.tasks.borrow_mut();
-        if ended == Ended::Error || !tasks.table.ends_plainly(slot) {
+        let is_plain = ended == Ended::Value && cell.root() == 0;
+        if !is_plain || !tasks.table.ends_plainly(slot) {
             drop(tasks);
             return self.end_with_care(slot, cell);
         }
@@ -236,28 +242,38 @@ impl Home {
             error = cell.error();
         }
         let cancelled = error.as_ref().is_some_and(Error::is_cancelled);
-        if !cancelled && let Some(error) = error {
+        if !cancelled && let Some(error) = &error {
             self.note_shutdown_error(slot, &cell, error);
         }
+        tree::end_root(cell.root());
         let joiner = cell.joiner();
         let mut tasks = self.tasks.borrow_mut();
         let unwanted = tasks.table.end(slot, cell, cancelled);
         let joiners = tasks.table.take_joiners(slot);
-        if requested && !tasks.table.has_requests() {
-            // Nobody is dead any more: hand-overs are spared the question.
+        let is_last = requested && !tasks.table.has_requests();
+        drop(tasks);
+        if is_last {
             super::wake::ask_about_the_dead(self, false);
         }
-        drop(tasks);
-        self.tell(joiner, joiners);
+        self.tell(joiner, joiners, error.as_ref());
         if let Some(cell) = unwanted {
             self.dispose(slot, cell);
         }
+        drop_quietly(error);
     }
 
     /// The error that delivers the request which waits for the task.
-    fn take_request(&self, slot: u32) -> Error {
-        let message = self.tasks.borrow_mut().table.take_message(slot);
-        message.map_or_else(Error::cancelled, |text| CancelledError::with_message(&text).into())
+    pub(super) fn take_request(&self, slot: u32) -> Error {
+        let mut tasks = self.tasks.borrow_mut();
+        let message = tasks.table.take_message(slot);
+        tasks.table.unrecord(slot);
+        let is_last = !tasks.table.has_requests();
+        drop(tasks);
+        if is_last {
+            // Nobody is dead any more: hand-overs are spared the question.
+            super::wake::ask_about_the_dead(self, false);
+        }
+        CancelledError::with_words(message).into()
     }
 
     /// Runs code that is not ours; a panic in it is reported and goes no further (rule G10).
@@ -274,9 +290,9 @@ impl Home {
         drop_quietly(report);
     }
 
-    fn note_shutdown_error(&self, slot: u32, cell: &TaskCell, error: Error) {
+    fn note_shutdown_error(&self, slot: u32, cell: &TaskCell, error: &Error) {
         if self.tasks.borrow().table.is_leftover(slot) {
-            let report = self.report_of(ReportKind::Shutdown, slot, cell, Some(error));
+            let report = self.report_of(ReportKind::Shutdown, slot, cell, Some(error.clone()));
             self.shutdown_reports.borrow_mut().push(report);
         }
     }
@@ -315,25 +331,6 @@ impl Home {
         drop_quietly(leftover);
         if let Some(panic) = panic {
             self.report_panic(panic);
-        }
-    }
-
-    /// Records a cancel request (rule G20); false if the task is done. Asking a failed task counts as
-    /// having seen its error (rule T37).
-    pub(super) fn cancel(&self, slot: u32, message: Option<&str>) -> bool {
-        let Tasks { table, ready, .. } = &mut *self.tasks.borrow_mut();
-        match table.cancel(slot, message) {
-            None => {
-                table.retrieve(slot);
-                false
-            }
-            Some(queue) => {
-                if queue {
-                    ready.push(Entry::task(slot));
-                }
-                super::wake::ask_about_the_dead(self, true);
-                true
-            }
         }
     }
 
@@ -383,7 +380,7 @@ impl Home {
     pub(crate) fn cancel_all(&self) {
         for (_, slot) in self.unfinished() {
             self.tasks.borrow_mut().table.mark_leftover(slot);
-            self.cancel(slot, None);
+            self.cancel(slot, &None);
         }
     }
 

@@ -11,8 +11,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::cell::Joiner;
 use super::home::{Callback, Home, Tasks};
+use super::id::WakeId;
 use super::waker;
-use crate::error::{Result, drop_quietly};
+use crate::error::{Error, Result, drop_quietly};
+use crate::util::cancel;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,12 @@ pub(crate) struct DoneKey(u64);
 pub(super) enum Told {
     Waker(Waker),
     Callback(Callback),
+    /// A callback that is shown the error, if the task ended with one.
+    Observer(Observer),
 }
+
+/// Sees with what error a task ended, in an entry of the ready queue.
+pub(crate) type Observer = Box<dyn FnOnce(Option<Error>)>;
 
 /// The registrations of one task.
 #[derive(Default)]
@@ -67,6 +74,13 @@ impl Joiners {
         self.own
     }
 
+    /// Whether the task of `id` is among those who wait.
+    pub(super) fn has_task(&self, id: WakeId) -> bool {
+        self.list.iter().any(
+            |(_, told)| matches!(told, Some(Told::Waker(waker)) if waker::id_of(waker) == Some(id)),
+        )
+    }
+
     /// Whether `key` will wake `waker`.
     fn wakes(&self, key: Option<u64>, waker: &Waker) -> bool {
         let find = |key| self.list.binary_search_by_key(&key, |(key, _)| *key).ok();
@@ -86,7 +100,7 @@ impl Home {
         &self,
         slot: u32,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<T>>> {
+    ) -> Poll<Option<(Result<T>, usize)>> {
         let id = waker::id_of(context.waker());
         let mut tasks = self.tasks.borrow_mut();
         let table = &mut tasks.table;
@@ -96,6 +110,7 @@ impl Home {
         if table.is_running(slot) {
             return Poll::Ready(None);
         }
+        cancel::note_task(slot);
         if id.is_none_or(|id| !table.join_plainly(slot, id)) {
             drop(tasks);
             self.join_in_line(slot, context.waker());
@@ -104,7 +119,7 @@ impl Home {
     }
 
     /// The output of a task that is done, which spends its handle; `None` if it is not done.
-    pub(super) fn take_output<T: 'static>(&self, slot: u32) -> Option<Result<T>> {
+    pub(super) fn take_output<T: 'static>(&self, slot: u32) -> Option<(Result<T>, usize)> {
         let tasks = self.tasks.borrow_mut();
         tasks.table.is_done(slot).then(|| take_output(tasks, slot))
     }
@@ -146,6 +161,13 @@ impl Home {
         DoneKey(key)
     }
 
+    #[expect(dead_code, reason = "groups and aggregates, which come next, use it")]
+    /// Has `f` see how the task ends, whose handle may be gone by then. The task must not have ended.
+    pub(super) fn observe(&self, slot: u32, f: Observer) {
+        let key = self.next_key();
+        self.tasks.borrow_mut().table.joiners(slot).push(key, Told::Observer(f));
+    }
+
     /// The same for a task that has ended and given its slot away.
     pub(super) fn on_done_already(&self, f: Callback) -> DoneKey {
         self.call_soon(f);
@@ -166,7 +188,7 @@ impl Home {
     }
 
     /// Tells all who waited for the end of a task, in the order in which they registered (rules T27, T30).
-    pub(super) fn tell(&self, first: Joiner, others: Joiners) {
+    pub(super) fn tell(&self, first: Joiner, others: Joiners, error: Option<&Error>) {
         if let Joiner::Task(id) = first {
             super::wake::wake(id);
         }
@@ -174,6 +196,10 @@ impl Home {
             self.guarded(|| match told {
                 Told::Waker(waker) => waker.wake(),
                 Told::Callback(callback) => self.call_soon(callback),
+                Told::Observer(observer) => {
+                    let error = error.cloned();
+                    self.call_soon(Box::new(move || observer(error)));
+                }
             });
         }
     }
@@ -184,15 +210,17 @@ impl Home {
     }
 }
 
-/// The output of a task that is done, on behalf of its handle, which is then gone.
-fn take_output<T: 'static>(mut tasks: RefMut<'_, Tasks>, slot: u32) -> Result<T> {
+/// The output of a task that is done, on behalf of its handle, which is then gone, and how many requests it
+/// had.
+fn take_output<T: 'static>(mut tasks: RefMut<'_, Tasks>, slot: u32) -> (Result<T>, usize) {
     let table = &mut tasks.table;
     let mut cell = table.take_cell(slot).expect("a done task with a handle keeps its cell");
     let output = cell.output::<T>().and_then(Option::take);
     // Without its output the cell holds no user code, so nothing runs in here.
     table.pool.put(cell);
+    let cancelling = table.rare_if_any(slot).map_or(0, |rare| rare.cancelling);
     let leftover = table.release(slot);
     drop(tasks);
     drop(leftover);
-    output.expect("a handle has its task's type, and its output is taken once")
+    (output.expect("a handle has its task's type, and its output is taken once"), cancelling)
 }

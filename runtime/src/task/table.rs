@@ -17,10 +17,12 @@
 //! Nothing here runs user code: cells and wakers that have to be dropped go back to the caller.
 
 use std::collections::BTreeMap;
+use std::rc::Weak;
 
 use super::cell::{CellPool, Joiner, TaskCell};
 use super::id::{FIELD_BITS, FIELD_MASK, MAX_SLOTS, WakeId};
 use super::joiners::{Joiners, Told};
+use crate::util::cancel::{CancelTarget, Message};
 
 /// Bits of the state.
 const OCCUPIED: u64 = 1;
@@ -39,6 +41,8 @@ const LEFTOVER: u64 = 1 << 8;
 const RETRIEVED: u64 = 1 << 9;
 /// Somebody in [`Rare::joiners`] is to be told when it ends.
 const JOINERS: u64 = 1 << 10;
+/// The request came while the task waited, which cannot be taken back (rule T32).
+const STRUCK: u64 = 1 << 11;
 
 /// The tasks of one loop.
 pub(super) struct TaskTable {
@@ -71,9 +75,20 @@ pub(super) struct Rare {
     pub(super) name: Option<Box<str>>,
     pub(super) cancelling: usize,
     /// The message of the request that waits for its delivery.
-    pub(super) message: Option<Box<str>>,
+    pub(super) message: Message,
+    /// What takes a request over, if that is no task.
+    pub(super) target: Option<Weak<dyn CancelTarget>>,
     /// Who is told when the task ends, besides the one that its cell names.
     pub(super) joiners: Joiners,
+}
+
+/// What a task is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Waiting,
+    Queued,
+    Running,
+    Done,
 }
 
 /// What the run phase needs for one step.
@@ -155,13 +170,13 @@ impl TaskTable {
     }
 
     /// Puts the cell back after a step that did not end the task. True if a request that came during the
-    /// step now has to be delivered, so that the slot is to be queued.
+    /// step now has to be delivered.
     #[inline]
     pub(super) fn park(&mut self, index: u32, cell: TaskCell) -> bool {
         let slot = &mut self.slots[index as usize];
         slot.word &= !RUNNING;
         slot.cell = Some(cell);
-        slot.word & CANCEL != 0 && slot.wake()
+        slot.word & CANCEL != 0
     }
 
     /// Whether a request came during the step (rule G21, case 3).
@@ -181,7 +196,8 @@ impl TaskTable {
         if slot.word & CANCEL != 0 {
             self.requests -= 1;
         }
-        slot.word = slot.word & !(RUNNING | CANCEL) | DONE | if cancelled { CANCELLED } else { 0 };
+        slot.word =
+            slot.word & !(RUNNING | CANCEL | STRUCK) | DONE | if cancelled { CANCELLED } else { 0 };
         if slot.word & HANDLE != 0 {
             slot.cell = Some(cell);
             return None;
@@ -215,22 +231,62 @@ impl TaskTable {
         self.rare.remove(&index)
     }
 
-    /// Records a request. `None` if the task is done, otherwise whether the slot is to be queued.
-    pub(super) fn cancel(&mut self, index: u32, message: Option<&str>) -> Option<bool> {
-        if self.slots[index as usize].word & DONE != 0 {
-            return None;
+    /// What the task is doing.
+    pub(super) fn standing(&self, index: u32) -> Standing {
+        let word = self.slots[index as usize].word;
+        match word & (DONE | RUNNING | QUEUED) {
+            0 => Standing::Waiting,
+            bits if bits & DONE != 0 => Standing::Done,
+            bits if bits & RUNNING != 0 => Standing::Running,
+            _ => Standing::Queued,
         }
-        let first = self.slots[index as usize].word & CANCEL == 0;
-        self.rare(index).cancelling += 1;
-        if first {
+    }
+
+    /// Records a request for the task's next turn. A waiter that was struck keeps the words of that request
+    /// (rule G28).
+    pub(super) fn record(&mut self, index: u32, message: &Message, struck: bool) {
+        let before = self.slots[index as usize].word;
+        if before & CANCEL == 0 {
             self.requests += 1;
-            let rare = self.rare(index);
-            rare.message = message.map(Into::into);
         }
+        if before & STRUCK == 0 && (message.is_some() || before & HAS_RARE != 0) {
+            self.rare(index).message.clone_from(message);
+        }
+        self.slots[index as usize].word |= CANCEL | if struck { STRUCK } else { 0 };
+    }
+
+    /// Takes back a request that waits for its delivery.
+    pub(super) fn unrecord(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        slot.word |= CANCEL;
-        // A running task meets the request when it next suspends.
-        Some(slot.word & RUNNING == 0 && slot.wake())
+        if slot.word & CANCEL != 0 {
+            self.requests -= 1;
+        }
+        slot.word &= !(CANCEL | STRUCK);
+    }
+
+    /// Whether a request may still be taken back.
+    pub(super) fn is_struck(&self, index: u32) -> bool {
+        self.slots[index as usize].word & STRUCK != 0
+    }
+
+    /// Whether the task of `id` is there and not done.
+    pub(super) fn is_alive(&self, id: WakeId) -> bool {
+        self.slots.get(id.slot() as usize).is_some_and(|slot| {
+            (slot.word ^ id.0) >> FIELD_BITS == 0 && slot.word & (OCCUPIED | DONE) == OCCUPIED
+        })
+    }
+
+    /// Whether the task in `index` is awaited by the task of `id`, so that a request for that one may be
+    /// forwarded to this one.
+    pub(super) fn is_awaited_by(&self, index: u32, id: WakeId) -> bool {
+        let Some(slot) = self.slots.get(index as usize) else { return false };
+        if slot.word & (OCCUPIED | DONE) != OCCUPIED {
+            return false;
+        }
+        match slot.cell.as_ref().map(TaskCell::joiner) {
+            Some(Joiner::Task(joiner)) if joiner == id => true,
+            _ => self.rare_if_any(index).is_some_and(|rare| rare.joiners.has_task(id)),
+        }
     }
 
     /// Has shutting down wait for this task.
@@ -265,7 +321,7 @@ impl TaskTable {
     }
 
     /// The message of the request that is being delivered.
-    pub(super) fn take_message(&mut self, index: u32) -> Option<Box<str>> {
+    pub(super) fn take_message(&mut self, index: u32) -> Message {
         self.rare.get_mut(&index)?.message.take()
     }
 
@@ -287,6 +343,9 @@ impl TaskTable {
     }
 
     pub(super) fn rare_if_any(&self, index: u32) -> Option<&Rare> {
+        if self.slots[index as usize].word & HAS_RARE == 0 {
+            return None;
+        }
         self.rare.get(&index).map(|rare| &**rare)
     }
 

@@ -45,8 +45,8 @@ fn a_slot_serves_many_tasks_and_stale_wakers_reach_none_of_them() {
     home.swap_ready(&mut batch);
     batch.clear();
     home.step(slot);
-    let stale = waker::waker(WakeId(u64::from(home.loop_id()) << 48 | u64::from(slot)));
-    home.cancel(slot, None);
+    let stale = waker::waker(WakeId(u64::from(home.loop_number()) << 48 | u64::from(slot)));
+    home.cancel(slot, &None);
     home.swap_ready(&mut batch);
     batch.clear();
     home.step(slot);

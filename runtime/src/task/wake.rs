@@ -28,10 +28,23 @@ pub(super) fn wake(id: WakeId) {
         let Ok(home) = home.try_borrow() else { return false };
         home.as_ref().is_some_and(|home| home.wake(id))
     });
-    if at_home != Ok(true)
-        && let Some(mailbox) = registry::mailbox(id.loop_id())
-    {
+    if at_home == Ok(true) {
+        return;
+    }
+    if id.loop_id() == 0 {
+        return strike(id.0);
+    }
+    if let Some(mailbox) = registry::mailbox(id.loop_id()) {
         mailbox.post(id.slot());
+    }
+}
+
+/// The number of a frame, which only timers of its own thread hold: its deadline has struck.
+#[cold]
+fn strike(frame: u64) {
+    let home = HOME.try_with(|home| home.borrow().clone());
+    if let Ok(Some(home)) = home {
+        home.expire(frame);
     }
 }
 

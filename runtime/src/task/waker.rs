@@ -27,6 +27,11 @@ pub(crate) fn waker(id: WakeId) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::new(data, &VTABLE) })
 }
 
+/// What a timer wakes to say that the deadline of a frame has struck.
+pub(crate) fn alarm(frame: u64) -> Waker {
+    ManuallyDrop::into_inner(waker(WakeId(frame)))
+}
+
 /// The number inside a waker of ours; `None` for another executor's.
 pub(crate) fn id_of(waker: &Waker) -> Option<WakeId> {
     ptr::eq(waker.vtable(), &VTABLE).then(|| id_of_data(waker.data()))

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::executor::{self, LoopCore, TimerKey};
+use crate::util::cancel;
 use crate::util::instant::Instant;
 
 /// Waits until `duration` has passed on the loop's clock, counted from this call. Zero lets every task that
@@ -66,21 +67,6 @@ impl Sleep {
         self.deadline
     }
 
-    /// The wait for a deadline that has passed: one hop, and no look at the clock.
-    ///
-    /// # Panics
-    /// Off a loop.
-    pub(crate) fn passed(deadline: Instant) -> Self {
-        Self { core: current(), deadline, state: State::Yield }
-    }
-
-    /// Waits until `deadline` from now on.
-    pub(crate) fn reset(&mut self, deadline: Instant) {
-        self.stop();
-        self.deadline = deadline;
-        self.state = State::New;
-    }
-
     fn stop(&mut self) {
         if let State::Waiting(key) = std::mem::replace(&mut self.state, State::Done) {
             self.core.cancel_timer(key);
@@ -96,15 +82,18 @@ impl Future for Sleep {
             State::New => {
                 let key = self.core.insert_timer(self.deadline, context.waker().clone());
                 self.state = State::Waiting(key);
+                cancel::note_wait();
                 Poll::Pending
             }
             State::Yield => {
                 self.state = State::Done;
                 context.waker().wake_by_ref();
+                cancel::note_wait();
                 Poll::Pending
             }
             State::Waiting(key) => {
                 if self.core.renew_timer(key, context.waker()) {
+                    cancel::note_wait();
                     return Poll::Pending;
                 }
                 self.state = State::Done;

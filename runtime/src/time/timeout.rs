@@ -1,28 +1,51 @@
 //! Deadlines for a piece of code.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::sleep::{Sleep, sleep_until};
 use crate::error::{Error, Result};
-use crate::executor;
+use crate::executor::{self, LoopCore, TimerKey};
+use crate::task::alarm;
+use crate::util::cancel::{self, Frame, Request, tree};
 use crate::util::instant::Instant;
 
 /// A deadline that is being watched over a body; see [`timeout`].
 pub struct Timeout {
+    core: Rc<LoopCore>,
+    frame: Frame,
+    state: Cell<State>,
     deadline: Cell<Option<Instant>>,
-    expired: Cell<bool>,
-    /// Whoever polls the scope, so that a new deadline is heard.
-    waker: RefCell<Option<Waker>>,
+    /// The deadline it was made with leaves no time at all.
+    has_passed: bool,
+    timer: Cell<Option<TimerKey>>,
+    /// In place of a timer, a callback that is queued; it does nothing once this says false.
+    soon: Cell<Option<Rc<Cell<bool>>>>,
+    /// Whether the body has waited, so that the deadline counts.
+    armed: Cell<bool>,
+    /// Requests of the task that were outstanding when the scope was entered.
+    cancelling_before: Cell<usize>,
 }
 
-/// Runs `body`, but no longer than `duration` (rules T110 to T115). On expiry the body is dropped where it
-/// waits, its guards run, and the scope ends with an error that [`is_timeout`](Error::is_timeout). A body
-/// that never waits is never interrupted (rule T113). `None` is no deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Active,
+    Expired,
+    Left,
+}
+
+/// Runs `body`, but no longer than `duration` (rules T110 to T122). `None` is no deadline.
+///
+/// On expiry the body is asked to end, as by [`Task::cancel`](crate::Task::cancel): what it waits for is asked
+/// first, then its innermost [`catch_cancel`](crate::catch_cancel) frames, whose clean-up is waited for. Without
+/// one the body is dropped where it waits. The scope then ends with an error that
+/// [`is_timeout`](Error::is_timeout). A body that swallows the request and goes on keeps its value or error
+/// (rule T118), and a body that never waits is never interrupted (rule T113).
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,25 +61,28 @@ pub struct Timeout {
 /// ```
 ///
 /// # Errors
-/// What the body returns, or the timeout.
+/// What the body returns, or the timeout. If the task was cancelled besides, CancelledError goes on
+/// (rules T102, T117).
 ///
 /// # Panics
 /// Off a loop.
 ///
 /// # Cancel safety
-/// As safe as the body: it is dropped with the scope.
+/// As safe as the body: it is dropped with the scope. Clean-up in it that waits cannot run then; a cancel
+/// request does let it run.
 pub async fn timeout<T>(
     duration: impl Into<Option<Duration>>,
     body: impl AsyncFnOnce(&Timeout) -> Result<T>,
 ) -> Result<T> {
-    let deadline = duration.into().map(|duration| executor::now() + duration);
-    timeout_at(deadline, body).await
+    let duration = duration.into();
+    let deadline = duration.map(|duration| executor::now() + duration);
+    enter(deadline, duration.is_some_and(|duration| duration.is_zero()), body).await
 }
 
 /// The same with an absolute deadline on the loop's clock.
 ///
 /// # Errors
-/// What the body returns, or the timeout.
+/// As [`timeout`].
 ///
 /// # Panics
 /// Off a loop.
@@ -67,27 +93,33 @@ pub async fn timeout_at<T>(
     deadline: impl Into<Option<Instant>>,
     body: impl AsyncFnOnce(&Timeout) -> Result<T>,
 ) -> Result<T> {
-    let scope = Timeout {
-        deadline: Cell::new(deadline.into()),
-        expired: Cell::new(false),
-        waker: RefCell::new(None),
-    };
-    let mut timer = None;
-    let mut body = pin!(body(&scope));
-    poll_fn(|context| {
-        // The deadline goes first: a value that comes with it or after it is too late (rule G21, case 2).
-        if timer.is_some() && scope.poll_expired(&mut timer, context).is_ready() {
-            return Poll::Ready(Err(Error::timed_out()));
-        }
-        if let Poll::Ready(outcome) = body.as_mut().poll(context) {
-            return Poll::Ready(outcome);
-        }
-        scope.poll_expired(&mut timer, context).map(|()| Err(Error::timed_out()))
-    })
-    .await
+    enter(deadline.into(), false, body).await
 }
 
-/// Waits for `future`, but no longer than `duration` (rules T95, T98). On expiry the future is dropped.
+async fn enter<T>(
+    deadline: Option<Instant>,
+    has_passed: bool,
+    body: impl AsyncFnOnce(&Timeout) -> Result<T>,
+) -> Result<T> {
+    let scope = Timeout {
+        core: executor::current().expect("a timeout needs a running corelane loop on this thread"),
+        frame: Frame::new(),
+        state: Cell::new(State::New),
+        deadline: Cell::new(deadline),
+        has_passed,
+        timer: Cell::new(None),
+        soon: Cell::new(None),
+        armed: Cell::new(false),
+        cancelling_before: Cell::new(0),
+    };
+    let mut body = pin!(Some(body(&scope)));
+    poll_fn(|context| scope.poll(body.as_mut(), context)).await
+}
+
+/// Waits for `future`, but no longer than `duration` (rules T95 to T103); `None` is no limit. On expiry the
+/// future is cancelled and waited for, as in [`timeout`]: a task that is awaited here is asked to end, and has
+/// ended when the error is seen. With a duration of zero a future that is not ready at its first poll is
+/// cancelled at once.
 ///
 /// # Errors
 /// What the future fails with, or the timeout.
@@ -111,50 +143,137 @@ impl Timeout {
         self.deadline.get()
     }
 
-    /// Whether the deadline has struck.
+    /// Whether the deadline has struck (rule T115).
     #[must_use]
     pub fn expired(&self) -> bool {
-        self.expired.get()
+        self.state.get() == State::Expired || tree::is_expired(self.frame.number())
     }
 
     /// Replaces the deadline, also by none (rule T114).
     ///
     /// # Errors
-    /// Runtime, once the scope has expired.
+    /// Runtime, once the deadline has struck.
     pub fn reschedule(&self, deadline: impl Into<Option<Instant>>) -> Result<()> {
-        if self.expired.get() {
+        if self.expired() {
             return Err(Error::runtime("a timeout that has expired cannot be rescheduled"));
         }
         self.deadline.set(deadline.into());
-        let waker = self.waker.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
+        self.disarm();
+        // Not yet polled, or the body never waits: the timer is set when it first does.
+        if self.armed.get() {
+            self.arm();
         }
         Ok(())
     }
 
-    fn poll_expired(&self, timer: &mut Option<Sleep>, context: &mut Context<'_>) -> Poll<()> {
-        let previous = self.waker.replace(Some(context.waker().clone()));
-        drop(previous);
-        let Some(deadline) = self.deadline.get() else {
-            *timer = None;
-            return Poll::Pending;
-        };
-        // One that has passed already strikes in the next turn (rule T113), even if the loop is too busy
-        // to look at the clock before that.
-        let moved = timer.as_ref().is_none_or(|timer| timer.deadline() != deadline);
-        if moved && deadline <= executor::now() {
-            *timer = Some(Sleep::passed(deadline));
+    fn poll<T>(
+        &self,
+        mut body: Pin<&mut Option<impl Future<Output = Result<T>>>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<T>> {
+        if self.state.get() == State::New {
+            self.cancelling_before.set(self.cancelling());
+            self.state.set(State::Active);
+            // One that has passed strikes in the next turn, ahead of whatever the body wakes (rule T113).
+            let has_passed =
+                self.deadline.get().is_some_and(|deadline| deadline <= self.core.seen());
+            if self.has_passed || has_passed {
+                self.frame.join(context.waker());
+                self.armed.set(true);
+                self.strike_soon();
+            }
         }
-        let timer = timer.get_or_insert_with(|| sleep_until(deadline));
-        if timer.deadline() != deadline {
-            timer.reset(deadline);
+        if let Some(request) = self.frame.take_request() {
+            return self.unwound(body, request);
         }
-        if Pin::new(timer).poll(context).is_pending() {
-            return Poll::Pending;
+        let Some(future) = body.as_mut().as_pin_mut() else { return Poll::Pending };
+        match self.frame.enter(context, |context| future.poll(context)) {
+            Poll::Ready(outcome) => Poll::Ready(self.leave(outcome)),
+            Poll::Pending => match self.frame.take_request() {
+                Some(request) => self.unwound(body, request),
+                None => {
+                    // A body that never waits needs no timer.
+                    if !self.armed.replace(true) {
+                        self.arm();
+                    }
+                    Poll::Pending
+                }
+            },
         }
-        self.expired.set(true);
-        Poll::Ready(())
+    }
+
+    /// The body has ended by itself.
+    fn leave<T>(&self, outcome: Result<T>) -> Result<T> {
+        let is_ours = self.end();
+        match outcome {
+            Err(error) if is_ours && error.is_cancelled() => Err(Error::timed_out()),
+            outcome => outcome,
+        }
+    }
+
+    /// Unwinding has come to this edge: it ends here if it was ours alone, or goes on (rule T117).
+    fn unwound<T>(
+        &self,
+        mut body: Pin<&mut Option<impl Future<Output = Result<T>>>>,
+        request: Request,
+    ) -> Poll<Result<T>> {
+        body.set(None);
+        if self.end() {
+            return Poll::Ready(Err(Error::timed_out()));
+        }
+        cancel::unwind(request);
+        Poll::Pending
+    }
+
+    /// Leaves the tree and takes back the request of its own; true if no other one came meanwhile.
+    fn end(&self) -> bool {
+        let expired = self.expired();
+        self.state.set(if expired { State::Expired } else { State::Left });
+        self.disarm();
+        self.frame.leave();
+        expired
+            && self.core.home().running().is_some_and(|task| {
+                self.core.home().uncancel(task.slot) <= self.cancelling_before.get()
+            })
+    }
+
+    fn cancelling(&self) -> usize {
+        let home = self.core.home();
+        home.running().map_or(0, |task| home.cancelling(task.slot))
+    }
+
+    /// Has the loop say when the deadline strikes.
+    fn arm(&self) {
+        let Some(deadline) = self.deadline.get() else { return };
+        if deadline <= self.core.seen() {
+            self.strike_soon();
+        } else if self.frame.number() != 0 {
+            let alarm = alarm(self.frame.number());
+            self.timer.set(Some(self.core.insert_timer(deadline, alarm)));
+        }
+    }
+
+    fn strike_soon(&self) {
+        let number = self.frame.number();
+        let counts = Rc::new(Cell::new(true));
+        self.soon.set(Some(Rc::clone(&counts)));
+        let home = Rc::downgrade(self.core.home());
+        self.core.call_soon(Box::new(move || {
+            if let Some(home) = home.upgrade()
+                && counts.get()
+            {
+                home.expire(number);
+            }
+        }));
+    }
+
+    fn disarm(&self) {
+        if let Some(timer) = self.timer.take() {
+            self.core.cancel_timer(timer);
+        }
+        if let Some(counts) = self.soon.take() {
+            counts.set(false);
+        }
     }
 }
 
@@ -162,7 +281,13 @@ impl fmt::Debug for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timeout")
             .field("when", &self.deadline.get())
-            .field("expired", &self.expired.get())
+            .field("expired", &self.expired())
             .finish()
+    }
+}
+
+impl Drop for Timeout {
+    fn drop(&mut self) {
+        self.disarm();
     }
 }

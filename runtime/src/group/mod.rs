@@ -1,0 +1,5 @@
+//! Structured concurrency: what acts when it is cancelled, and what waits for many.
+
+mod catch_cancel;
+
+pub use self::catch_cancel::{CatchCancel, CatchCancelPlain, catch_cancel, catch_cancel_plain};

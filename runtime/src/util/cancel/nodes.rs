@@ -1,0 +1,223 @@
+//! The tree of frames as a table: nodes by number, each with its parent and its neighbours.
+//!
+//! No user code runs in here: wakers and targets go back to the caller.
+
+use std::rc::Weak;
+use std::task::Waker;
+
+use super::frames::{Leaf, MARKED, Mark};
+use super::{CancelTarget, LOST, Message, POLL, Scope, WORDS};
+
+const INDEX_BITS: u32 = 24;
+pub(super) const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
+/// No node. Index zero is never given out.
+pub(super) const NONE: u32 = 0;
+
+pub(super) struct Frames {
+    pub(super) nodes: Vec<Node>,
+    free: Vec<u32>,
+}
+
+pub(super) struct Node {
+    generation: u32,
+    taken: bool,
+    parent: u32,
+    pub(super) children: Ends,
+    previous: u32,
+    next: u32,
+    /// The task's number.
+    pub(super) task: u64,
+    pub(super) waker: Option<Waker>,
+    pub(super) mark: Option<Mark>,
+    pub(super) message: Message,
+    pub(super) expired: bool,
+    pub(super) awaiting: u32,
+    pub(super) target: Option<Weak<dyn CancelTarget>>,
+}
+
+/// What a node held, for the caller to drop outside the borrow.
+pub(super) type Held = (Option<Waker>, Option<Weak<dyn CancelTarget>>);
+
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) first: u32,
+    last: u32,
+}
+
+impl Frames {
+    pub(super) const fn new() -> Self {
+        Self { nodes: Vec::new(), free: Vec::new() }
+    }
+
+    pub(super) fn find(&mut self, number: u64) -> Option<&mut Node> {
+        let node = self.nodes.get_mut((number & INDEX_MASK) as usize)?;
+        let is_same = node.taken && u64::from(node.generation) == number >> INDEX_BITS;
+        is_same.then_some(node)
+    }
+
+    /// Adds a frame below `scope`, which is being polled.
+    pub(super) fn insert(&mut self, scope: Scope, waker: Waker) -> u64 {
+        let (parent, task) = match self.parent_of(scope) {
+            Some(found) => found,
+            None => (self.root(scope), scope.number()),
+        };
+        let index = self.add(task, parent);
+        let node = &mut self.nodes[index as usize];
+        node.waker = Some(waker);
+        u64::from(node.generation) << INDEX_BITS | u64::from(index)
+    }
+
+    fn parent_of(&mut self, scope: Scope) -> Option<(u32, u64)> {
+        if !scope.is_frame() {
+            return None;
+        }
+        let task = self.find(scope.number())?.task;
+        Some(((scope.number() & INDEX_MASK) as u32, task))
+    }
+
+    /// The node of the task that is being polled.
+    fn root(&mut self, scope: Scope) -> u32 {
+        let root = POLL.with(|poll| poll.root.get());
+        if root != NONE {
+            return root;
+        }
+        let root = self.add(scope.number(), NONE);
+        POLL.with(|poll| poll.root.set(root));
+        root
+    }
+
+    fn add(&mut self, task: u64, parent: u32) -> u32 {
+        if self.nodes.is_empty() {
+            self.nodes.push(Node::empty());
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            assert!(
+                self.nodes.len() as u64 <= INDEX_MASK,
+                "a thread holds 16,777,215 frames at most"
+            );
+            self.nodes.push(Node::empty());
+            (self.nodes.len() - 1) as u32
+        });
+        let previous = match parent {
+            NONE => NONE,
+            parent => {
+                let children = &mut self.nodes[parent as usize].children;
+                let last = std::mem::replace(&mut children.last, index);
+                if last == NONE {
+                    children.first = index;
+                }
+                last
+            }
+        };
+        if previous != NONE {
+            self.nodes[previous as usize].next = index;
+        }
+        let node = &mut self.nodes[index as usize];
+        let generation = node.generation;
+        *node = Node { generation, taken: true, parent, previous, task, ..Node::empty() };
+        index
+    }
+
+    /// Takes a frame out; what it held comes back.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Held> {
+        let node = self.find(number)?;
+        if let Some(mark) = node.mark.take() {
+            MARKED.set(MARKED.get() - 1);
+            if mark != Mark::Unwinding {
+                let message = node.message.take();
+                let _ = WORDS.try_with(|words| words.set(message));
+                POLL.with(|poll| poll.events.set(poll.events.get() | LOST));
+            }
+        }
+        Some(self.remove_index((number & INDEX_MASK) as u32))
+    }
+
+    pub(super) fn remove_index(&mut self, index: u32) -> Held {
+        let node = &mut self.nodes[index as usize];
+        node.taken = false;
+        node.generation = (node.generation + 1) & INDEX_MASK as u32;
+        node.generation = node.generation.max(1);
+        let held = (node.waker.take(), node.target.take());
+        let (parent, previous, next) = (node.parent, node.previous, node.next);
+        let mut child = std::mem::replace(&mut node.children, Ends::EMPTY).first;
+        // A frame that ends before those inside it did so by moving them out: they hang on nothing.
+        while child != NONE {
+            let orphan = &mut self.nodes[child as usize];
+            child = std::mem::replace(&mut orphan.next, NONE);
+            orphan.parent = NONE;
+            orphan.previous = NONE;
+        }
+        if previous != NONE {
+            self.nodes[previous as usize].next = next;
+        }
+        if next != NONE {
+            self.nodes[next as usize].previous = previous;
+        }
+        if parent != NONE {
+            let children = &mut self.nodes[parent as usize].children;
+            if children.first == index {
+                children.first = next;
+            }
+            if children.last == index {
+                children.last = previous;
+            }
+        }
+        self.free.push(index);
+        held
+    }
+
+    /// Walks down to the leaves, without recursion: frames may nest deeper than the stack.
+    pub(super) fn collect_leaves(&self, top: u32, leaves: &mut Vec<Leaf>) {
+        let mut at = top;
+        loop {
+            let node = &self.nodes[at as usize];
+            if node.children.first != NONE {
+                at = node.children.first;
+                continue;
+            }
+            leaves.push(Leaf(u64::from(node.generation) << INDEX_BITS | u64::from(at)));
+            while at != top && self.nodes[at as usize].next == NONE {
+                at = self.nodes[at as usize].parent;
+            }
+            if at == top {
+                return;
+            }
+            at = self.nodes[at as usize].next;
+        }
+    }
+}
+
+impl Ends {
+    const EMPTY: Self = Self { first: NONE, last: NONE };
+}
+
+impl Node {
+    const fn empty() -> Self {
+        Self {
+            generation: 1,
+            taken: false,
+            parent: NONE,
+            children: Ends::EMPTY,
+            previous: NONE,
+            next: NONE,
+            task: 0,
+            waker: None,
+            mark: None,
+            message: None,
+            expired: false,
+            awaiting: 0,
+            target: None,
+        }
+    }
+
+    /// A mark that is there stays, with its words: a waiter that was struck is struck (rule G28).
+    pub(super) fn set_mark(&mut self, mark: Mark, message: &Message) {
+        match self.mark {
+            None => MARKED.set(MARKED.get() + 1),
+            Some(Mark::Recorded) if mark == Mark::Recorded => {}
+            Some(_) => return,
+        }
+        self.mark = Some(mark);
+        self.message.clone_from(message);
+    }
+}
