@@ -26,7 +26,7 @@
 //! shard.invoke(2, f)  ·  shard.call(2, f)
 //!  ├ a permit: calls in flight from 0 to 2
 //!  ├ Box { f, ticket } → outbox for 2
-//!  └ end of the turn: the outbox is one packet ───────▶ mail phase: packets out of the lane
+//!  └ 16 in it, or end of the turn: one packet ─────────▶ mail phase: packets out of the lane
 //!               wakes 2 only if it sleeps               ├ f runs; a `call`'s future is a task
 //!                                                       ├ the outcome goes into the same box
 //! mail phase: the box is handed in ◀─── one packet ─────┘ end of that turn
@@ -37,7 +37,8 @@
 //!
 //! [`invoke`](Shard::invoke) runs a plain closure where it arrives: no task, one allocation.
 //! [`call`](Shard::call) is for what has to wait over there. Both are under way when they return,
-//! so that a pipeline makes all its calls first and awaits them afterwards: they travel together.
+//! so that a pipeline makes all its calls first and awaits them afterwards: they travel together,
+//! in packets, and the other shard works on the first while the last are being made.
 //! Calls of one kind from one shard to another run, or start, in the order in which they were made.
 //!
 //! # When two shards wait for each other

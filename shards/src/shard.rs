@@ -92,8 +92,8 @@ impl Shard {
     /// for what has to wait. Several calls to one shard run in the order in which they were made.
     ///
     /// The call is under way when `invoke` returns, not only when its future is polled: a pipeline
-    /// first makes all its calls, which travel together at the end of the turn, and then awaits
-    /// them one by one. If as many calls as there are permits are in flight to `to`, it waits its
+    /// first makes all its calls, which travel together, in packets and by the end of the turn at the
+    /// latest, and then awaits them one by one. If as many calls as there are permits are in flight to `to`, it waits its
     /// turn, in order, and then leaves by itself. On this very shard `f` runs before `invoke`
     /// returns.
     ///

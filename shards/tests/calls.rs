@@ -149,7 +149,7 @@ fn calls_of_one_pair_run_in_the_order_in_which_they_were_made() {
 }
 
 #[test]
-fn calls_of_one_turn_travel_together() {
+fn calls_of_one_turn_travel_together_in_packets_of_sixteen() {
     on_first(shards(2), async |shard| {
         shard.invoke(FAR, || ()).await?;
         let before = shard.lane_stats(FAR);
@@ -159,7 +159,7 @@ fn calls_of_one_turn_travel_together() {
         }
         let after = shard.lane_stats(FAR);
         assert_eq!(after.message_count - before.message_count, 100);
-        assert_eq!(after.packet_count - before.packet_count, 1);
+        assert_eq!(after.packet_count - before.packet_count, 7);
         Ok(())
     });
 }

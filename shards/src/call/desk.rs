@@ -286,11 +286,13 @@ impl Poller for Desk {
                 Arrival::Gone => desk.lose(from),
             });
         });
-        self.has_mail()
+        self.post.has_mail()
     }
 
     fn has_mail(&self) -> bool {
-        self.post.has_mail()
+        // Asked when the loop has nothing to do, and again when its flag says asleep: only the first
+        // may linger.
+        self.post.has_mail() || self.post.linger()
     }
 }
 

@@ -39,7 +39,7 @@ fn a_message_reaches_the_shard_that_it_was_pushed_to() {
 
 #[test]
 fn a_busy_peer_gets_its_share_and_the_rest_waits_for_the_next_turn() {
-    let posts = posts(3, 4);
+    let posts = posts(3, 16);
     let many = LANE_SHARE as u64 + 10;
     (0..many).for_each(|n| drop(posts[0].push(2, n)));
     posts[0].flush();
@@ -56,7 +56,7 @@ fn a_busy_peer_gets_its_share_and_the_rest_waits_for_the_next_turn() {
 #[test]
 fn busy_peers_together_get_no_more_than_the_budget_and_take_turns() {
     let peer_count = TURN_BUDGET / LANE_SHARE + 2;
-    let posts = posts(peer_count + 1, 4);
+    let posts = posts(peer_count + 1, 16);
     for post in &posts[1..] {
         (0..LANE_SHARE as u64).for_each(|n| drop(post.push(0, n)));
         post.flush();
@@ -83,6 +83,68 @@ fn a_blocked_outlet_is_retried_when_the_receiver_makes_room() {
     assert_eq!(collect(&posts[0]), []);
     assert_eq!(collect(&posts[1]), [(0, Arrival::Message(1)), (0, Arrival::Message(2))]);
     assert_eq!(posts[0].lane_stats(1).full_count, 1);
+}
+
+#[test]
+fn a_full_packet_leaves_before_the_turn_ends() {
+    let posts = posts(2, 4);
+    let mut pushed = 0;
+    while !posts[1].has_mail() {
+        posts[0].push(1, pushed).unwrap();
+        pushed += 1;
+    }
+    posts[0].push(1, pushed).unwrap();
+    let numbered = |numbers: std::ops::Range<u64>| -> Vec<_> {
+        numbers.map(|n| (0, Arrival::Message(n))).collect()
+    };
+    assert_eq!(collect(&posts[1]), numbered(0..pushed));
+    assert!(!posts[1].has_mail(), "what makes no packet waits for the end of the turn");
+    posts[0].flush();
+    assert_eq!(collect(&posts[1]), numbered(pushed..pushed + 1));
+    assert_eq!(posts[0].lane_stats(1).packet_count, 2);
+}
+
+#[test]
+fn full_packets_for_a_full_lane_wait_in_order_and_try_it_once() {
+    let posts = posts(2, 1);
+    (0..100).for_each(|n| assert!(posts[0].push(1, n).is_ok()));
+    assert_eq!(posts[0].lane_stats(1).full_count, 1);
+    posts[0].flush();
+    let mut arrivals = Vec::new();
+    while arrivals.len() < 100 {
+        arrivals.extend(collect(&posts[1]));
+        collect(&posts[0]);
+    }
+    assert!(arrivals.into_iter().eq((0..100).map(|n| (0, Arrival::Message(n)))));
+}
+
+#[test]
+fn a_full_packet_for_a_peer_that_has_ended_is_dropped_by_the_flush_and_not_before() {
+    let mut posts: Vec<Post<Arc<()>, Crossbeam, Silent>> =
+        deal(vec![Silent, Silent], 4).into_iter().map(Post::new).collect();
+    drop(posts.pop());
+    let message = Arc::new(());
+    (0..100).for_each(|_| assert!(posts[0].push(1, Arc::clone(&message)).is_ok()));
+    assert_eq!(Arc::strong_count(&message), 101);
+    posts[0].flush();
+    assert_eq!(Arc::strong_count(&message), 1);
+}
+
+#[test]
+fn a_shard_lingers_once_after_mail_and_never_without() {
+    let posts = posts(2, 4);
+    let send = |n| {
+        posts[0].push(1, n).unwrap();
+        posts[0].flush();
+    };
+    send(0);
+    assert!(!posts[1].linger(), "nothing has been taken in yet");
+    collect(&posts[1]);
+    send(1);
+    assert!(posts[1].linger());
+    assert!(!posts[1].linger(), "it has lingered for that mail");
+    collect(&posts[1]);
+    assert!(!posts[1].linger(), "nothing came");
 }
 
 #[test]
