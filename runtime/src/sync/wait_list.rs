@@ -94,14 +94,9 @@ impl<D> WaitList<D> {
 
     /// Takes a place at the end, for the poll that is going on.
     #[inline]
-<<<<<<< HEAD
     pub(crate) fn join_with(&mut self, waker: &Waker, data: D) -> Key {
-        let waiter = Waiter { scope: cancel::current(), waker: waker.clone(), data };
-=======
-    pub(crate) fn join(&mut self, waker: &Waker) -> Key {
         cancel::note_wait();
-        let waiter = Waiter { scope: cancel::current(), waker: waker.clone() };
->>>>>>> 7d79bfb (task, util: cancel frames, forwarded requests, and timeouts that wait)
+        let waiter = Waiter { scope: cancel::current(), waker: waker.clone(), data };
         let key = self.next_key;
         self.next_key += 1;
         self.waiting += 1;
@@ -134,12 +129,8 @@ impl<D> WaitList<D> {
             *replaced = self.leave(key);
             return if replaced.is_some() { Standing::PassedOver } else { Standing::Woken };
         }
-<<<<<<< HEAD
         let Some(waiter) = self.find(key) else { return Standing::Woken };
-=======
-        let Some(waiter) = self.find(key) else { return Standing::Out };
         cancel::note_wait();
->>>>>>> 7d79bfb (task, util: cancel frames, forwarded requests, and timeouts that wait)
         waiter.scope = cancel::current();
         if !waiter.waker.will_wake(waker) {
             *replaced = Some(std::mem::replace(&mut waiter.waker, waker.clone()));
