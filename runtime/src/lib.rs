@@ -43,7 +43,11 @@
 //! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
 //! | `to_thread(f, …)` | [`to_thread`] | the closure is `Send` and fallible |
 //! | `run_coroutine_threadsafe(c, loop)` | [`run_coroutine_threadsafe`] | a [`RemoteTask`]: blocks, or is awaited in any runtime |
-//! | `Event`, `Lock`, `Queue` | [`sync`] | guards release |
+//! | `Queue`, `PriorityQueue`, `LifoQueue` | [`sync::Queue`], [`sync::PriorityQueue`], [`sync::LifoQueue`] | also as a stream |
+//! | `Lock`, `Condition` | [`sync::Lock`], [`sync::Condition`] | around a value; a guard releases |
+//! | `Event` | [`sync::Event`] | |
+//! | `Semaphore`, `BoundedSemaphore` | [`sync::Semaphore`], [`sync::BoundedSemaphore`] | a [`sync::Permit`] gives back what it holds |
+//! | `Barrier` | [`sync::Barrier`] | `abort` and `reset` need no `await` |
 //! | `open_connection` | [`open_connection`] | |
 //! | `start_server` | [`start_server`] | |
 //! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | |
