@@ -35,6 +35,7 @@
 //! | asyncio | corelane | |
 //! |---|---|---|
 //! | `asyncio.run(main())` | [`run`]`(async \|\| …)` | one `Result`; what is left is cancelled and awaited |
+//! | `KeyboardInterrupt` | [`Error::is_interrupted`] | what `run` gives after SIGINT |
 //! | `Runner` | [`Runner`] | also on a virtual clock, for tests |
 //! | `create_task(f())` | [`create_task`], [`spawn`] | fallible and plain bodies |
 //! | `Task` | [`Task`] | a dropped handle detaches; the task is never lost |
@@ -43,11 +44,7 @@
 //! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
 //! | `to_thread(f, …)` | [`to_thread`] | the closure is `Send` and fallible |
 //! | `run_coroutine_threadsafe(c, loop)` | [`run_coroutine_threadsafe`] | a [`RemoteTask`]: blocks, or is awaited in any runtime |
-//! | `Queue`, `PriorityQueue`, `LifoQueue` | [`sync::Queue`], [`sync::PriorityQueue`], [`sync::LifoQueue`] | also as a stream |
-//! | `Lock`, `Condition` | [`sync::Lock`], [`sync::Condition`] | around a value; a guard releases |
-//! | `Event` | [`sync::Event`] | |
-//! | `Semaphore`, `BoundedSemaphore` | [`sync::Semaphore`], [`sync::BoundedSemaphore`] | a [`sync::Permit`] gives back what it holds |
-//! | `Barrier` | [`sync::Barrier`] | `abort` and `reset` need no `await` |
+//! | `Event`, `Lock`, `Queue` | [`sync`] | guards release |
 //! | `open_connection` | [`open_connection`] | |
 //! | `start_server` | [`start_server`] | |
 //! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | |
@@ -87,7 +84,8 @@
 //! | `sync` | [`sync`]: a fair wait list and what stands on it |
 //! | `executor` | the loop: turn, ready queue, timers, ops, inbox |
 //! | `time`, `io`, `blocking` | clocks, streams that own their bytes, the pool for what blocks |
-//! | `net`, `remote` | names, connections, servers; tasks asked for by other threads |
+//! | `net` | names, connections, servers |
+//! | `remote`, `signal` | tasks asked for by other threads; who answers SIGINT |
 //! | `runner`, `lowlevel` | the front door |
 //!
 //! # Limits
@@ -106,6 +104,7 @@ pub mod lowlevel;
 mod net;
 mod remote;
 mod runner;
+mod signal;
 pub mod sync;
 mod task;
 mod time;
@@ -113,7 +112,9 @@ mod util;
 
 pub use blocking::to_thread;
 pub use driver::DriverKind;
-pub use error::{CancelledError, Error, Result, RuntimeError, TimeoutError, ValueError};
+pub use error::{
+    CancelledError, Error, InterruptedError, Result, RuntimeError, TimeoutError, ValueError,
+};
 pub use executor::{
     CurrentTask, Idle, LoopClosed, RemoteLoop, YieldNow, advance, call_soon, create_task,
     current_task, now, set_report_handler, spawn, try_create_task, yield_now,

@@ -23,6 +23,7 @@
 use std::rc::Rc;
 
 pub use crate::executor::{EventLoop, Flush, LoopConfig, Poller, PoolConfig};
+pub use crate::signal::SignalHold;
 pub use crate::util::unpark::{SleepFlag, Unparker};
 
 use crate::blocking;

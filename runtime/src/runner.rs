@@ -3,16 +3,28 @@
 use std::panic::resume_unwind;
 use std::time::Duration;
 
+use self::interrupt::InterruptWatch;
 use crate::blocking;
 use crate::driver::DriverKind;
 use crate::error::{Error, Result};
 use crate::executor::{self, EventLoop, Idle, LoopConfig, RemoteLoop};
+use crate::task::Task;
+
+mod interrupt;
 
 /// Runs `main` as a task of a new loop on this thread and returns what it returns (rule T1).
 ///
 /// When `main` has ended, every task still alive is cancelled once, and `run` waits until all have ended
 /// (rule T3). A panic in `main` goes on here after that (rule T8). The loop owns `main`, so `main` borrows
 /// nothing from outside.
+///
+/// # SIGINT
+/// On the process's main thread, while SIGINT has its default disposition, the first SIGINT cancels `main`
+/// (rules T15, T16). If `main` then ends cancelled, `run` gives [`is_interrupted`](Error::is_interrupted); if
+/// it ends with a value or an error of its own, that is the outcome. At a second SIGINT `run` makes no further
+/// step of any task, cancels what is left as always, and gives the same error (rule T19); a third one ends the
+/// process. When no `run` is active, SIGINT ends the process as ever. That much is done by a handler that
+/// stays: a program that answers SIGINT itself installs its own handler before its first `run`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,8 +41,9 @@ use crate::executor::{self, EventLoop, Idle, LoopConfig, RemoteLoop};
 /// ```
 ///
 /// # Errors
-/// What `main` returns; [`is_cancelled`](Error::is_cancelled) if it ended cancelled (rule T7); Runtime, without running `main`, if a loop is running on
-/// this thread already (rule T2); an I/O error if the loop cannot be made.
+/// What `main` returns; [`is_cancelled`](Error::is_cancelled) if it ended cancelled (rule T7);
+/// [`is_interrupted`](Error::is_interrupted) after a SIGINT; Runtime, without running `main`, if a loop is
+/// running on this thread already (rule T2); an I/O error if the loop cannot be made.
 #[track_caller]
 pub fn run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> Result<T> {
     Runner::new().run_once(main)
@@ -126,12 +139,13 @@ impl Runner {
             return Err(Error::runtime("run was called inside a running loop"));
         }
         let event_loop = self.event_loop()?;
-        let mut task = event_loop.create_task(async move { main().await })?;
-        event_loop.turn_until(|| task.done())?;
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match std::pin::Pin::new(&mut task).poll(&mut context) {
-            std::task::Poll::Ready(outcome) => outcome,
-            std::task::Poll::Pending => unreachable!("a task that is done gives its output"),
+        let task = event_loop.create_task(async move { main().await })?;
+        match InterruptWatch::begin(|| event_loop.remote())? {
+            None => {
+                event_loop.turn_until(|| task.done())?;
+                outcome_of(task)
+            }
+            Some(watch) => turn_under_watch(event_loop, task, watch),
         }
     }
 
@@ -169,6 +183,42 @@ impl Runner {
             State::New | State::Closed => Err(Error::runtime("the runner has been closed")),
         }
     }
+}
+
+/// Turns until `main` has ended, or SIGINT has come twice (rules T16 to T19).
+fn turn_under_watch<T: 'static>(
+    event_loop: &mut EventLoop,
+    main: Task<T>,
+    watch: InterruptWatch,
+) -> Result<T> {
+    let mut is_cancelled = false;
+    event_loop.set_halt(Some(watch.halt()));
+    let turned = event_loop.turn_until(|| {
+        let is_over = main.done() || watch.count() > 1;
+        if !is_over && !is_cancelled && watch.count() == 1 {
+            is_cancelled = true;
+            main.cancel();
+        }
+        is_over
+    });
+    event_loop.set_halt(None);
+    let count = watch.end();
+    turned?;
+    // The second one, or the first one after main had ended (rule T19). What there was of main's outcome is
+    // nobody's any more; a main that has not ended is the loop's, for `close` to cancel.
+    if count > usize::from(is_cancelled) {
+        return Err(Error::interrupted());
+    }
+    // Rule T18: cancelled by the interrupt, and by nothing else.
+    if is_cancelled && main.cancelled() && main.uncancel() == 0 {
+        return Err(Error::interrupted());
+    }
+    outcome_of(main)
+}
+
+/// What a task that is done ended with.
+fn outcome_of<T: 'static>(mut task: Task<T>) -> Result<T> {
+    task.take_output().expect("a task that is done gives its output")
 }
 
 impl Default for Runner {

@@ -339,7 +339,7 @@ fn eight_threads_that_submit_and_cancel_all_get_an_answer() {
                     }
                     Ok(round)
                 });
-                if (round + number) % 3 == 0 {
+                if (round + number).is_multiple_of(3) {
                     task.cancel();
                 }
                 match task.result(LONG) {

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("group", &["util", "error", "sync", "task", "executor", "time"]),
     ("io", &["util", "error", "sync", "task", "executor", "driver"]),
     ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
+    ("signal", &["util"]),
     ("remote", &["util", "error", "task", "executor"]),
     ("net", &["util", "error", "sync", "task", "executor", "driver", "time", "io", "blocking"]),
 ];

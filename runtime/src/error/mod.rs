@@ -29,6 +29,7 @@ pub struct Error(Arc<Repr>);
 enum Repr {
     Cancelled(CancelledError),
     TimedOut(TimeoutError),
+    Interrupted(InterruptedError),
     Runtime(RuntimeError),
     Value(ValueError),
     Panic(Panic),
@@ -45,6 +46,10 @@ pub struct CancelledError {
 /// A deadline passed (rule E2). Converts into `io::ErrorKind::TimedOut`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TimeoutError;
+
+/// SIGINT ended a `run` (rules T18, T19): asyncio's KeyboardInterrupt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InterruptedError;
 
 /// A call that is wrong in the present state, such as `run` inside a running loop (rule E9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +105,11 @@ impl Error {
         Self(Arc::new(Repr::TimedOut(TimeoutError)))
     }
 
+    /// What `run` ends with after a SIGINT.
+    pub(crate) fn interrupted() -> Self {
+        Self(Arc::new(Repr::Interrupted(InterruptedError)))
+    }
+
     /// Keeps a caught panic: its message for ever, its payload until somebody takes it.
     #[must_use]
     pub fn panicked(payload: Box<dyn Any + Send>) -> Self {
@@ -121,6 +131,12 @@ impl Error {
             Repr::Io(error) => error.kind() == io::ErrorKind::TimedOut,
             _ => false,
         }
+    }
+
+    /// Whether SIGINT ended the `run` that gave this (rules T18, T19).
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(*self.0, Repr::Interrupted(_))
     }
 
     /// Whether the body panicked.
@@ -186,7 +202,7 @@ impl Error {
     }
 
     /// The error as the type that it was made from: the application's own, `io::Error`,
-    /// [`CancelledError`], [`TimeoutError`], [`RuntimeError`] or [`ValueError`].
+    /// [`CancelledError`], [`TimeoutError`], [`InterruptedError`], [`RuntimeError`] or [`ValueError`].
     ///
     /// ```
     /// # use corelane::Error;
@@ -215,6 +231,7 @@ impl Error {
         match &*self.0 {
             Repr::Cancelled(error) => Some(error),
             Repr::TimedOut(error) => Some(error),
+            Repr::Interrupted(error) => Some(error),
             Repr::Runtime(error) => Some(error),
             Repr::Value(error) => Some(error),
             Repr::Io(error) => Some(error),
@@ -241,6 +258,9 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
         }
         if any.is::<Option<TimeoutError>>() {
             return Self::timed_out();
+        }
+        if any.is::<Option<InterruptedError>>() {
+            return Self::interrupted();
         }
         if let Some(runtime) = any.downcast_ref::<Option<RuntimeError>>().copied().flatten() {
             return Self(Arc::new(Repr::Runtime(runtime)));
@@ -399,6 +419,12 @@ impl fmt::Display for TimeoutError {
     }
 }
 
+impl fmt::Display for InterruptedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted by SIGINT")
+    }
+}
+
 impl fmt::Display for RuntimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
@@ -431,6 +457,7 @@ impl fmt::Debug for Standard {
 
 impl StdError for CancelledError {}
 impl StdError for TimeoutError {}
+impl StdError for InterruptedError {}
 impl StdError for RuntimeError {}
 impl StdError for ValueError {}
 impl StdError for Text {}

@@ -85,3 +85,13 @@ fn an_error_is_one_word_and_crosses_threads() {
     crosses::<Error>();
     assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
 }
+
+#[test]
+fn an_interrupt_is_no_cancellation_and_survives_the_way_through_a_standard_error() {
+    let error = Error::from(io::Error::from(Error::interrupted()));
+    assert!(error.is_interrupted() && !error.is_cancelled() && !error.is_timeout());
+    assert_eq!(error.downcast_ref(), Some(&InterruptedError));
+    assert!(Error::from(InterruptedError).is_interrupted());
+    // Not EINTR: nobody should try again because of it.
+    assert_eq!(error.io_kind(), None);
+}

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 
 use super::context::{self, Entered};
 use super::core::{LoopConfig, LoopCore};
@@ -99,6 +100,11 @@ impl EventLoop {
     pub fn enter<R>(&mut self, f: impl FnOnce() -> R) -> Result<R> {
         let _entered = self.entered()?;
         Ok(f())
+    }
+
+    /// While `halt` is up the loop begins no task and no callback: they stay in the queue, in their order.
+    pub(crate) fn set_halt(&mut self, halt: Option<&'static AtomicBool>) {
+        self.core.halt.set(halt);
     }
 
     pub(crate) fn core(&self) -> &LoopCore {

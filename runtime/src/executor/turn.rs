@@ -14,6 +14,7 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use super::core::{Idle, LoopCore};
 use super::hooks::Flush;
@@ -233,7 +234,12 @@ impl LoopCore {
         }
         self.home.swap_ready(batch);
         self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
+        let halt = self.halt.get();
         for (index, entry) in batch.iter().enumerate() {
+            if halt.is_some_and(|halt| halt.load(Ordering::Relaxed)) {
+                self.put_back(batch, index);
+                break;
+            }
             self.begun.set(index + 1);
             match entry.unpack() {
                 Ready::Task(slot) => self.home.step(slot),
@@ -252,6 +258,16 @@ impl LoopCore {
     #[cold]
     fn rescue(&self, batch: &mut Vec<Entry>) {
         for entry in batch.drain(..).skip(self.begun.get()) {
+            self.home.push(entry);
+        }
+    }
+
+    /// What of the batch was not begun is ready again, before what was woken meanwhile.
+    #[cold]
+    fn put_back(&self, batch: &mut Vec<Entry>, begun: usize) {
+        let mut newer = Vec::new();
+        self.home.swap_ready(&mut newer);
+        for entry in batch.drain(..).skip(begun).chain(newer) {
             self.home.push(entry);
         }
     }

@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::wait_list::Place;
 use crate::error::ValueError;
 
 mod permits;
 
-use permits::Acquiring;
 pub(super) use permits::Permits;
 
 /// A number of permits, and a line of tasks that wait for one or more.
@@ -71,11 +71,7 @@ impl Semaphore {
     /// # Cancel safety
     /// As [`acquire`](Self::acquire): all or nothing.
     pub fn acquire_many(&self, count: usize) -> SemaphoreAcquire<'_> {
-        SemaphoreAcquire {
-            permits: &self.permits,
-            wanted: count,
-            acquiring: self.permits.acquire(count),
-        }
+        SemaphoreAcquire { permits: &self.permits, wanted: count, place: Place::New }
     }
 
     /// Takes a permit if [`acquire`](Self::acquire) would get it without suspending.
@@ -252,7 +248,7 @@ impl BoundedSemaphore {
 pub struct SemaphoreAcquire<'a> {
     permits: &'a Rc<Permits>,
     wanted: usize,
-    acquiring: Acquiring<'a>,
+    place: Place,
 }
 
 impl Future for SemaphoreAcquire<'_> {
@@ -260,7 +256,14 @@ impl Future for SemaphoreAcquire<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (permits, wanted) = (self.permits, self.wanted);
-        Pin::new(&mut self.acquiring).poll(cx).map_ok(|()| Permit::of(permits, wanted))
+        let polled = permits.poll_acquire(wanted, &mut self.place, cx);
+        polled.map_ok(|()| Permit::of(permits, wanted))
+    }
+}
+
+impl Drop for SemaphoreAcquire<'_> {
+    fn drop(&mut self) {
+        self.permits.abandon(self.wanted, self.place);
     }
 }
 
@@ -376,7 +379,10 @@ impl fmt::Debug for BoundedSemaphore {
 
 impl fmt::Debug for SemaphoreAcquire<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SemaphoreAcquire").field("wanted", &self.wanted).finish_non_exhaustive()
+        f.debug_struct("SemaphoreAcquire")
+            .field("wanted", &self.wanted)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 
