@@ -1,43 +1,39 @@
 //! SIGINT and SIGTERM: the first asks for an orderly end, the second ends the process at once.
 //!
-//! Handlers, once there, stay for the life of the process. So they are installed once, with
-//! switches: `idle` while no run is under way (the signal then does what it does by default), and
-//! `armed` after a first signal.
+//! While no run is under way nobody holds the signals, and they do what they do by default.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 
+use corelane::lowlevel::SignalHold;
 use crossbeam_channel::Sender;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
+use signal_hook::{SigId, flag, low_level};
 
 use crate::shards::Event;
 
-static SWITCHES: OnceLock<Switches> = OnceLock::new();
-static INSTALLING: Mutex<()> = Mutex::new(());
-
-struct Switches {
-    idle: Arc<AtomicBool>,
-    armed: Arc<AtomicBool>,
-    run_count: Mutex<usize>,
-}
-
 /// Watches the signals for one run, until it is dropped.
 pub(crate) struct SignalWatch {
-    switches: &'static Switches,
+    second: SecondSignal,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
+    /// Let go last: until then a signal that comes in between ends nothing.
+    _holds: [SignalHold; 2],
 }
+
+/// Ends the process at a second signal.
+struct SecondSignal(Vec<SigId>);
 
 impl SignalWatch {
     /// Sends [`Event::StopRequested`] at the first signal.
     pub(crate) fn start(events: Sender<Event>) -> io::Result<Self> {
-        let switches = switches()?;
+        let holds = [SignalHold::new(SIGINT)?, SignalHold::new(SIGTERM)?];
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let handle = signals.handle();
+        let second = SecondSignal::install()?;
         #[expect(
             clippy::disallowed_methods,
             reason = "signals must arrive when every shard is busy"
@@ -50,14 +46,13 @@ impl SignalWatch {
                 }
             }
         })?;
-        switches.begin();
-        Ok(Self { switches, handle, thread: Some(thread) })
+        Ok(Self { second, handle, thread: Some(thread), _holds: holds })
     }
 }
 
 impl Drop for SignalWatch {
     fn drop(&mut self) {
-        self.switches.end();
+        self.second.uninstall();
         self.handle.close();
         if let Some(thread) = self.thread.take() {
             // A panic over there would be one of signal-hook's; there is nothing left to be lost by
@@ -67,38 +62,29 @@ impl Drop for SignalWatch {
     }
 }
 
-impl Switches {
+impl SecondSignal {
     fn install() -> io::Result<Self> {
-        let (idle, armed) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+        let armed = Arc::new(AtomicBool::new(false));
+        let mut second = Self(Vec::new());
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal must find `armed` down and then raise it.
-            flag::register_conditional_default(signal, Arc::clone(&idle))?;
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
-            flag::register(signal, Arc::clone(&armed))?;
+            let ends =
+                flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
+            second.0.push(ends);
+            second.0.push(flag::register(signal, Arc::clone(&armed))?);
         }
-        Ok(Self { idle, armed, run_count: Mutex::new(0) })
+        Ok(second)
     }
 
-    fn begin(&self) {
-        *self.run_count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.idle.store(false, Ordering::SeqCst);
-    }
-
-    fn end(&self) {
-        let mut run_count = self.run_count.lock().unwrap_or_else(PoisonError::into_inner);
-        *run_count -= 1;
-        if *run_count == 0 {
-            self.idle.store(true, Ordering::SeqCst);
-            self.armed.store(false, Ordering::SeqCst);
+    fn uninstall(&mut self) {
+        for id in self.0.drain(..) {
+            low_level::unregister(id);
         }
     }
 }
 
-fn switches() -> io::Result<&'static Switches> {
-    let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(switches) = SWITCHES.get() {
-        return Ok(switches);
+impl Drop for SecondSignal {
+    fn drop(&mut self) {
+        self.uninstall();
     }
-    let installed = Switches::install()?;
-    Ok(SWITCHES.get_or_init(|| installed))
 }
