@@ -113,13 +113,16 @@ mod util;
 pub use blocking::to_thread;
 pub use driver::DriverKind;
 pub use error::{
-    CancelledError, Error, InterruptedError, Result, RuntimeError, TimeoutError, ValueError,
+    CancelledError, Error, ExceptionGroup, InterruptedError, Result, RuntimeError, TimeoutError,
+    ValueError,
 };
 pub use executor::{
     CurrentTask, Idle, LoopClosed, RemoteLoop, YieldNow, advance, call_soon, create_task,
     current_task, now, set_report_handler, spawn, try_create_task, yield_now,
 };
-pub use group::{CatchCancel, CatchCancelPlain, catch_cancel, catch_cancel_plain};
+pub use group::{
+    CatchCancel, CatchCancelPlain, TaskGroup, catch_cancel, catch_cancel_plain, task_group,
+};
 pub use io::{ReadError, StreamReader, StreamWriter};
 pub use net::{
     ConnectBuilder, Server, ServerBuilder, ToSocketAddrs, open_connection, start_server,

@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::util::cancel::{self, Message, Request};
 
+pub use self::group::ExceptionGroup;
+
+mod group;
 #[cfg(test)]
 mod tests;
 

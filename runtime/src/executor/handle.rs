@@ -56,7 +56,7 @@ pub fn create_task<T: 'static>(future: impl Future<Output = Result<T>> + 'static
 /// As [`create_task`].
 #[track_caller]
 pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    match task_at(Plain { future }, Location::caller()) {
+    match task_at(Plain::new(future), Location::caller()) {
         Ok(task) => task,
         Err(error) => panic!("spawn: {error}"),
     }
@@ -83,9 +83,15 @@ fn task_at<T: 'static>(
 
 pin_project_lite::pin_project! {
     /// A future that cannot fail, as one that could.
-    struct Plain<F> {
+    pub(crate) struct Plain<F> {
         #[pin]
         future: F,
+    }
+}
+
+impl<F> Plain<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Self { future }
     }
 }
 

@@ -29,6 +29,7 @@ pub use self::inbox::{LoopClosed, RemoteLoop};
 
 pub(crate) use self::context::{current, is_inside, with};
 pub(crate) use self::core::LoopCore;
+pub(crate) use self::handle::Plain;
 pub(crate) use self::ops::OpOwner;
 pub(crate) use self::timers::TimerKey;
 

@@ -161,9 +161,8 @@ impl Home {
         DoneKey(key)
     }
 
-    #[expect(dead_code, reason = "groups and aggregates, which come next, use it")]
     /// Has `f` see how the task ends, whose handle may be gone by then. The task must not have ended.
-    pub(super) fn observe(&self, slot: u32, f: Observer) {
+    pub(crate) fn observe(&self, slot: u32, f: Observer) {
         let key = self.next_key();
         self.tasks.borrow_mut().table.joiners(slot).push(key, Told::Observer(f));
     }

@@ -13,7 +13,7 @@
 
 use super::cell::{Ended, TaskCell};
 use super::home::Home;
-use super::id::WakeId;
+use super::id::{TaskId, WakeId};
 use super::table::Standing;
 use crate::error::CancelledError;
 use crate::util::cancel::tree;
@@ -44,6 +44,14 @@ impl Home {
                 }
             }
         }
+    }
+
+    /// The same for the task of `id`, which may be gone and its slot taken by another.
+    pub(crate) fn cancel_this(&self, slot: u32, id: TaskId) -> bool {
+        let is_running = self.running().is_some_and(|task| task.id == id);
+        let is_there = is_running
+            || self.tasks.borrow_mut().table.cell(slot).is_some_and(|cell| cell.id() == id);
+        is_there && self.cancel(slot, &None)
     }
 
     fn request(&self, slot: u32, message: &Message, may_forward: bool) -> Asked {
@@ -197,7 +205,6 @@ impl Home {
         0
     }
 
-    #[expect(dead_code, reason = "groups and aggregates, which come next, use it")]
     /// A request that was delivered already is delivered again at the running task's next suspension, and
     /// counts no further (rules T141, T145).
     pub(crate) fn deliver_again(&self, slot: u32) {
