@@ -38,7 +38,8 @@
 //! | `KeyboardInterrupt` | [`Error::is_interrupted`] | what `run` gives after SIGINT |
 //! | `Runner` | [`Runner`] | also on a virtual clock, for tests |
 //! | `create_task(f())` | [`create_task`], [`spawn`] | fallible and plain bodies |
-//! | `Task` | [`Task`] | a dropped handle detaches; the task is never lost |
+//! | `Task` | [`Task`] | a dropped handle detaches; the task is never lost; several await `&task` |
+//! | `task.add_done_callback(f)` | [`Task::add_done_callback`] | its key takes it back |
 //! | `current_task()` | [`current_task`] | |
 //! | `sleep(s)`, `sleep(0)` | [`sleep`], [`yield_now`] | |
 //! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
@@ -113,8 +114,8 @@ mod util;
 pub use blocking::to_thread;
 pub use driver::DriverKind;
 pub use error::{
-    CancelledError, Error, ExceptionGroup, InterruptedError, Result, RuntimeError, TimeoutError,
-    ValueError,
+    CancelledError, Error, ExceptionGroup, InterruptedError, InvalidStateError, Result,
+    RuntimeError, TimeoutError, ValueError,
 };
 pub use executor::{
     CurrentTask, Idle, LoopClosed, RemoteLoop, YieldNow, advance, call_soon, create_task,
@@ -129,6 +130,6 @@ pub use net::{
 };
 pub use remote::{RemoteTask, run_coroutine_threadsafe};
 pub use runner::{Builder, Runner, run};
-pub use task::{Report, ReportKind, Task, TaskId};
+pub use task::{DoneKey, FinishedTask, Join, Report, ReportKind, Task, TaskId};
 pub use time::{Sleep, Timeout, sleep, sleep_until, timeout, timeout_at, wait_for};
 pub use util::instant::Instant;

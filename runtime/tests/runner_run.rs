@@ -215,8 +215,8 @@ fn t33_names_are_given_or_counted() {
     virtual_runner()
         .run(async || {
             assert_eq!(current_task()?.unwrap().name(), "Task-1");
-            let second = spawn(async { current_task().unwrap().unwrap().name().to_owned() });
-            let third = spawn(async { current_task().unwrap().unwrap().name().to_owned() });
+            let second = spawn(async { current_task().unwrap().unwrap().name() });
+            let third = spawn(async { current_task().unwrap().unwrap().name() });
             let third = third.named("reader");
             assert_eq!(second.name(), "Task-2");
             assert_eq!((second.await?, third.await?), ("Task-2".into(), "reader".into()));

@@ -35,6 +35,7 @@ enum Repr {
     Interrupted(InterruptedError),
     Runtime(RuntimeError),
     Value(ValueError),
+    InvalidState(InvalidStateError),
     Panic(Panic),
     Io(io::Error),
     Other(Box<dyn StdError + Send + Sync>),
@@ -61,6 +62,10 @@ pub struct RuntimeError(pub &'static str);
 /// An argument that no state would accept (rule E9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValueError(pub &'static str);
+
+/// A question that has no answer yet, or an answer to what has one already (rule E3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidStateError(pub &'static str);
 
 /// A panic that was caught at a task's edge.
 struct Panic {
@@ -94,6 +99,11 @@ impl Error {
     /// An argument that no state would accept.
     pub fn value(text: &'static str) -> Self {
         Self(Arc::new(Repr::Value(ValueError(text))))
+    }
+
+    /// A question without an answer yet, or an answer to what has one already.
+    pub fn invalid_state(text: &'static str) -> Self {
+        Self(Arc::new(Repr::InvalidState(InvalidStateError(text))))
     }
 
     /// The carrier of cancellation inside a `Result` (rule G29).
@@ -165,6 +175,12 @@ impl Error {
         matches!(*self.0, Repr::Value(_))
     }
 
+    /// Whether something was asked for that is not there yet, or was set twice.
+    #[must_use]
+    pub fn is_invalid_state(&self) -> bool {
+        matches!(*self.0, Repr::InvalidState(_))
+    }
+
     /// The message of a panic, if this is one.
     #[must_use]
     pub fn panic_message(&self) -> Option<&str> {
@@ -205,7 +221,8 @@ impl Error {
     }
 
     /// The error as the type that it was made from: the application's own, `io::Error`,
-    /// [`CancelledError`], [`TimeoutError`], [`InterruptedError`], [`RuntimeError`] or [`ValueError`].
+    /// [`CancelledError`], [`TimeoutError`], [`InterruptedError`], [`RuntimeError`], [`ValueError`] or
+    /// [`InvalidStateError`].
     ///
     /// ```
     /// # use corelane::Error;
@@ -237,6 +254,7 @@ impl Error {
             Repr::Interrupted(error) => Some(error),
             Repr::Runtime(error) => Some(error),
             Repr::Value(error) => Some(error),
+            Repr::InvalidState(error) => Some(error),
             Repr::Io(error) => Some(error),
             Repr::Other(error) => Some(&**error),
             Repr::Panic(_) => None,
@@ -270,6 +288,9 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
         }
         if let Some(value) = any.downcast_ref::<Option<ValueError>>().copied().flatten() {
             return Self(Arc::new(Repr::Value(value)));
+        }
+        if let Some(state) = any.downcast_ref::<Option<InvalidStateError>>().copied().flatten() {
+            return Self(Arc::new(Repr::InvalidState(state)));
         }
         let error = error.expect("no arm above matched, so none took it");
         Self(Arc::new(Repr::Other(Box::new(error))))
@@ -440,6 +461,12 @@ impl fmt::Display for ValueError {
     }
 }
 
+impl fmt::Display for InvalidStateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -463,6 +490,7 @@ impl StdError for TimeoutError {}
 impl StdError for InterruptedError {}
 impl StdError for RuntimeError {}
 impl StdError for ValueError {}
+impl StdError for InvalidStateError {}
 impl StdError for Text {}
 
 impl StdError for Standard {

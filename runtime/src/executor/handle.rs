@@ -1,5 +1,6 @@
 //! What tasks call: make a task, look at the clock, let others run.
 
+use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::context;
 use crate::error::{Error, Result};
-use crate::task::{Report, Running, Task, TaskId};
+use crate::task::{Home, Report, Running, Task, TaskId};
 use crate::util::cancel;
 use crate::util::instant::Instant;
 
@@ -103,31 +104,74 @@ impl<F: Future> Future for Plain<F> {
     }
 }
 
-/// The task whose step is being made.
-#[derive(Debug, Clone)]
+/// The task whose step is being made. It may be kept: once the task has ended, asking it for something
+/// does nothing.
+#[derive(Clone)]
 pub struct CurrentTask {
-    id: TaskId,
-    name: String,
-    location: &'static Location<'static>,
+    home: Rc<Home>,
+    running: Running,
 }
 
 impl CurrentTask {
     /// Its number.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.id
+        self.running.id
     }
 
-    /// Its name: the given one, or `Task-N`.
+    /// Its name: the given one, or `Task-N` (rule T33).
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> String {
+        let Running { slot, id, .. } = self.running;
+        if self.is_unfinished() { self.home.name_of(slot, id) } else { format!("Task-{id}") }
+    }
+
+    /// Names it.
+    pub fn set_name(&self, name: &str) {
+        if self.is_unfinished() {
+            self.home.set_name(self.running.slot, name);
+        }
     }
 
     /// Where it was created.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
-        self.location
+        self.running.location
+    }
+
+    /// Requests its cancellation (rule G20): while it runs, the request is delivered at its next suspension
+    /// (rule G21). False if it has ended.
+    pub fn cancel(&self) -> bool {
+        self.is_unfinished() && self.home.cancel(self.running.slot, &None)
+    }
+
+    /// The same with a message, which the [`CancelledError`](crate::CancelledError) carries (rule G28).
+    pub fn cancel_with(&self, message: &str) -> bool {
+        self.is_unfinished() && self.home.cancel(self.running.slot, &Some(message.into()))
+    }
+
+    /// Requests that were not taken back (rule T31).
+    #[must_use]
+    pub fn cancelling(&self) -> usize {
+        if self.is_unfinished() { self.home.cancelling(self.running.slot) } else { 0 }
+    }
+
+    /// Takes one request back and says how many are left (rules T31, T32).
+    pub fn uncancel(&self) -> usize {
+        if self.is_unfinished() { self.home.uncancel(self.running.slot) } else { 0 }
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.home.is_unfinished(self.running.slot, self.running.id)
+    }
+}
+
+impl fmt::Debug for CurrentTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CurrentTask")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,11 +181,8 @@ impl CurrentTask {
 /// Runtime, off a loop.
 pub fn current_task() -> Result<Option<CurrentTask>> {
     context::with(|core| {
-        core.home().running().map(|Running { slot, id, location }| CurrentTask {
-            id,
-            name: core.home().name_of(slot, id),
-            location,
-        })
+        let running = core.home().running();
+        running.map(|running| CurrentTask { home: Rc::clone(core.home()), running })
     })
 }
 

@@ -7,11 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use super::cell::{Ended, Joiner, TaskCell};
 use super::entry::Entry;
+use super::finished::Ending;
 use super::id::{TaskId, WakeId};
 use super::mailbox::Mailbox;
 use super::registry::Lease;
@@ -29,6 +30,8 @@ pub(crate) type ReportHandler = Rc<dyn Fn(&Report)>;
 
 /// The tasks of one loop.
 pub(crate) struct Home {
+    /// Itself, for what keeps it alive.
+    this: Weak<Self>,
     lease: Lease,
     /// Table and queue in one cell: nearly every call needs both.
     pub(super) tasks: RefCell<Tasks>,
@@ -71,7 +74,8 @@ impl Home {
     /// Tasks for a new loop; `None` when 65,535 loops live already.
     pub(crate) fn new() -> Option<Rc<Self>> {
         let lease = Lease::new()?;
-        Some(Rc::new(Self {
+        Some(Rc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             tasks: RefCell::new(Tasks {
                 table: TaskTable::new(lease.id(), lease.first_generation()),
                 ready: Vec::new(),
@@ -86,6 +90,11 @@ impl Home {
             on_report: RefCell::new(Rc::new(report::log)),
             shutdown_reports: RefCell::default(),
         }))
+    }
+
+    /// Itself, counted. Somebody holds it, as it is being called.
+    pub(super) fn counted(&self) -> Rc<Self> {
+        self.this.upgrade().expect("a home is called by an owner of it")
     }
 
     pub(super) fn loop_number(&self) -> u16 {
@@ -247,19 +256,22 @@ impl Home {
         }
         tree::end_root(cell.root());
         let joiner = cell.joiner();
+        let ending = Ending { slot, id: cell.id(), error };
         let mut tasks = self.tasks.borrow_mut();
-        let unwanted = tasks.table.end(slot, cell, cancelled);
         let joiners = tasks.table.take_joiners(slot);
+        if joiners.want_the_task() {
+            tasks.table.hold(slot);
+        }
+        let unwanted = tasks.table.end(slot, cell, cancelled);
         let is_last = requested && !tasks.table.has_requests();
         drop(tasks);
         if is_last {
             super::wake::ask_about_the_dead(self, false);
         }
-        self.tell(joiner, joiners, error.as_ref());
+        self.tell(ending, joiner, joiners);
         if let Some(cell) = unwanted {
             self.dispose(slot, cell);
         }
-        drop_quietly(error);
     }
 
     /// The error that delivers the request which waits for the task.
@@ -314,7 +326,7 @@ impl Home {
     }
 
     /// Drops a cell that nobody wants any more, and reports an error in it that nobody has asked for.
-    fn dispose(&self, slot: u32, cell: TaskCell) {
+    pub(super) fn dispose(&self, slot: u32, cell: TaskCell) {
         let error = cell.error().filter(|error| !error.is_cancelled());
         if error.is_some() && !self.tasks.borrow().table.is_retrieved(slot) {
             self.report(&self.report_of(ReportKind::NeverRetrieved, slot, &cell, error));
@@ -337,7 +349,7 @@ impl Home {
     /// The handle of `slot` is gone.
     pub(super) fn detach(&self, slot: u32) {
         let mut tasks = self.tasks.borrow_mut();
-        if let Some(cell) = tasks.table.take_cell(slot) {
+        if let Some(cell) = tasks.table.drop_handle(slot) {
             drop(tasks);
             return self.dispose(slot, cell);
         }
@@ -370,6 +382,15 @@ impl Home {
     /// The task whose step is being made.
     pub(crate) fn running(&self) -> Option<Running> {
         self.running.get()
+    }
+
+    /// Whether the task of `id` is in `slot` and has not ended.
+    pub(crate) fn is_unfinished(&self, slot: u32, id: TaskId) -> bool {
+        if self.running.get().is_some_and(|running| running.id == id) {
+            return true;
+        }
+        let table = &mut self.tasks.borrow_mut().table;
+        !table.is_done(slot) && table.cell(slot).is_some_and(|cell| cell.id() == id)
     }
 
     pub(crate) fn unfinished_count(&self) -> usize {

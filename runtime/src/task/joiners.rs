@@ -7,11 +7,13 @@
 //! A waker is woken and a callback becomes an entry of the ready queue; either runs in the next turn (rule G5).
 
 use std::cell::RefMut;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::cell::Joiner;
+use super::finished::{Ending, FinishedCallback, FinishedTask};
 use super::home::{Callback, Home, Tasks};
-use super::id::WakeId;
+use super::id::{TaskId, WakeId};
 use super::waker;
 use crate::error::{Error, Result, drop_quietly};
 use crate::util::cancel;
@@ -19,9 +21,9 @@ use crate::util::cancel;
 #[cfg(test)]
 mod tests;
 
-/// Names what was registered on a task, until the task ends. No two on one loop have the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DoneKey(u64);
+/// Names a callback that was registered on a task. No two on one loop have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DoneKey(u64);
 
 /// How one who is registered is told.
 pub(super) enum Told {
@@ -29,6 +31,8 @@ pub(super) enum Told {
     Callback(Callback),
     /// A callback that is shown the error, if the task ended with one.
     Observer(Observer),
+    /// A callback of the user's.
+    Finished(FinishedCallback),
 }
 
 /// Sees with what error a task ended, in an entry of the ready queue.
@@ -82,15 +86,37 @@ impl Joiners {
     }
 
     /// Whether `key` will wake `waker`.
-    fn wakes(&self, key: Option<u64>, waker: &Waker) -> bool {
+    pub(super) fn wakes(&self, key: Option<u64>, waker: &Waker) -> bool {
         let find = |key| self.list.binary_search_by_key(&key, |(key, _)| *key).ok();
         let told = key.and_then(find).and_then(|index| self.list[index].1.as_ref());
         matches!(told, Some(Told::Waker(known)) if known.will_wake(waker))
     }
 
+    /// Whether somebody is to be shown the finished task.
+    pub(super) fn want_the_task(&self) -> bool {
+        self.list.iter().any(|(_, told)| matches!(told, Some(Told::Finished(_))))
+    }
+
+    /// Exchanges the waker of `key`, who keeps its place. False if there is no such registration.
+    pub(super) fn replace_waker(&mut self, key: u64, waker: &mut Waker) -> bool {
+        let Ok(index) = self.list.binary_search_by_key(&key, |(key, _)| *key) else { return false };
+        let Some(Told::Waker(known)) = &mut self.list[index].1 else { return false };
+        std::mem::swap(known, waker);
+        true
+    }
+
     fn into_told(self) -> impl Iterator<Item = Told> {
         self.list.into_iter().filter_map(|(_, told)| told)
     }
+}
+
+/// What a handle takes out of the table.
+pub(super) struct Taken<T> {
+    pub(super) output: Result<T>,
+    /// The name that the task was given.
+    pub(super) name: Option<Box<str>>,
+    /// Requests that were not taken back.
+    pub(super) cancelling: usize,
 }
 
 impl Home {
@@ -100,7 +126,7 @@ impl Home {
         &self,
         slot: u32,
         context: &mut Context<'_>,
-    ) -> Poll<Option<(Result<T>, usize)>> {
+    ) -> Poll<Option<Taken<T>>> {
         let id = waker::id_of(context.waker());
         let mut tasks = self.tasks.borrow_mut();
         let table = &mut tasks.table;
@@ -119,7 +145,7 @@ impl Home {
     }
 
     /// The output of a task that is done, which spends its handle; `None` if it is not done.
-    pub(super) fn take_output<T: 'static>(&self, slot: u32) -> Option<(Result<T>, usize)> {
+    pub(super) fn take_output<T: 'static>(&self, slot: u32) -> Option<Taken<T>> {
         let tasks = self.tasks.borrow_mut();
         tasks.table.is_done(slot).then(|| take_output(tasks, slot))
     }
@@ -173,12 +199,33 @@ impl Home {
         DoneKey(self.next_key())
     }
 
-    /// Takes back what [`on_done`](Self::on_done) registered; false if the task has ended.
+    /// The same for a callback that is shown the task.
+    pub(super) fn on_finished(&self, slot: u32, id: TaskId, f: FinishedCallback) -> DoneKey {
+        let key = self.next_key();
+        let mut tasks = self.tasks.borrow_mut();
+        if tasks.table.is_done(slot) {
+            let error = tasks.table.cell(slot).and_then(|cell| cell.error());
+            tasks.table.hold(slot);
+            drop(tasks);
+            let finished = FinishedTask::held(self, Ending { slot, id, error });
+            self.call_soon(Box::new(move || f(&finished)));
+        } else {
+            tasks.table.joiners(slot).push(key, Told::Finished(f));
+        }
+        DoneKey(key)
+    }
+
+    /// Takes back what was registered; false if it is not there, as when the task has ended.
     pub(super) fn off_done(&self, slot: u32, key: DoneKey) -> bool {
         let removed = self.tasks.borrow_mut().table.unregister(slot, key.0);
         let found = removed.is_some();
         drop_quietly(removed);
         found
+    }
+
+    /// The error that the task in `slot` ended with, if it has ended with one.
+    pub(super) fn outcome_error(&self, slot: u32) -> Option<Error> {
+        self.tasks.borrow_mut().table.cell(slot).and_then(|cell| cell.error())
     }
 
     /// Nobody needs a report of the task's error, whether it has failed already or will (rule T34).
@@ -187,39 +234,47 @@ impl Home {
     }
 
     /// Tells all who waited for the end of a task, in the order in which they registered (rules T27, T30).
-    pub(super) fn tell(&self, first: Joiner, others: Joiners, error: Option<&Error>) {
+    pub(super) fn tell(&self, ending: Ending, first: Joiner, others: Joiners) {
         if let Joiner::Task(id) = first {
             super::wake::wake(id);
         }
+        let error = ending.error.clone();
+        let wanted = others.want_the_task();
+        let finished = wanted.then(|| Rc::new(FinishedTask::held(self, ending)));
         for told in others.into_told() {
-            self.guarded(|| match told {
-                Told::Waker(waker) => waker.wake(),
-                Told::Callback(callback) => self.call_soon(callback),
-                Told::Observer(observer) => {
-                    let error = error.cloned();
+            self.guarded(|| match (told, &finished) {
+                (Told::Waker(waker), _) => waker.wake(),
+                (Told::Callback(callback), _) => self.call_soon(callback),
+                (Told::Observer(observer), _) => {
+                    let error = error.clone();
                     self.call_soon(Box::new(move || observer(error)));
                 }
+                (Told::Finished(callback), Some(finished)) => {
+                    let finished = Rc::clone(finished);
+                    self.call_soon(Box::new(move || callback(&finished)));
+                }
+                (Told::Finished(_), None) => unreachable!("it was asked who wants the task"),
             });
         }
     }
 
-    fn next_key(&self) -> u64 {
+    pub(super) fn next_key(&self) -> u64 {
         self.last_key.set(self.last_key.get() + 1);
         self.last_key.get()
     }
 }
 
-/// The output of a task that is done, on behalf of its handle, which is then gone, and how many requests it
-/// had.
-fn take_output<T: 'static>(mut tasks: RefMut<'_, Tasks>, slot: u32) -> (Result<T>, usize) {
+/// The output of a task that is done, on behalf of its handle, which is then gone.
+fn take_output<T: 'static>(mut tasks: RefMut<'_, Tasks>, slot: u32) -> Taken<T> {
     let table = &mut tasks.table;
     let mut cell = table.take_cell(slot).expect("a done task with a handle keeps its cell");
     let output = cell.output::<T>().and_then(Option::take);
     // Without its output the cell holds no user code, so nothing runs in here.
     table.pool.put(cell);
-    let cancelling = table.rare_if_any(slot).map_or(0, |rare| rare.cancelling);
+    let (name, cancelling) = table.take_remains(slot);
     let leftover = table.release(slot);
     drop(tasks);
-    drop(leftover);
-    (output.expect("a handle has its task's type, and its output is taken once"), cancelling)
+    drop_quietly(leftover);
+    let output = output.expect("a handle has its task's type, and its output is taken once");
+    Taken { output, name, cancelling }
 }

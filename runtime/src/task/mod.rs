@@ -17,9 +17,11 @@
 
 mod cell;
 mod entry;
+mod finished;
 mod handle;
 mod home;
 mod id;
+mod join;
 mod joiners;
 mod mailbox;
 mod registry;
@@ -32,15 +34,16 @@ mod waker;
 #[cfg(test)]
 mod tests;
 
+pub use self::finished::FinishedTask;
 pub use self::handle::Task;
 pub use self::id::TaskId;
+pub use self::join::Join;
+pub use self::joiners::DoneKey;
 pub use self::report::{Report, ReportKind};
 
 pub(crate) use self::entry::{Entry, Ready};
 pub(crate) use self::home::{Callback, Home, Running};
 pub(crate) use self::id::MAX_SLOTS;
-#[allow(unused_imports, reason = "for the aggregates, which come next")]
-pub(crate) use self::joiners::DoneKey;
 pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::wake::{enter, is_cancelled};
 pub(crate) use self::waker::alarm;

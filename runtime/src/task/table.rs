@@ -16,12 +16,14 @@
 //!
 //! Nothing here runs user code: cells and wakers that have to be dropped go back to the caller.
 
+mod shares;
+
 use std::collections::BTreeMap;
 use std::rc::Weak;
 
-use super::cell::{CellPool, Joiner, TaskCell};
+use super::cell::{CellPool, TaskCell};
 use super::id::{FIELD_BITS, FIELD_MASK, MAX_SLOTS, WakeId};
-use super::joiners::{Joiners, Told};
+use super::joiners::Joiners;
 use crate::util::cancel::{CancelTarget, Message};
 
 /// Bits of the state.
@@ -43,6 +45,8 @@ const RETRIEVED: u64 = 1 << 9;
 const JOINERS: u64 = 1 << 10;
 /// The request came while the task waited, which cannot be taken back (rule T32).
 const STRUCK: u64 = 1 << 11;
+/// Done, and its callbacks have still to run: they see it too.
+const HELD: u64 = 1 << 12;
 
 /// The tasks of one loop.
 pub(super) struct TaskTable {
@@ -80,6 +84,8 @@ pub(super) struct Rare {
     pub(super) target: Option<Weak<dyn CancelTarget>>,
     /// Who is told when the task ends, besides the one that its cell names.
     pub(super) joiners: Joiners,
+    /// Callbacks that have still to see the finished task.
+    holds: u32,
 }
 
 /// What a task is doing.
@@ -198,7 +204,7 @@ impl TaskTable {
         }
         slot.word =
             slot.word & !(RUNNING | CANCEL | STRUCK) | DONE | if cancelled { CANCELLED } else { 0 };
-        if slot.word & HANDLE != 0 {
+        if slot.word & (HANDLE | HELD) != 0 {
             slot.cell = Some(cell);
             return None;
         }
@@ -216,7 +222,7 @@ impl TaskTable {
     pub(super) fn release(&mut self, index: u32) -> Leftover {
         let slot = &mut self.slots[index as usize];
         let word = slot.word;
-        if word & (DONE | HANDLE | QUEUED | RUNNING) != DONE || slot.cell.is_some() {
+        if word & (DONE | HANDLE | HELD | QUEUED | RUNNING) != DONE || slot.cell.is_some() {
             return None;
         }
         let generation = next_generation((word >> FIELD_BITS) as u32);
@@ -274,19 +280,6 @@ impl TaskTable {
         self.slots.get(id.slot() as usize).is_some_and(|slot| {
             (slot.word ^ id.0) >> FIELD_BITS == 0 && slot.word & (OCCUPIED | DONE) == OCCUPIED
         })
-    }
-
-    /// Whether the task in `index` is awaited by the task of `id`, so that a request for that one may be
-    /// forwarded to this one.
-    pub(super) fn is_awaited_by(&self, index: u32, id: WakeId) -> bool {
-        let Some(slot) = self.slots.get(index as usize) else { return false };
-        if slot.word & (OCCUPIED | DONE) != OCCUPIED {
-            return false;
-        }
-        match slot.cell.as_ref().map(TaskCell::joiner) {
-            Some(Joiner::Task(joiner)) if joiner == id => true,
-            _ => self.rare_if_any(index).is_some_and(|rare| rare.joiners.has_task(id)),
-        }
     }
 
     /// Has shutting down wait for this task.
@@ -349,72 +342,8 @@ impl TaskTable {
         self.rare.get(&index).map(|rare| &**rare)
     }
 
-    /// Names the task of `id` in the cell as the one that awaits the handle. False if others are registered
-    /// already, who would be told after it.
-    #[inline]
-    pub(super) fn join_plainly(&mut self, index: u32, id: WakeId) -> bool {
-        let slot = &mut self.slots[index as usize];
-        let Some(cell) = &mut slot.cell else { return false };
-        if slot.word & JOINERS != 0 && cell.joiner() != Joiner::Task(id) {
-            return false;
-        }
-        cell.set_joiner(Joiner::Task(id));
-        true
-    }
-
-    /// Whoever is to be told besides the joiner in the cell; made when first asked for.
-    pub(super) fn joiners(&mut self, index: u32) -> &mut Joiners {
-        self.slots[index as usize].word |= JOINERS;
-        &mut self.rare(index).joiners
-    }
-
-    /// Takes a registration back.
-    pub(super) fn unregister(&mut self, index: u32, key: u64) -> Option<Told> {
-        let slot = &mut self.slots[index as usize];
-        if slot.word & JOINERS == 0 {
-            return None;
-        }
-        let joiners = &mut self.rare.get_mut(&index)?.joiners;
-        let removed = joiners.remove(key);
-        if joiners.is_empty() {
-            slot.word &= !JOINERS;
-        }
-        removed
-    }
-
-    /// Nobody awaits the handle any more, so that it wakes nobody for nothing.
-    pub(super) fn forget_own(&mut self, index: u32) -> Option<Told> {
-        let slot = &mut self.slots[index as usize];
-        if let Some(cell) = &mut slot.cell {
-            cell.set_joiner(Joiner::Nobody);
-        }
-        if slot.word & JOINERS == 0 {
-            return None;
-        }
-        let own = self.rare.get(&index)?.joiners.own()?;
-        self.unregister(index, own)
-    }
-
-    /// All who are registered, besides the joiner in the cell.
-    pub(super) fn take_joiners(&mut self, index: u32) -> Joiners {
-        let slot = &mut self.slots[index as usize];
-        if slot.word & JOINERS == 0 {
-            return Joiners::default();
-        }
-        slot.word &= !JOINERS;
-        self.rare.get_mut(&index).map(|rare| std::mem::take(&mut rare.joiners)).unwrap_or_default()
-    }
-
     pub(super) fn cell(&mut self, index: u32) -> Option<&mut TaskCell> {
         self.slots[index as usize].cell.as_mut()
-    }
-
-    /// Takes the cell of a done task on behalf of its handle, which is then gone.
-    #[inline]
-    pub(super) fn take_cell(&mut self, index: u32) -> Option<TaskCell> {
-        let slot = &mut self.slots[index as usize];
-        slot.word &= !HANDLE;
-        if slot.word & DONE != 0 { slot.cell.take() } else { None }
     }
 
     /// Takes the future of a task that will never be polled again, so that its slot counts as done.

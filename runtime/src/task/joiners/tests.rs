@@ -200,6 +200,29 @@ fn a_dropped_handle_wakes_nobody_any_more() {
 }
 
 #[test]
+fn t27_a_share_that_is_dropped_takes_its_waker_along() {
+    virtual_run(async || {
+        let log = Arc::default();
+        let task = spawn(pending::<()>());
+        let (outsider, waker) = foreign("outsider", &log);
+        for _ in 0..100 {
+            let mut share = (&task).into_future();
+            let mut context = Context::from_waker(&waker);
+            assert!(Pin::new(&mut share).poll(&mut context).is_pending());
+            assert!(Pin::new(&mut share).poll(&mut context).is_pending());
+            assert_eq!(Arc::strong_count(&outsider), 3);
+        }
+        assert_eq!(Arc::strong_count(&outsider), 2);
+        let mut share = (&task).into_future();
+        assert!(Pin::new(&mut share).poll(&mut Context::from_waker(&waker)).is_pending());
+        let noop = Waker::noop();
+        assert!(Pin::new(&mut share).poll(&mut Context::from_waker(noop)).is_pending());
+        assert_eq!(Arc::strong_count(&outsider), 2, "the new waker took the old one's place");
+        Ok(())
+    });
+}
+
+#[test]
 fn g10_a_callback_that_panics_does_not_keep_the_others_from_running() {
     virtual_run(async || {
         let log = Log::default();
