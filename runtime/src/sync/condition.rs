@@ -8,8 +8,14 @@
 //!    └────────── in the lock's line ◀── notified, its turn
 //! ```
 //!
-//! A wait that is dropped leaves whatever line it is in. If it was notified, the notification goes to
-//! the next one who waits, which then may wake for nothing it can use.
+//! A wait that is cancelled takes part in this to the end: it has a cancel frame of its own, which takes
+//! the request, leaves its line and waits for the lock like everybody else. Only then the unwinding goes
+//! on, or the guard and the [`CancelledError`] come back together. Requests that come meanwhile are
+//! absorbed into that one.
+//!
+//! A wait that is simply dropped leaves whatever line it is in and holds nothing. In either case a
+//! notification that it had received goes to the next one who waits, which then may wake for nothing
+//! it can use.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,6 +26,8 @@ use std::task::{Context, Poll};
 
 use super::lock::{Lock, LockAcquire, LockGuard};
 use super::wait_list::{Key, Standing, WaitList, wake_all};
+use crate::error::CancelledError;
+use crate::util::cancel::{self, Frame, Request};
 
 /// A condition of what a [`Lock`] protects, and a line of tasks that wait for it to change.
 ///
@@ -103,6 +111,9 @@ impl<T> Condition<T> {
     /// returns its guard. What one hopes for need not be true then: see
     /// [`wait_for`](Self::wait_for).
     ///
+    /// If its task is cancelled meanwhile, it waits for the lock before the unwinding goes on, so
+    /// that guards further out find the lock held as they left it (rule L27).
+    ///
     /// # Panics
     /// If the guard is of another lock.
     ///
@@ -110,8 +121,27 @@ impl<T> Condition<T> {
     /// Safe: a dropped wait leaves its line and does not hold the lock; a notification that it had
     /// received goes to the next one who waits.
     pub fn wait<'a>(&'a self, guard: LockGuard<'a, T>) -> ConditionWait<'a, T> {
+        ConditionWait { caught: self.wait_caught(guard), unwinding: None }
+    }
+
+    /// As [`wait`](Self::wait), for those who have something to do under the lock when their task is
+    /// cancelled: they get its guard back with the [`CancelledError`] (rule L32), and may
+    /// [`resume`](CancelledError::resume) the unwinding then.
+    ///
+    /// # Panics
+    /// If the guard is of another lock.
+    ///
+    /// # Cancel safety
+    /// Safe, as [`wait`](Self::wait).
+    pub fn wait_caught<'a>(&'a self, guard: LockGuard<'a, T>) -> ConditionWaitCaught<'a, T> {
         self.check(&guard);
-        ConditionWait { condition: &self.inner, stage: Stage::Holding(guard) }
+        ConditionWaitCaught {
+            condition: &self.inner,
+            stage: Stage::Holding(guard),
+            was_notified: false,
+            cancelled: None,
+            frame: Frame::new(),
+        }
     }
 
     /// Waits until `is_true` says so of the value, which it is asked with the lock held: at once,
@@ -209,8 +239,20 @@ impl<T: fmt::Debug> fmt::Debug for Condition<T> {
 /// The future of [`Condition::wait`]. It panics when it is polled after it has returned.
 #[must_use = "futures do nothing unless awaited"]
 pub struct ConditionWait<'a, T = ()> {
+    caught: ConditionWaitCaught<'a, T>,
+    /// Kept while the unwinding passes by, which drops it.
+    unwinding: Option<LockGuard<'a, T>>,
+}
+
+/// The future of [`Condition::wait_caught`]. It panics when it is polled after it has returned.
+#[must_use = "futures do nothing unless awaited"]
+pub struct ConditionWaitCaught<'a, T = ()> {
     condition: &'a Inner<T>,
     stage: Stage<'a, T>,
+    /// A notification was received, and is used up only by a return that is no cancellation.
+    was_notified: bool,
+    cancelled: Option<Request>,
+    frame: Frame,
 }
 
 enum Stage<'a, T> {
@@ -219,12 +261,12 @@ enum Stage<'a, T> {
     Holding(LockGuard<'a, T>),
     /// In the condition's line, or notified and not run yet.
     Waiting(Key),
-    /// Notified, and in the lock's line.
+    /// Notified or cancelled, and in the lock's line.
     Acquiring(LockAcquire<'a, T>),
     Done,
 }
 
-impl<T> ConditionWait<'_, T> {
+impl<'a, T> ConditionWaitCaught<'a, T> {
     /// Releases the lock, once in line.
     fn begin(&mut self, cx: &Context<'_>) {
         let key = self.condition.line.borrow_mut().join(cx.waker());
@@ -247,55 +289,114 @@ impl<T> ConditionWait<'_, T> {
             }
         }
     }
+
+    fn poll_inside(&mut self, cx: &mut Context<'_>) -> Poll<LockGuard<'a, T>> {
+        match self.stage {
+            Stage::Holding(_) => {
+                self.begin(cx);
+                return Poll::Pending;
+            }
+            Stage::Waiting(key) => {
+                if self.still_waits(key, cx) {
+                    return Poll::Pending;
+                }
+                self.was_notified = true;
+                self.stage = Stage::Acquiring(self.condition.lock.acquire());
+            }
+            Stage::Acquiring(_) => {}
+            Stage::Done => panic!("a condition's wait was polled after it had returned"),
+        }
+        let Stage::Acquiring(acquire) = &mut self.stage else { return Poll::Pending };
+        let polled = Pin::new(acquire).poll(cx);
+        if polled.is_ready() {
+            self.stage = Stage::Done;
+        }
+        polled
+    }
+
+    /// Out of whatever line it is in.
+    fn leave(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            let left = self.condition.line.borrow_mut().leave(key);
+            self.was_notified |= left.is_none();
+        }
+        // A lock that was handed over goes to the next in its line.
+        self.stage = Stage::Done;
+    }
+
+    /// Hands a notification on that is not used.
+    fn pass_on(&mut self) {
+        if std::mem::take(&mut self.was_notified) {
+            self.condition.notify_one();
+        }
+    }
+}
+
+impl<'a, T> ConditionWaitCaught<'a, T> {
+    /// Gives the guard, and the request if there was one.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<(LockGuard<'a, T>, Option<Request>)> {
+        if let Some(request) = self.frame.take_request() {
+            // The latest one counts: those before are absorbed.
+            self.cancelled = Some(request);
+            self.leave();
+            self.stage = Stage::Acquiring(self.condition.lock.acquire());
+        }
+        // Out of `self` for as long as it is entered.
+        let frame = std::mem::replace(&mut self.frame, Frame::new());
+        let polled = frame.enter(cx, |cx| self.poll_inside(cx));
+        self.frame = frame;
+        polled.map(|guard| {
+            self.frame.leave();
+            let request = self.cancelled.take();
+            if request.is_some() {
+                self.pass_on();
+            }
+            self.was_notified = false;
+            (guard, request)
+        })
+    }
+}
+
+impl<'a, T> Future for ConditionWaitCaught<'a, T> {
+    type Output = Result<LockGuard<'a, T>, (LockGuard<'a, T>, CancelledError)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_wait(cx).map(|(guard, request)| match request {
+            None => Ok(guard),
+            Some(Request { message }) => Err((guard, CancelledError::with_words(message))),
+        })
+    }
+}
+
+impl<T> Drop for ConditionWaitCaught<'_, T> {
+    fn drop(&mut self) {
+        // First out of the lock's line, so that whoever is notified does not find us there.
+        self.leave();
+        self.pass_on();
+    }
 }
 
 impl<'a, T> Future for ConditionWait<'a, T> {
     type Output = LockGuard<'a, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        match this.stage {
-            Stage::Holding(_) => {
-                this.begin(cx);
-                return Poll::Pending;
-            }
-            Stage::Waiting(key) => {
-                if this.still_waits(key, cx) {
-                    return Poll::Pending;
-                }
-                this.stage = Stage::Acquiring(this.condition.lock.acquire());
-            }
-            Stage::Acquiring(_) => {}
-            Stage::Done => panic!("a condition's wait was polled after it had returned"),
+        if self.unwinding.is_some() {
+            return Poll::Pending;
         }
-        let Stage::Acquiring(acquire) = &mut this.stage else { return Poll::Pending };
-        let polled = Pin::new(acquire).poll(cx);
-        if polled.is_ready() {
-            this.stage = Stage::Done;
-        }
-        polled
-    }
-}
-
-impl<T> Drop for ConditionWait<'_, T> {
-    fn drop(&mut self) {
-        let was_notified = match self.stage {
-            Stage::Waiting(key) => {
-                let left = self.condition.line.borrow_mut().leave(key);
-                left.is_none()
+        match self.caught.poll_wait(cx) {
+            Poll::Ready((guard, None)) => Poll::Ready(guard),
+            Poll::Ready((guard, Some(request))) => {
+                self.unwinding = Some(guard);
+                let inside = cancel::unwind(request);
+                debug_assert!(inside, "a request came from a loop, and its poll is going on");
+                Poll::Pending
             }
-            Stage::Acquiring(_) => true,
-            Stage::Holding(_) | Stage::Done => false,
-        };
-        // First out of the lock's line, so that whoever is notified does not find us there.
-        self.stage = Stage::Done;
-        if was_notified {
-            self.condition.notify_one();
+            Poll::Pending => Poll::Pending,
         }
     }
 }
 
-impl<T> fmt::Debug for ConditionWait<'_, T> {
+impl<T> fmt::Debug for ConditionWaitCaught<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::Holding(_) => "holding",
@@ -303,7 +404,16 @@ impl<T> fmt::Debug for ConditionWait<'_, T> {
             Stage::Acquiring(_) => "acquiring",
             Stage::Done => "done",
         };
-        f.debug_struct("ConditionWait").field("stage", &stage).finish_non_exhaustive()
+        f.debug_struct("ConditionWaitCaught")
+            .field("stage", &stage)
+            .field("cancelled", &self.cancelled.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for ConditionWait<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConditionWait").field(&self.caught).finish()
     }
 }
 

@@ -18,7 +18,7 @@ mod semaphore;
 pub(crate) mod wait_list;
 
 pub use barrier::{Barrier, BarrierWait, BrokenBarrierError};
-pub use condition::{Condition, ConditionWait};
+pub use condition::{Condition, ConditionWait, ConditionWaitCaught};
 pub use event::{Event, EventWait};
 pub use lock::{Lock, LockAcquire, LockGuard};
 pub use queue::{

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::util::cancel::{self, Scope};
+use crate::util::cancel::{self, Mark, Scope, tree};
 
 thread_local! {
     static DEAD: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
@@ -28,14 +28,17 @@ fn kill(scope: Scope) {
     DEAD.with_borrow_mut(|dead| dead.insert(scope.number()));
 }
 
-/// Polls in a scope, as a loop does.
+/// Polls as a loop does: in a scope, with the node that its frames hang on.
 fn poll_in<F: Future + ?Sized>(
     scope: Scope,
+    root: &Cell<u32>,
     future: Pin<&mut F>,
     waker: &Waker,
 ) -> Poll<F::Output> {
-    let before = cancel::enter(scope);
+    let before = cancel::current();
+    cancel::begin_step(scope, root.get());
     let polled = future.poll(&mut Context::from_waker(waker));
+    root.set(cancel::end_step().root);
     cancel::enter(before);
     polled
 }
@@ -54,6 +57,7 @@ pub(super) struct Waiting<F> {
     future: Pin<Box<F>>,
     wakes: Arc<Wakes>,
     scope: Scope,
+    root: Cell<u32>,
 }
 
 impl<F: Future> Waiting<F> {
@@ -66,7 +70,8 @@ impl<F: Future> Waiting<F> {
     }
 
     pub(super) fn unpolled(future: F) -> Self {
-        Self { future: Box::pin(future), wakes: Arc::default(), scope: new_scope() }
+        let future = Box::pin(future);
+        Self { future, wakes: Arc::default(), scope: new_scope(), root: Cell::default() }
     }
 
     /// As if a loop of ours did not exist: no scope.
@@ -79,7 +84,7 @@ impl<F: Future> Waiting<F> {
 
     pub(super) fn poll(&mut self) -> Poll<F::Output> {
         let waker = Waker::from(Arc::clone(&self.wakes));
-        poll_in(self.scope, self.future.as_mut(), &waker)
+        poll_in(self.scope, &self.root, self.future.as_mut(), &waker)
     }
 
     /// Polls with another waker from now on; the old one must not be woken any more.
@@ -106,9 +111,19 @@ impl<F: Future> Waiting<F> {
         self.wakes() > 0
     }
 
-    /// Marks the scope as cancelled. The future is dropped when the test says so.
+    /// Marks the scope, and the frames in it, as cancelled. The future is dropped, or polled, when
+    /// the test says so.
     pub(super) fn cancel(&self) {
         kill(self.scope);
+        for leaf in tree::leaves_of(self.root.get()) {
+            drop(tree::mark(leaf, Mark::Recorded, &None));
+        }
+    }
+
+    /// Takes a cancel back, as `uncancel` does before the task's turn.
+    pub(super) fn uncancel(&self) {
+        DEAD.with_borrow_mut(|dead| dead.remove(&self.scope.number()));
+        tree::clear_recorded(self.root.get());
     }
 }
 
@@ -186,6 +201,7 @@ pub(super) struct Yard {
 struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
     scope: Scope,
+    root: Cell<u32>,
 }
 
 struct Enqueue(usize, Arc<Mutex<VecDeque<usize>>>);
@@ -205,7 +221,8 @@ impl Yard {
     }
 
     pub(super) fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
-        self.tasks.push(Some(Task { future: Box::pin(future), scope: new_scope() }));
+        let (future, scope) = (Box::pin(future), new_scope());
+        self.tasks.push(Some(Task { future, scope, root: Cell::default() }));
         self.waker(self.tasks.len() - 1).wake();
         self.tasks.len() - 1
     }
@@ -225,7 +242,7 @@ impl Yard {
                 drop(task);
                 continue;
             }
-            if poll_in(task.scope, task.future.as_mut(), &self.waker(id)).is_pending() {
+            if poll_in(task.scope, &task.root, task.future.as_mut(), &self.waker(id)).is_pending() {
                 self.tasks[id] = Some(task);
             }
         }

@@ -209,14 +209,18 @@ fn g31_a_wake_or_the_drop_of_a_waker_may_use_the_barrier() {
 }
 
 #[test]
-fn a_waiter_passed_over_as_dead_that_is_polled_again_arrives_anew() {
+fn a_waiter_passed_over_as_dead_whose_request_is_taken_back_arrives_anew() {
     let barrier = barrier(2);
     let mut revived = Waiting::new(barrier.wait());
     revived.cancel();
     let a = Waiting::new(barrier.wait());
     last(&barrier);
+    revived.uncancel();
     assert!(revived.poll().is_pending(), "a round drains");
     assert_eq!(a.ready(), Ok(0));
+    assert!(revived.poll().is_pending(), "it is the first of the next");
+    last(&barrier);
+    assert_eq!(revived.ready(), Ok(0));
 }
 
 #[test]

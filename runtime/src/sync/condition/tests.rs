@@ -195,15 +195,106 @@ fn l32_a_dropped_wait_does_not_hold_the_lock() {
 }
 
 #[test]
-fn a_waiter_passed_over_as_dead_that_is_polled_again_waits_anew() {
+fn l27_a_cancelled_wait_has_the_lock_again_before_it_ends() {
+    let condition = Condition::new(());
+    let waiting = Waiting::new(condition.wait_caught(at_once(condition.lock())));
+    waiting.cancel();
+    let (guard, _cancelled) = waiting.ready().expect_err("it was cancelled");
+    assert!(condition.locked());
+    drop(guard);
+    assert!(!condition.locked());
+}
+
+#[test]
+fn l27_further_requests_while_it_waits_for_the_lock_are_absorbed() {
+    let condition = Condition::new(());
+    let mut waiting = Waiting::new(condition.wait_caught(at_once(condition.lock())));
+    let guard = at_once(condition.lock());
+    for _ in 0..3 {
+        waiting.cancel();
+        assert!(waiting.poll().is_pending(), "it needs the lock");
+    }
+    drop(guard);
+    assert_eq!(waiting.wakes(), 1);
+    // Handed the lock and cancelled once more: it goes to the end of the line.
+    waiting.cancel();
+    let other = Waiting::new(condition.lock());
+    assert!(waiting.poll().is_pending());
+    drop(other.ready());
+    assert!(waiting.ready().is_err());
+    assert!(!condition.locked() && format!("{condition:?}").contains("waiters: 0"));
+}
+
+#[test]
+fn l27_a_cancelled_wait_passes_its_notification_on_once_it_has_the_lock() {
+    for poll_before in [false, true] {
+        let condition = Condition::new(());
+        let mut cancelled = Waiting::new(condition.wait_caught(at_once(condition.lock())));
+        let [next, last] = [(); 2].map(|()| waits(&condition));
+        let guard = at_once(condition.lock());
+        condition.notify(&guard, 1);
+        if poll_before {
+            assert!(cancelled.poll().is_pending(), "it waits for the lock");
+        }
+        cancelled.cancel();
+        assert!(cancelled.poll().is_pending());
+        assert!(!next.woken());
+        drop(guard);
+        assert!(cancelled.ready().is_err());
+        assert_eq!((next.wakes(), last.wakes()), (1, 0));
+        drop(next.ready());
+    }
+}
+
+#[test]
+fn l27_a_cancelled_wait_that_was_not_notified_wakes_nobody() {
+    let condition = Condition::new(());
+    let cancelled = Waiting::new(condition.wait_caught(at_once(condition.lock())));
+    let other = waits(&condition);
+    cancelled.cancel();
+    assert!(cancelled.ready().is_err() && !other.woken());
+}
+
+#[test]
+fn l32_without_a_handler_the_lock_is_held_until_the_unwinding_drops_the_wait() {
+    let condition = Condition::new(());
+    let mut waiting = waits(&condition);
+    waiting.cancel();
+    assert!(waiting.poll().is_pending() && condition.locked());
+    assert!(waiting.poll().is_pending() && condition.locked());
+    drop(waiting);
+    assert!(!condition.locked());
+}
+
+#[test]
+fn l32_a_wait_that_is_dropped_while_it_re_acquires_holds_nothing_and_passes_on() {
+    let condition = Condition::new(());
+    let mut cancelled = Waiting::new(condition.wait_caught(at_once(condition.lock())));
+    let next = waits(&condition);
+    let guard = at_once(condition.lock());
+    condition.notify(&guard, 1);
+    cancelled.cancel();
+    assert!(cancelled.poll().is_pending());
+    drop(cancelled);
+    assert!(next.woken());
+    drop(guard);
+    drop(next.ready());
+    assert!(!condition.locked());
+}
+
+#[test]
+fn a_waiter_passed_over_as_dead_whose_request_is_taken_back_waits_anew() {
     let condition = Condition::new(());
     let mut revived = waits(&condition);
     let live = waits(&condition);
     revived.cancel();
     notify(&condition, 1);
+    revived.uncancel();
     assert!(revived.poll().is_pending());
     drop(live.ready());
     assert!(!revived.woken());
+    notify(&condition, 1);
+    drop(revived.ready());
 }
 
 #[test]
@@ -239,7 +330,10 @@ fn debug_shows_the_state_and_the_waiters() {
     );
     drop(waiting);
     let wait = condition.wait(at_once(condition.lock()));
-    assert_eq!(format!("{wait:?}"), "ConditionWait { stage: \"holding\", .. }");
+    assert_eq!(
+        format!("{wait:?}"),
+        "ConditionWait(ConditionWaitCaught { stage: \"holding\", cancelled: false, .. })"
+    );
 }
 
 #[test]
