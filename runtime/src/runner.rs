@@ -139,8 +139,9 @@ impl Runner {
             return Err(Error::runtime("run was called inside a running loop"));
         }
         let event_loop = self.event_loop()?;
+        let watch = InterruptWatch::begin(|| event_loop.remote())?;
         let task = event_loop.create_task(async move { main().await })?;
-        match InterruptWatch::begin(|| event_loop.remote())? {
+        match watch {
             None => {
                 event_loop.turn_until(|| task.done())?;
                 outcome_of(task)
