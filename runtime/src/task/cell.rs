@@ -24,6 +24,7 @@ use std::task::{Context, Poll};
 
 use super::id::{TaskId, WakeId};
 use crate::error::{Error, Result, drop_quietly};
+use crate::util::cancel::Links;
 
 #[cfg(test)]
 mod tests;
@@ -49,10 +50,8 @@ struct Header {
     location: &'static Location<'static>,
     joiner: PackedJoiner,
     id: TaskId,
-    /// Whom a cancel request is forwarded to: the slot of a task plus one, or a target that the table keeps.
-    awaiting: u32,
-    /// The task's node in the tree of frames, zero if it has none.
-    root: u32,
+    /// What cancel requests need to know.
+    links: Links,
 }
 
 /// How a task's future ended.
@@ -120,7 +119,7 @@ impl TaskCell {
         let memory = pool.take(vtable);
         let full = memory.cast::<Full<F, T>>();
         let joiner = PackedJoiner::NOBODY;
-        let header = Header { vtable, location, joiner, id, awaiting: 0, root: 0 };
+        let header = Header { vtable, location, joiner, id, links: Links::default() };
         // SAFETY: `memory` is ours alone and has the size and alignment of `vtable.layout`, which `VTable::of`
         // made for exactly this `Full<F, T>`, rounded up.
         unsafe { full.write(Full { header, stage: Stage::Future(future) }) };
@@ -195,22 +194,15 @@ impl TaskCell {
         unsafe { self.header.as_mut().joiner = packed };
     }
 
-    /// Whom a cancel request is forwarded to (rule G26).
-    pub(crate) fn awaiting(&self) -> u32 {
-        self.head().awaiting
-    }
-
-    /// The task's node in the tree of frames.
-    pub(crate) fn root(&self) -> u32 {
-        self.head().root
+    /// What cancel requests need to know of the task.
+    pub(crate) fn links(&self) -> Links {
+        self.head().links
     }
 
     /// Keeps what a step has left behind.
-    pub(crate) fn set_links(&mut self, awaiting: u32, root: u32) {
+    pub(crate) fn set_links(&mut self, links: Links) {
         // SAFETY: as in `set_joiner`.
-        let header = unsafe { self.header.as_mut() };
-        header.awaiting = awaiting;
-        header.root = root;
+        unsafe { self.header.as_mut() }.links = links;
     }
 
     fn head(&self) -> &Header {

@@ -195,7 +195,7 @@ impl Home {
             Err(leftover) => return drop_quietly(leftover),
         };
         self.running.set(Some(Running { slot, id: cell.id(), location: cell.location() }));
-        cancel::begin_step(Scope::new(id.0), cell.root());
+        cancel::begin_step(Scope::new(id.0), cell.links());
         let polled = if cancelled {
             cell.finish(self.take_request(slot));
             Poll::Ready(Ended::Error)
@@ -203,16 +203,19 @@ impl Home {
             cell.poll(&mut Context::from_waker(&waker::waker(id)))
         };
         let notes = cancel::end_step();
-        let awaiting = notes.awaiting(cell.awaiting());
-        cell.set_links(awaiting, notes.root);
+        if !notes.changes_nothing(cell.links()) {
+            let links = notes.links(cell.links());
+            cell.set_links(links);
+        }
         match polled {
-            Poll::Pending if notes.is_eventful() || awaiting == cancel::OTHER_TARGET => {
+            Poll::Pending if notes.is_eventful() => {
                 self.park_with_care(slot, cell, notes);
             }
             Poll::Pending => {
+                let root = cell.links().root();
                 let requested = self.tasks.borrow_mut().table.park(slot, cell);
                 if requested {
-                    self.deliver_recorded(slot, id, notes.root);
+                    self.deliver_recorded(slot, id, root);
                 }
             }
             Poll::Ready(ended) => self.end(slot, cell, ended),
@@ -224,7 +227,7 @@ impl Home {
     pub(super) fn end(&self, slot: u32, cell: TaskCell, ended: Ended) {
         let joiner = cell.joiner();
         let mut tasks = self.tasks.borrow_mut();
-        let is_plain = ended == Ended::Value && cell.root() == 0;
+        let is_plain = ended == Ended::Value && cell.links().root() == 0;
         if !is_plain || !tasks.table.ends_plainly(slot) {
             drop(tasks);
             return self.end_with_care(slot, cell);
@@ -254,7 +257,7 @@ impl Home {
         if !cancelled && let Some(error) = &error {
             self.note_shutdown_error(slot, &cell, error);
         }
-        tree::end_root(cell.root());
+        tree::end_root(cell.links().root());
         let joiner = cell.joiner();
         let ending = Ending { slot, id: cell.id(), error };
         let mut tasks = self.tasks.borrow_mut();

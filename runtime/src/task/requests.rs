@@ -71,8 +71,8 @@ impl Home {
             return Asked::Accepted;
         }
         let id = table.wake_id(slot);
-        let (root, awaiting) =
-            table.cell(slot).map_or((0, 0), |cell| (cell.root(), cell.awaiting()));
+        let links = table.cell(slot).map(|cell| cell.links()).unwrap_or_default();
+        let (root, awaiting) = (links.root(), links.awaiting());
         let target = table.rare(slot).target.as_ref().and_then(std::rc::Weak::upgrade);
         let is_awaited = awaiting != 0
             && awaiting != cancel::OTHER_TARGET
@@ -152,7 +152,7 @@ impl Home {
         let target = cancel::take_target();
         let mut tasks = self.tasks.borrow_mut();
         let id = tasks.table.wake_id(slot);
-        if cell.awaiting() == cancel::OTHER_TARGET && target.is_some() {
+        if cell.links().awaiting() == cancel::OTHER_TARGET && target.is_some() {
             tasks.table.rare(slot).target = target;
         }
         if notes.is_lost() {
@@ -160,10 +160,11 @@ impl Home {
             let words = cancel::take_words();
             tasks.table.record(slot, &words, false);
         }
+        let root = cell.links().root();
         let requested = tasks.table.park(slot, cell);
         drop(tasks);
         if requested {
-            self.deliver_recorded(slot, id, notes.root);
+            self.deliver_recorded(slot, id, root);
         }
     }
 
@@ -190,7 +191,7 @@ impl Home {
         if !table.is_struck(slot) {
             table.unrecord(slot);
         }
-        let root = table.cell(slot).map_or(0, |cell| cell.root());
+        let root = table.cell(slot).map_or(0, |cell| cell.links().root());
         let is_last = !table.has_requests();
         drop(tasks);
         if is_running {

@@ -73,14 +73,15 @@ pub(crate) trait CancelTarget {
 /// it is asked while a primitive's line is being walked.
 pub(crate) type Judge = fn(Scope) -> bool;
 
-/// What is known of the poll that is going on.
+/// What is known of the poll that is going on. Every step writes it, so it is three words.
 struct Poll {
     scope: Cell<u64>,
-    /// Waits that returned `Pending` in this scope (upper half), and the task that the last one waits for.
+    /// Waits that returned `Pending` in this scope, counted in the upper half. While there is one, the lower
+    /// half says whom it waits for.
     noted: Cell<u64>,
-    /// The node of the task in the tree of frames, zero while it has none.
-    root: Cell<u32>,
-    events: Cell<u32>,
+    /// Events of the step in the upper half; in the lower one the task's node in the tree of frames, zero
+    /// while it has none.
+    step: Cell<u64>,
 }
 
 /// The last of the waits goes to a [`CancelTarget`].
@@ -88,19 +89,20 @@ pub(crate) const OTHER_TARGET: u32 = u32::MAX;
 const ONE_WAIT: u64 = 1 << 32;
 
 /// A frame took a request in this step.
-const DELIVERED: u32 = 1;
+const DELIVERED: u64 = 1 << 32;
 /// A frame that was asked went away without answering.
-const LOST: u32 = 1 << 1;
+const LOST: u64 = 1 << 33;
 /// Unwinding has come to the task's own edge.
-const UNWINDING: u32 = 1 << 2;
+const UNWINDING: u64 = 1 << 34;
+/// A wait forwards to a target that is no task.
+const FORWARDS: u64 = 1 << 35;
 
 thread_local! {
     static POLL: Poll = const {
         Poll {
             scope: Cell::new(Scope::NONE.0),
             noted: Cell::new(0),
-            root: Cell::new(0),
-            events: Cell::new(0),
+            step: Cell::new(0),
         }
     };
     static JUDGE: Cell<Option<Judge>> = const { Cell::new(None) };
@@ -115,67 +117,93 @@ pub(crate) fn enter(scope: Scope) -> Scope {
     POLL.with(|poll| Scope(poll.scope.replace(scope.0)))
 }
 
-/// Begins a step of the task of this scope, whose node in the tree of frames is `root`.
+/// Begins a step of the task of this scope, whose links are those that its last step left.
 #[inline]
-pub(crate) fn begin_step(scope: Scope, root: u32) {
+pub(crate) fn begin_step(scope: Scope, links: Links) {
     POLL.with(|poll| {
         poll.scope.set(scope.0);
         poll.noted.set(0);
-        poll.root.set(root);
-        poll.events.set(0);
+        poll.step.set(u64::from(links.root()));
     });
+}
+
+/// What a task keeps from step to step: whom a request is forwarded to, and its node in the tree of frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Links(u64);
+
+impl Links {
+    /// The slot of a task plus one, [`OTHER_TARGET`], or zero for nobody.
+    pub(crate) fn awaiting(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The task's node in the tree of frames, zero if it has none.
+    pub(crate) fn root(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 /// What a step left behind.
 #[derive(Clone, Copy)]
 pub(crate) struct StepNotes {
     noted: u64,
-    /// The task's node in the tree of frames.
-    pub(crate) root: u32,
-    events: u32,
+    step: u64,
 }
 
 /// What the step that ends here left behind.
 #[inline]
 pub(crate) fn end_step() -> StepNotes {
-    POLL.with(|poll| StepNotes {
-        noted: poll.noted.get(),
-        root: poll.root.get(),
-        events: poll.events.get(),
-    })
+    POLL.with(|poll| StepNotes { noted: poll.noted.get(), step: poll.step.get() })
 }
 
 impl StepNotes {
-    /// Whom a request would be forwarded to; `before`, if nothing of ours was polled in this step.
+    /// The task's links from now on. What was awaited before still is if nothing of ours was polled.
     #[inline]
-    pub(crate) fn awaiting(self, before: u32) -> u32 {
-        awaiting(self.noted, before)
+    pub(crate) fn links(self, before: Links) -> Links {
+        let awaiting = awaiting(self.noted, before.awaiting());
+        Links(u64::from(awaiting) << 32 | self.step & u64::from(u32::MAX))
+    }
+
+    /// Whether the step ended in one wait that forwards nothing, as the last one did: the usual case.
+    #[inline]
+    pub(crate) fn changes_nothing(self, links: Links) -> bool {
+        self.noted == ONE_WAIT && self.step == links.0
     }
 
     /// Whether anything happened that the loop must see to.
     #[inline]
     pub(crate) fn is_eventful(self) -> bool {
-        self.events & (LOST | UNWINDING) != 0
+        self.step >> 32 != 0
     }
 
     /// Whether unwinding has come to the task's own edge.
     pub(crate) fn is_unwinding(self) -> bool {
-        self.events & UNWINDING != 0
+        self.step & UNWINDING != 0
     }
 
     /// Whether a request met nobody.
     pub(crate) fn is_lost(self) -> bool {
-        self.events & (LOST | DELIVERED) == LOST
+        self.step & (LOST | DELIVERED) == LOST
     }
 }
 
 #[inline]
 fn awaiting(noted: u64, before: u32) -> u32 {
     match noted >> 32 {
-        0 => before,
         1 => noted as u32,
+        0 => before,
         _ => 0,
     }
+}
+
+fn set_event(event: u64) {
+    POLL.with(|poll| poll.step.set(poll.step.get() | event));
+}
+
+#[inline]
+fn note(awaiting: u32) {
+    // With a second wait the lower half means nothing any more, so that it may overflow.
+    POLL.with(|poll| poll.noted.set(poll.noted.get() + ONE_WAIT + u64::from(awaiting)));
 }
 
 /// The words of the request that the step's notes speak of.
@@ -185,12 +213,12 @@ pub(crate) fn take_words() -> Message {
 
 /// The node, in the tree of frames, of the task that is being polled.
 pub(crate) fn current_root() -> u32 {
-    POLL.with(|poll| poll.root.get())
+    POLL.with(|poll| poll.step.get() as u32)
 }
 
 /// A request that met nobody was taken back.
 pub(crate) fn forget_lost() {
-    POLL.with(|poll| poll.events.set(poll.events.get() & !LOST));
+    POLL.with(|poll| poll.step.set(poll.step.get() & !LOST));
 }
 
 /// Whom the one wait of this step hands a request to, if it is no task.
@@ -201,25 +229,20 @@ pub(crate) fn take_target() -> Option<Weak<dyn CancelTarget>> {
 /// A wait of ours returns `Pending` and takes no request over.
 #[inline]
 pub(crate) fn note_wait() {
-    POLL.with(|poll| poll.noted.set((poll.noted.get() & !u64::from(u32::MAX)) + ONE_WAIT));
+    note(0);
 }
 
 /// A wait for the task in `slot` returns `Pending`.
 #[inline]
 pub(crate) fn note_task(slot: u32) {
-    POLL.with(|poll| {
-        let waits = poll.noted.get() & !u64::from(u32::MAX);
-        poll.noted.set(waits + ONE_WAIT + u64::from(slot) + 1);
-    });
+    note(slot + 1);
 }
 
-#[allow(dead_code, reason = "groups and aggregates, which come next, use it")]
 /// A wait returns `Pending`, and a request goes to `target` in its place.
+#[allow(dead_code, reason = "the aggregates, which come next, use it")]
 pub(crate) fn note_forwarding(target: &Rc<dyn CancelTarget>) {
-    POLL.with(|poll| {
-        let waits = poll.noted.get() & !u64::from(u32::MAX);
-        poll.noted.set(waits + ONE_WAIT + u64::from(OTHER_TARGET));
-    });
+    note(OTHER_TARGET);
+    set_event(FORWARDS);
     TARGET.set(Some(Rc::downgrade(target)));
 }
 
@@ -235,7 +258,7 @@ pub(crate) fn unwind(request: Request) -> bool {
         return true;
     }
     WORDS.set(request.message);
-    POLL.with(|poll| poll.events.set(poll.events.get() | UNWINDING));
+    set_event(UNWINDING);
     true
 }
 

@@ -16,7 +16,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::nodes::{Frames, INDEX_MASK, NONE, Node};
-use super::{CancelTarget, DELIVERED, Message, OTHER_TARGET, POLL, Scope, awaiting, take_target};
+use super::{
+    CancelTarget, DELIVERED, Message, OTHER_TARGET, POLL, Scope, awaiting, set_event, take_target,
+};
 
 thread_local! {
     static FRAMES: RefCell<Frames> = const { RefCell::new(Frames::new()) };
@@ -101,7 +103,7 @@ impl Frame {
             let mark = node.mark.take()?;
             MARKED.set(MARKED.get() - 1);
             if mark != Mark::Unwinding {
-                POLL.with(|poll| poll.events.set(poll.events.get() | DELIVERED));
+                set_event(DELIVERED);
             }
             Some(Request { message: node.message.take() })
         })

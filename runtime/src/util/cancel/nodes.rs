@@ -6,7 +6,7 @@ use std::rc::Weak;
 use std::task::Waker;
 
 use super::frames::{Leaf, MARKED, Mark};
-use super::{CancelTarget, LOST, Message, POLL, Scope, WORDS};
+use super::{CancelTarget, LOST, Message, POLL, Scope, WORDS, set_event};
 
 const INDEX_BITS: u32 = 24;
 pub(super) const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
@@ -77,12 +77,12 @@ impl Frames {
 
     /// The node of the task that is being polled.
     fn root(&mut self, scope: Scope) -> u32 {
-        let root = POLL.with(|poll| poll.root.get());
+        let root = super::current_root();
         if root != NONE {
             return root;
         }
         let root = self.add(scope.number(), NONE);
-        POLL.with(|poll| poll.root.set(root));
+        POLL.with(|poll| poll.step.set(poll.step.get() | u64::from(root)));
         root
     }
 
@@ -126,7 +126,7 @@ impl Frames {
             if mark != Mark::Unwinding {
                 let message = node.message.take();
                 let _ = WORDS.try_with(|words| words.set(message));
-                POLL.with(|poll| poll.events.set(poll.events.get() | LOST));
+                set_event(LOST);
             }
         }
         Some(self.remove_index((number & INDEX_MASK) as u32))
