@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 
@@ -35,6 +36,9 @@ pub enum ReadError {
     /// The connection failed.
     Io(io::Error),
 }
+
+/// What an incomplete read is a case of, for those who have it as an [`Error`](crate::Error).
+static END: LazyLock<io::Error> = LazyLock::new(|| io::ErrorKind::UnexpectedEof.into());
 
 impl ReadError {
     /// The kind that this error has as an [`io::Error`].
@@ -73,6 +77,7 @@ impl StdError for ReadError {
         match self {
             Self::Io(error) => Some(error),
             Self::Invalid(error) => Some(error),
+            Self::Incomplete { .. } => Some(&*END),
             _ => None,
         }
     }

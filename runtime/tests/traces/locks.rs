@@ -17,7 +17,7 @@ fn event_basics() {
                 Ok(())
             })
         };
-        let mut ts: Vec<_> = (0..4).map(waiter).collect();
+        let ts: Vec<_> = (0..4).map(waiter).collect();
         settle().await;
         ts[1].cancel();
         settle().await;
@@ -25,7 +25,7 @@ fn event_basics() {
         e.set();
         e.clear();
         settle().await;
-        ev!(ts.iter_mut().map(outcome).collect::<Vec<_>>(), is_set = e.is_set());
+        ev!(ts.iter().map(outcome).collect::<Vec<_>>(), is_set = e.is_set());
         let t = waiter(9);
         settle().await;
         ev!("waits again", t.done());
@@ -100,7 +100,7 @@ fn lock_cancel_handoff() {
             ev!("--", how);
             let lock = Lock::new(());
             let held = lock.acquire().await;
-            let mut ts = ["a", "b", "c"].map(|name| create_task(enters(lock.clone(), name)));
+            let ts = ["a", "b", "c"].map(|name| create_task(enters(lock.clone(), name)));
             settle().await;
             match how {
                 "cancel then release" => {
@@ -122,7 +122,7 @@ fn lock_cancel_handoff() {
                 }
             }
             settle().await;
-            ev!(ts.each_mut().map(outcome), locked = lock.locked());
+            ev!(ts.each_ref().map(outcome), locked = lock.locked());
         }
         Ok(())
     });

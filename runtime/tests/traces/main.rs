@@ -8,9 +8,13 @@
 #[macro_use]
 mod support;
 
+mod cancel;
+mod errors;
+mod groups;
 mod locks;
 mod order;
 mod order_waits;
 mod run;
 mod tasks;
 mod threads;
+mod timeouts;

@@ -1,11 +1,15 @@
 //! The strict order class: how many passes lie between two events.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::sync::Event;
-use corelane::{Result, Task, advance, create_task, sleep, spawn, timeout, yield_now};
+use corelane::{
+    Result, Task, advance, catch_cancel, catch_cancel_plain, create_task, sleep, spawn, task_group,
+    timeout, yield_now,
+};
 
-use crate::support::{check_run, ticker};
+use crate::support::{FOREVER, check_run, finally, me, outcome, passes, raise, ticker};
 
 #[test]
 fn order_fifo_ready() {
@@ -100,4 +104,151 @@ async fn expires_at_once() {
     })
     .await;
     ev!(scope.unwrap_err());
+}
+
+async fn blocked() -> Result<()> {
+    if let Err(cancelled) = catch_cancel_plain(sleep(FOREVER)).await {
+        ev!("handler");
+        cancelled.resume().await
+    }
+    Ok(())
+}
+
+async fn queued(e: Event) -> Result<()> {
+    match catch_cancel_plain(e.wait()).await {
+        Ok(()) => ev!("must not run"),
+        Err(cancelled) => {
+            ev!("handler");
+            cancelled.resume().await
+        }
+    }
+    Ok(())
+}
+
+async fn running() -> Result<()> {
+    me().cancel();
+    ev!("requested");
+    blocked().await
+}
+
+async fn through(t: Rc<Task<()>>, name: &'static str) -> Result<()> {
+    match catch_cancel((&*t).into_future()).await {
+        Ok(outcome) => outcome,
+        Err(cancelled) => {
+            ev!("handler", name);
+            cancelled.resume().await
+        }
+    }
+}
+
+#[test]
+fn order_cancel_delivery() {
+    check_run("order_cancel_delivery", async || {
+        let t = create_task(blocked());
+        passes(2).await;
+        t.cancel();
+        ev!("-- blocked", done = t.done());
+        ticker("tick", 2).await?;
+        ev!(outcome(&t));
+
+        let e = Event::new();
+        let t = create_task(queued(e.clone()));
+        passes(2).await;
+        e.set();
+        t.cancel();
+        ev!("-- queued", done = t.done());
+        ticker("tick", 2).await?;
+        ev!(outcome(&t));
+
+        let t = create_task(running());
+        ev!("-- running");
+        ticker("tick", 3).await?;
+        ev!(outcome(&t));
+
+        let t = create_task(blocked());
+        t.cancel();
+        ev!("-- not started", done = t.done());
+        ticker("tick", 2).await?;
+        ev!(outcome(&t));
+
+        let a = Rc::new(create_task(blocked()));
+        let b = Rc::new(create_task(through(Rc::clone(&a), "b")));
+        let c = Rc::new(create_task(through(Rc::clone(&b), "c")));
+        passes(4).await;
+        c.cancel();
+        ev!("-- chain", [&a, &b, &c].map(|t| t.done()));
+        ticker("tick", 4).await?;
+        ev!([&a, &b, &c].map(|t| outcome(t)));
+        Ok(())
+    });
+}
+
+#[test]
+fn order_done_callbacks() {
+    check_run("order_done_callbacks", async || {
+        let gate = Event::new();
+        let opened = gate.clone();
+        let t = Rc::new(create_task(async move {
+            opened.wait().await;
+            ev!("child ends");
+            Ok(())
+        }));
+        yield_now().await;
+        t.add_done_callback(|_| ev!("callback 1"));
+        let waiter = |i: i32| {
+            let t = Rc::clone(&t);
+            create_task(async move {
+                (&*t).await?;
+                ev!("waiter", i);
+                Ok(())
+            })
+        };
+        let w1 = waiter(1);
+        yield_now().await;
+        let again = Rc::clone(&t);
+        t.add_done_callback(move |_| {
+            ev!("callback 2");
+            again.add_done_callback(|_| ev!("callback added late"));
+        });
+        let w2 = waiter(2);
+        yield_now().await;
+        gate.set();
+        let ruler = create_task(ticker("tick", 4));
+        for t in [w1, w2, ruler] {
+            t.await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn order_taskgroup_abort() {
+    check_run("order_taskgroup_abort", async || {
+        let ts = [create_task(aborted()), create_task(ticker("tick", 8))];
+        for t in ts {
+            t.await?;
+        }
+        Ok(())
+    });
+}
+
+async fn aborted() -> Result<()> {
+    let scope: Result<()> = task_group(async |g| {
+        g.add(async {
+            passes(2).await;
+            ev!("member fails");
+            raise::<()>("member")
+        })?;
+        g.add(async {
+            let _end = finally(|| ev!("sibling cancelled"));
+            sleep(FOREVER).await;
+            Ok(())
+        })?;
+        let _end = finally(|| ev!("body cancelled"));
+        sleep(FOREVER).await;
+        Ok(())
+    })
+    .await;
+    ev!("scope raised", scope.unwrap_err());
+    Ok(())
 }

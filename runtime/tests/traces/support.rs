@@ -4,14 +4,11 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::fs;
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use corelane::{Error, Result, Runner, Task, yield_now};
+use corelane::{CurrentTask, Result, Runner, Task, catch_cancel, current_task, yield_now};
 
 mod diff;
 mod show;
@@ -141,29 +138,34 @@ impl<F: FnOnce()> Drop for Finally<F> {
     }
 }
 
-/// The state of a task: `pending`, `cancelled`, `value V` or `error E`. It takes the output: ask once.
-pub(crate) fn outcome<T: Show + 'static>(task: &mut Task<T>) -> String {
+/// The state of a task: `pending`, `cancelled`, `value V` or `error E`.
+pub(crate) fn outcome<T: Show + Clone + 'static>(task: &Task<T>) -> String {
     if !task.done() {
         return "pending".to_owned();
     }
     if task.cancelled() {
         return "cancelled".to_owned();
     }
-    match Pin::new(task).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(value)) => format!("value {}", value.show()),
-        Poll::Ready(Err(error)) => format!("error {}", error.show()),
-        Poll::Pending => unreachable!("a task that is done gives its output"),
+    match task.result() {
+        Ok(value) => format!("value {}", value.show()),
+        Err(error) => format!("error {}", error.show()),
     }
 }
 
+/// The task that calls.
+pub(crate) fn me() -> CurrentTask {
+    current_task().unwrap().unwrap()
+}
+
 /// Awaits and writes `label value V` or `label raised E`; swallows the error, a cancellation included.
-pub(crate) async fn attempt<T: Show, E: Into<Error>>(
+pub(crate) async fn attempt<T: Show>(
     label: impl Show,
-    future: impl Future<Output = Result<T, E>>,
+    future: impl IntoFuture<Output = Result<T>>,
 ) {
-    match future.await.map_err(Into::into) {
-        Ok(value) => ev!(label, "value", value),
-        Err(error) => ev!(label, "raised", error),
+    match catch_cancel(future.into_future()).await {
+        Ok(Ok(value)) => ev!(label, "value", value),
+        Ok(Err(error)) => ev!(label, "raised", error),
+        Err(cancelled) => ev!(label, "raised", cancelled),
     }
 }
 

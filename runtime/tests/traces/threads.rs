@@ -5,16 +5,17 @@ use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::net::TcpListener;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use corelane::sync::Event;
 use corelane::{
-    RemoteLoop, Result, Runner, create_task, open_connection, run_coroutine_threadsafe, sleep,
-    yield_now,
+    CurrentTask, RemoteLoop, Result, Runner, create_task, open_connection,
+    run_coroutine_threadsafe, sleep, yield_now,
 };
 
-use crate::support::{Sink, check, raise};
+use crate::support::{FOREVER, Sink, check, finally, me, raise};
 
 const MS_10: Duration = Duration::from_millis(10);
 
@@ -125,5 +126,39 @@ fn submits(remote: RemoteLoop) {
     });
     for f in fs {
         f.result(limit).unwrap();
+    }
+}
+
+thread_local! {
+    /// The task that a client asked for, where its loop finds it.
+    static ASKED: RefCell<Option<CurrentTask>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn threadsafe_cancel() {
+    check("threadsafe_cancel", || with_client(cancels, || {}));
+}
+
+fn cancels(remote: RemoteLoop) {
+    let limit = Duration::from_secs(10);
+    for direction in ["handle", "task"] {
+        ev!("--", direction);
+        let (started, begin) = mpsc::channel();
+        let (ended, end) = mpsc::channel();
+        let f = run_coroutine_threadsafe(&remote, move || async move {
+            ASKED.set(Some(me()));
+            started.send(())?;
+            let _end = finally(|| ended.send(()).unwrap());
+            sleep(FOREVER).await;
+            Ok(())
+        });
+        begin.recv_timeout(limit).unwrap();
+        if direction == "handle" {
+            ev!("cancel", f.cancel(), cancelled = f.cancelled());
+        } else {
+            remote.submit(|| assert!(ASKED.take().is_some_and(|task| task.cancel()))).unwrap();
+        }
+        ev!("task ended", end.recv_timeout(limit).is_ok());
+        ev!("result raised", f.result(limit).unwrap_err(), cancelled = f.cancelled());
     }
 }

@@ -12,6 +12,14 @@ fn e4_an_incomplete_read_is_an_end_of_file_error_that_keeps_its_bytes() {
 }
 
 #[test]
+fn e4_an_incomplete_read_is_an_end_of_file_error_also_by_way_of_the_runtimes_error() {
+    let read = ReadError::Incomplete { partial: Bytes::from_static(b"ab"), expected: Some(4) };
+    let error = Error::from(read);
+    assert_eq!(error.io_kind(), Some(io::ErrorKind::UnexpectedEof));
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
 fn a_connections_error_keeps_its_code_as_an_io_error() {
     let reset = io::Error::from_raw_os_error(libc::ECONNRESET);
     let error = io::Error::from(ReadError::from(reset));

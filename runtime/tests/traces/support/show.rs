@@ -3,8 +3,13 @@
 use std::io;
 
 use bytes::Bytes;
-use corelane::sync::{QueueEmpty, QueueFull, QueueShutDown, TryGetError, TryPutError};
-use corelane::{CancelledError, Error, RuntimeError, TimeoutError, ValueError};
+use corelane::sync::{
+    BrokenBarrierError, QueueEmpty, QueueFull, QueueShutDown, TryGetError, TryPutError,
+};
+use corelane::{
+    CancelledError, Error, ExceptionGroup, InterruptedError, InvalidStateError, ReadError,
+    RuntimeError, TimeoutError, ValueError,
+};
 
 use super::AppError;
 
@@ -43,7 +48,15 @@ macro_rules! show_by_name {
     };
 }
 
-show_by_name!(CancelledError, TimeoutError, RuntimeError, ValueError, QueueEmpty);
+show_by_name!(
+    CancelledError,
+    InvalidStateError,
+    TimeoutError,
+    RuntimeError,
+    ValueError,
+    BrokenBarrierError,
+    QueueEmpty
+);
 
 impl<T: Show + ?Sized> Show for &T {
     fn show(&self) -> String {
@@ -117,6 +130,18 @@ impl Show for AppError {
     }
 }
 
+impl Show for InterruptedError {
+    fn show(&self) -> String {
+        "KeyboardInterrupt".to_owned()
+    }
+}
+
+impl Show for ExceptionGroup {
+    fn show(&self) -> String {
+        format!("Group{}", self.errors().show())
+    }
+}
+
 impl<T> Show for QueueFull<T> {
     fn show(&self) -> String {
         "QueueFull".to_owned()
@@ -147,16 +172,37 @@ impl Show for TryGetError {
     }
 }
 
+impl Show for ReadError {
+    fn show(&self) -> String {
+        match self {
+            Self::Incomplete { .. } => "IncompleteReadError".to_owned(),
+            Self::LimitOverrun { .. } => "LimitOverrunError".to_owned(),
+            Self::LineTooLong | Self::Invalid(_) => "ValueError".to_owned(),
+            Self::Io(error) => io_name(error.kind()).to_owned(),
+        }
+    }
+}
+
+/// What an [`Error`] may be made from and shows in its own way.
+fn inner(error: &Error) -> Option<&dyn Show> {
+    fn as_show<T: Show>(error: &T) -> &dyn Show {
+        error
+    }
+    None.or_else(|| error.downcast_ref::<AppError>().map(as_show))
+        .or_else(|| error.downcast_ref::<ExceptionGroup>().map(as_show))
+        .or_else(|| error.downcast_ref::<InterruptedError>().map(as_show))
+        .or_else(|| error.downcast_ref::<QueueFull<()>>().map(as_show))
+        .or_else(|| error.downcast_ref::<QueueShutDown>().map(as_show))
+        .or_else(|| error.downcast_ref::<ReadError>().map(as_show))
+}
+
 impl Show for Error {
     fn show(&self) -> String {
-        if let Some(error) = self.downcast_ref::<AppError>() {
-            return error.show();
+        if let Some(known) = inner(self) {
+            return known.show();
         }
         if let Some(name) = library_name(self) {
             return name;
-        }
-        if self.downcast_ref::<QueueShutDown>().is_some() {
-            return QueueShutDown(()).show();
         }
         match self.io_kind() {
             Some(kind) => io_name(kind).to_owned(),
