@@ -45,7 +45,15 @@
 //! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
 //! | `to_thread(f, …)` | [`to_thread`] | the closure is `Send` and fallible |
 //! | `run_coroutine_threadsafe(c, loop)` | [`run_coroutine_threadsafe`] | a [`RemoteTask`]: blocks, or is awaited in any runtime |
-//! | `Event`, `Lock`, `Queue` | [`sync`] | guards release |
+//! | `gather(*aws)` | [`gather`] | a collection of one type, or a tuple of several |
+//! | `wait(tasks, …)` | [`wait`] | lists in input order, not sets |
+//! | `as_completed(aws)` | [`as_completed`] | iterate, or [`next`](AsCompleted::next)`().await` |
+//! | `shield(aw)` | [`shield`] | of a task, or of a reference to one |
+//! | `Queue`, `PriorityQueue`, `LifoQueue` | [`sync::Queue`], [`sync::PriorityQueue`], [`sync::LifoQueue`] | also as a stream |
+//! | `Lock`, `Condition` | [`sync::Lock`], [`sync::Condition`] | around a value; a guard releases |
+//! | `Event` | [`sync::Event`] | |
+//! | `Semaphore`, `BoundedSemaphore` | [`sync::Semaphore`], [`sync::BoundedSemaphore`] | a [`sync::Permit`] gives back what it holds |
+//! | `Barrier` | [`sync::Barrier`] | `abort` and `reset` need no `await` |
 //! | `open_connection` | [`open_connection`] | |
 //! | `start_server` | [`start_server`] | |
 //! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | |
@@ -122,7 +130,10 @@ pub use executor::{
     current_task, now, set_report_handler, spawn, try_create_task, yield_now,
 };
 pub use group::{
-    CatchCancel, CatchCancelPlain, TaskGroup, catch_cancel, catch_cancel_plain, task_group,
+    AsCompleted, CatchCancel, CatchCancelPlain, Collection, Completions, Gather, GatherOutcomes,
+    Gatherable, IntoTask, Joinable, NextCompleted, Places, ReturnWhen, Shield, TaskGroup,
+    TaskHandle, Tuple, as_completed, catch_cancel, catch_cancel_plain, gather, shield, task_group,
+    wait,
 };
 pub use io::{ReadError, StreamReader, StreamWriter};
 pub use net::{

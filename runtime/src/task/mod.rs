@@ -30,6 +30,7 @@ mod requests;
 mod table;
 mod wake;
 mod waker;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -47,3 +48,4 @@ pub(crate) use self::id::MAX_SLOTS;
 pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::wake::{enter, is_cancelled};
 pub(crate) use self::waker::alarm;
+pub(crate) use self::watch::Watch;
