@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::util::cancel::{self, Mark, Scope, tree};
+use crate::util::cancel::{self, Links, Mark, Scope, tree};
 
 thread_local! {
     static DEAD: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
@@ -31,14 +31,14 @@ fn kill(scope: Scope) {
 /// Polls as a loop does: in a scope, with the node that its frames hang on.
 fn poll_in<F: Future + ?Sized>(
     scope: Scope,
-    root: &Cell<u32>,
+    links: &Cell<Links>,
     future: Pin<&mut F>,
     waker: &Waker,
 ) -> Poll<F::Output> {
     let before = cancel::current();
-    cancel::begin_step(scope, root.get());
+    cancel::begin_step(scope, links.get());
     let polled = future.poll(&mut Context::from_waker(waker));
-    root.set(cancel::end_step().root);
+    links.set(cancel::end_step().links(links.get()));
     cancel::enter(before);
     polled
 }
@@ -57,7 +57,7 @@ pub(super) struct Waiting<F> {
     future: Pin<Box<F>>,
     wakes: Arc<Wakes>,
     scope: Scope,
-    root: Cell<u32>,
+    links: Cell<Links>,
 }
 
 impl<F: Future> Waiting<F> {
@@ -71,7 +71,7 @@ impl<F: Future> Waiting<F> {
 
     pub(super) fn unpolled(future: F) -> Self {
         let future = Box::pin(future);
-        Self { future, wakes: Arc::default(), scope: new_scope(), root: Cell::default() }
+        Self { future, wakes: Arc::default(), scope: new_scope(), links: Cell::default() }
     }
 
     /// As if a loop of ours did not exist: no scope.
@@ -84,7 +84,7 @@ impl<F: Future> Waiting<F> {
 
     pub(super) fn poll(&mut self) -> Poll<F::Output> {
         let waker = Waker::from(Arc::clone(&self.wakes));
-        poll_in(self.scope, &self.root, self.future.as_mut(), &waker)
+        poll_in(self.scope, &self.links, self.future.as_mut(), &waker)
     }
 
     /// Polls with another waker from now on; the old one must not be woken any more.
@@ -115,7 +115,7 @@ impl<F: Future> Waiting<F> {
     /// the test says so.
     pub(super) fn cancel(&self) {
         kill(self.scope);
-        for leaf in tree::leaves_of(self.root.get()) {
+        for leaf in tree::leaves_of(self.links.get().root()) {
             drop(tree::mark(leaf, Mark::Recorded, &None));
         }
     }
@@ -123,7 +123,7 @@ impl<F: Future> Waiting<F> {
     /// Takes a cancel back, as `uncancel` does before the task's turn.
     pub(super) fn uncancel(&self) {
         DEAD.with_borrow_mut(|dead| dead.remove(&self.scope.number()));
-        tree::clear_recorded(self.root.get());
+        tree::clear_recorded(self.links.get().root());
     }
 }
 
@@ -201,7 +201,7 @@ pub(super) struct Yard {
 struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
     scope: Scope,
-    root: Cell<u32>,
+    links: Cell<Links>,
 }
 
 struct Enqueue(usize, Arc<Mutex<VecDeque<usize>>>);
@@ -222,7 +222,7 @@ impl Yard {
 
     pub(super) fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         let (future, scope) = (Box::pin(future), new_scope());
-        self.tasks.push(Some(Task { future, scope, root: Cell::default() }));
+        self.tasks.push(Some(Task { future, scope, links: Cell::default() }));
         self.waker(self.tasks.len() - 1).wake();
         self.tasks.len() - 1
     }
@@ -242,7 +242,8 @@ impl Yard {
                 drop(task);
                 continue;
             }
-            if poll_in(task.scope, &task.root, task.future.as_mut(), &self.waker(id)).is_pending() {
+            if poll_in(task.scope, &task.links, task.future.as_mut(), &self.waker(id)).is_pending()
+            {
                 self.tasks[id] = Some(task);
             }
         }
