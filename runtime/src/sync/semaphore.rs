@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::wait_list::Place;
 use crate::error::ValueError;
 
 mod permits;
 
+use permits::Acquiring;
 pub(super) use permits::Permits;
 
 /// A number of permits, and a line of tasks that wait for one or more.
@@ -71,7 +71,11 @@ impl Semaphore {
     /// # Cancel safety
     /// As [`acquire`](Self::acquire): all or nothing.
     pub fn acquire_many(&self, count: usize) -> SemaphoreAcquire<'_> {
-        SemaphoreAcquire { permits: &self.permits, wanted: count, place: Place::New }
+        SemaphoreAcquire {
+            permits: &self.permits,
+            wanted: count,
+            acquiring: self.permits.acquire(count),
+        }
     }
 
     /// Takes a permit if [`acquire`](Self::acquire) would get it without suspending.
@@ -248,7 +252,7 @@ impl BoundedSemaphore {
 pub struct SemaphoreAcquire<'a> {
     permits: &'a Rc<Permits>,
     wanted: usize,
-    place: Place,
+    acquiring: Acquiring<'a>,
 }
 
 impl Future for SemaphoreAcquire<'_> {
@@ -256,14 +260,7 @@ impl Future for SemaphoreAcquire<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (permits, wanted) = (self.permits, self.wanted);
-        let polled = permits.poll_acquire(wanted, &mut self.place, cx);
-        polled.map_ok(|()| Permit::of(permits, wanted))
-    }
-}
-
-impl Drop for SemaphoreAcquire<'_> {
-    fn drop(&mut self) {
-        self.permits.abandon(self.wanted, self.place);
+        Pin::new(&mut self.acquiring).poll(cx).map_ok(|()| Permit::of(permits, wanted))
     }
 }
 
@@ -379,10 +376,7 @@ impl fmt::Debug for BoundedSemaphore {
 
 impl fmt::Debug for SemaphoreAcquire<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SemaphoreAcquire")
-            .field("wanted", &self.wanted)
-            .field("place", &self.place)
-            .finish_non_exhaustive()
+        f.debug_struct("SemaphoreAcquire").field("wanted", &self.wanted).finish_non_exhaustive()
     }
 }
 

@@ -280,6 +280,12 @@ impl<D> WaitList<D> {
     }
 }
 
+impl<D> Default for WaitList<D> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Wakes everyone who is in the line now, in order, and lets go of the cell before each.
 pub(super) fn wake_all<S, D>(cell: &RefCell<S>, line: impl Fn(&mut S) -> &mut WaitList<D>) {
     let end = line(&mut cell.borrow_mut()).next_key;

@@ -12,6 +12,8 @@
 //! that gets its turn and each one that leaves looks whether somebody can go on now.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::super::wait_list::{Key, Place, Standing, WaitList};
@@ -128,8 +130,13 @@ impl Permits {
         true
     }
 
+    /// Waits for permits.
+    pub(in crate::sync) fn acquire(&self, wanted: usize) -> Acquiring<'_> {
+        Acquiring { permits: self, wanted, place: Place::New }
+    }
+
     #[inline]
-    pub(in crate::sync) fn poll_acquire(
+    fn poll_acquire(
         &self,
         wanted: usize,
         place: &mut Place,
@@ -179,7 +186,7 @@ impl Permits {
     }
 
     /// An acquire is dropped before it returned: nothing may be lost by it.
-    pub(in crate::sync) fn abandon(&self, wanted: usize, place: Place) {
+    fn abandon(&self, wanted: usize, place: Place) {
         let Place::Waiting(key) = place else { return };
         let left = self.line.borrow_mut().leave(key);
         if left.is_some() {
@@ -206,5 +213,29 @@ impl Permits {
 
     fn refused(&self, key: Key) -> bool {
         self.closed.get().is_some_and(|from| key >= from)
+    }
+}
+
+/// The future of [`Permits::acquire`].
+#[derive(Debug)]
+pub(in crate::sync) struct Acquiring<'a> {
+    permits: &'a Permits,
+    wanted: usize,
+    place: Place,
+}
+
+impl Future for Acquiring<'_> {
+    type Output = Result<(), SemaphoreClosed>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.permits.poll_acquire(this.wanted, &mut this.place, cx)
+    }
+}
+
+impl Drop for Acquiring<'_> {
+    fn drop(&mut self) {
+        self.permits.abandon(self.wanted, self.place);
     }
 }
