@@ -13,6 +13,7 @@ use std::time::Duration;
 use corelane::{
     Result, Task, advance, as_completed, create_task, now, sleep, spawn, timeout, yield_now,
 };
+use futures_util::stream::{Stream, StreamExt};
 use group_support::{Log, badness, job, passes, settle, virtual_run, wakes_when_dropped};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -91,6 +92,39 @@ fn t156_the_stream_form_gives_the_task_itself() {
         let second = all.next().await?.unwrap();
         assert_eq!((second.id(), second.await?), (ids[0], 2));
         assert!(all.next().await?.is_none() && all.next().await?.is_none());
+        Ok(())
+    });
+}
+
+#[test]
+fn t156_it_is_a_stream_too() {
+    virtual_run(async || {
+        let tasks = as_completed([3, 1, 2].map(nap), SECOND * 2 + SECOND / 2);
+        assert_eq!(tasks.size_hint(), (3, Some(3)));
+        let outcomes: Vec<_> = tasks.then(async |task| task?.await).collect().await;
+        assert_eq!(outcomes[..2].iter().flatten().collect::<Vec<_>>(), [&1, &2]);
+        assert!(outcomes[2].as_ref().unwrap_err().is_timeout());
+        Ok(())
+    });
+}
+
+#[test]
+fn t156_the_place_of_a_next_that_was_dropped_is_no_obstacle_to_items() {
+    virtual_run(async || {
+        let a = job("a");
+        let mut all = as_completed([&a.task], None);
+        assert_eq!(wakes_when_dropped(all.next()).await, 0);
+        a.gate.set();
+        settle().await;
+        assert_eq!(all.into_iter().next().unwrap().await?, "a");
+
+        let (a, b) = (job("a"), job("b"));
+        let mut all = as_completed([&a.task, &b.task], None);
+        assert_eq!(wakes_when_dropped(all.next()).await, 0);
+        let mut items = all.into_iter();
+        let item = items.next().unwrap();
+        b.gate.set();
+        assert_eq!(item.await?, "b");
         Ok(())
     });
 }

@@ -10,11 +10,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use futures_core::stream::{FusedStream, Stream};
 
 use super::items::{IntoTask, Joinable, Met, TaskHandle};
 use super::observer::{Observer, observe};
@@ -92,15 +94,18 @@ where
     let watches = numbered.map(|(child, task)| observe(task, &arrivals, child)).collect();
     let left = handles.len();
     let handles = RefCell::new(handles.into_iter().map(Some).collect());
-    let watches = RefCell::new(watches);
-    AsCompleted { all: Rc::new(All { arrivals, watches, handles }), left }
+    let all = Rc::new(All { arrivals, _watches: watches, handles });
+    AsCompleted { all, left, next: None }
 }
 
-/// The tasks of [`as_completed`]; iterate over it, or ask it for the [`next`](Self::next) one.
+/// The tasks of [`as_completed`]; iterate over it, or ask it for the [`next`](Self::next) one. It is also a
+/// [`Stream`] of what `next` gives.
 #[must_use = "without waiting for them, the tasks are only detached"]
 pub struct AsCompleted<H: TaskHandle> {
     all: Rc<All<H>>,
     left: usize,
+    /// The place in line of who asks for the next one, kept when he stops asking.
+    next: Option<Next<H>>,
 }
 
 /// The iterator over an [`AsCompleted`]: one future for each task.
@@ -127,18 +132,41 @@ impl<H: TaskHandle> AsCompleted<H> {
     /// # Cancel safety
     /// Safe: one that is dropped has taken nothing.
     pub async fn next(&mut self) -> Result<Option<H>> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let next = Next::new(&self.all).await;
-        self.left -= 1;
-        next.map(Some)
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await.transpose()
     }
 
     /// How many tasks were not given yet.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.left
+    }
+}
+
+impl<H: TaskHandle> Stream for AsCompleted<H> {
+    type Item = Result<H>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<H>>> {
+        let this = &mut *self;
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        let next = this.next.get_or_insert_with(|| Next::new(&this.all));
+        let polled = Pin::new(next).poll(context);
+        if polled.is_ready() {
+            this.next = None;
+            this.left -= 1;
+        }
+        polled.map(Some)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<H: TaskHandle> FusedStream for AsCompleted<H> {
+    fn is_terminated(&self) -> bool {
+        self.left == 0
     }
 }
 
@@ -179,8 +207,8 @@ impl<H: Joinable> Future for NextCompleted<H> {
 /// What the items have in common.
 struct All<H: TaskHandle> {
     arrivals: Rc<Arrivals>,
-    /// Taken back when this goes, or at the timeout.
-    watches: RefCell<Vec<Watch>>,
+    /// Dropped after `arrivals` was told to be deaf.
+    _watches: Vec<Watch>,
     /// Each until it is given out.
     handles: RefCell<Vec<Option<H>>>,
 }
@@ -232,6 +260,7 @@ impl Arrivals {
 
 impl Observer for Arrivals {
     fn ended(&self, child: usize) {
+        // Rule T158: what ends after the timeout is not given.
         if self.is_over.get() || self.is_expired() {
             return;
         }
@@ -322,9 +351,6 @@ impl<H: TaskHandle> Future for Next<H> {
         if self.poll_deadline(context) {
             self.leave();
             self.place = Place::Done;
-            // Rule T158: what ends from now on is not given.
-            self.all.arrivals.is_over.set(true);
-            drop(self.all.watches.take());
             return Poll::Ready(Err(Error::timed_out()));
         }
         if self.place == Place::New {
