@@ -6,6 +6,7 @@
 mod desk;
 mod errand;
 mod error;
+mod post;
 mod table;
 mod withdrawal;
 
@@ -26,6 +27,8 @@ use crate::id::ShardId;
 
 pub(crate) use desk::{Desk, Seed, deal};
 pub use error::CallError;
+pub use post::{Posting, TryPostError};
+pub(crate) use post::{post, try_post};
 
 /// The answer of a closure that was sent with [`Shard::invoke`](crate::Shard::invoke).
 ///
@@ -146,7 +149,7 @@ impl<T: 'static> Future for Invoke<T> {
             let answer = match found {
                 Polled::Pending | Polled::NewWaker => return Poll::Pending,
                 Polled::Home(errand) => Some(errand),
-                Polled::Gone => None,
+                Polled::Gone | Polled::Sent => None,
             };
             // The slot is no longer ours, whatever happens from here on.
             self.0 = Answer::Taken;

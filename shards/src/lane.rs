@@ -70,7 +70,7 @@ pub(crate) enum Flushed {
 /// What a lane has done so far. Counted by the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneStats {
-    /// Messages that left: calls out, answers home, cancellations.
+    /// Messages that left: calls and posts out, answers home, cancellations, permits of posts.
     pub message_count: u64,
     /// Packets that carried them: those that were full before their turn ended, and one per turn for
     /// the rest.
@@ -79,7 +79,7 @@ pub struct LaneStats {
     pub wake_count: u64,
     /// Flushes that found the lane full.
     pub full_count: u64,
-    /// Calls that had to wait for a permit.
+    /// Calls and posts that had to wait for a permit.
     pub wait_count: u64,
 }
 

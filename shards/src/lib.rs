@@ -41,6 +41,12 @@
 //! in packets, and the other shard works on the first while the last are being made.
 //! Calls of one kind from one shard to another run, or start, in the order in which they were made.
 //!
+//! [`post`](Shard::post) is for what needs no answer. The closure goes the upper half of the way and
+//! its box ends over there; a panic of it is reported there. It holds one of the permits of `invoke`
+//! until it has run, and permits come home many in one message: so a shard that awaits its posts
+//! cannot flood another, and `post` and `invoke` keep one order. [`try_post`](Shard::try_post) gives
+//! the closure back instead of waiting.
+//!
 //! # When two shards wait for each other
 //!
 //! Nothing here blocks a thread, a full lane keeps its messages at the sender, and answers need no
@@ -49,8 +55,9 @@
 //! permits for calls to shard 1 in use, and each of those tasks waits for a `call` to shard 0,
 //! while shard 1 does the same the other way round. Then every permit is held by a task that waits
 //! for one. The rule: order the shards, or the layers of your program, and let the tasks that
-//! `call` makes `call` only further down. `invoke` is exempt. Its closures never wait and its
-//! permits are a set of their own, so any task may invoke anything anywhere.
+//! `call` makes `call` only further down. `invoke` and `post` are exempt. Their closures
+//! never wait and their permits are a set of their own, so any task may invoke and post anything
+//! anywhere.
 //!
 //! # The end of a run
 //!
@@ -83,7 +90,7 @@ mod shard;
 mod shards;
 mod shutdown;
 
-pub use call::{CallError, Invoke};
+pub use call::{CallError, Invoke, Posting, TryPostError};
 pub use cores::AllowedCores;
 pub use id::ShardId;
 pub use lane::LaneStats;

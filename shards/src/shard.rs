@@ -15,7 +15,7 @@ use corelane::lowlevel::{EventLoop, LoopConfig, add_poller, shut_down_threads};
 use corelane::{Error, RemoteLoop, Result, Task, yield_now};
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::call::{self, Desk, Invoke, Seed};
+use crate::call::{self, Desk, Invoke, Posting, Seed, TryPostError};
 use crate::id::ShardId;
 use crate::lane::LaneStats;
 use crate::report::StartReport;
@@ -134,6 +134,63 @@ impl Shard {
         T: Send + 'static,
     {
         call::call(&self.0.desk, to, f)
+    }
+
+    /// Has `f` called on shard `to`, in its mail phase, and tells nobody what came of it.
+    ///
+    /// For messages that need no answer: half the way of [`invoke`](Self::invoke), and the other
+    /// shard does not wake this one for each. The future is ready when `f` has left, which does not
+    /// mean that it has run. With a free permit that is before `post` returns. Else `f` waits its turn
+    /// for a permit of `invoke`, so that whoever awaits its posts cannot flood the other shard. Posts
+    /// and invocations to one shard run in the order in which they were made, and
+    /// [`call`](Self::call)s that need not wait for a permit start in that order, too.
+    ///
+    /// A panic of `f` is reported over there, by the handler of that shard's loop
+    /// ([`set_report_handler`](corelane::set_report_handler)). A shard that ends drops what it has
+    /// not run; if you must know, `invoke`. On this very shard `f` runs before `post` returns, and
+    /// its panic is reported here.
+    ///
+    /// # Errors
+    /// [`CallError`](crate::CallError), by `downcast_ref`: the shard has ended, or there is none. `f`
+    /// is dropped then; [`try_post`](Self::try_post) gives it back.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes `f` back, unrun, if it still waits for a permit. Once it has left it
+    /// cannot be taken back.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use corelane_shards::{Placement, Shards};
+    ///
+    /// static SEEN: AtomicUsize = AtomicUsize::new(0);
+    /// Shards::builder().placement(Placement::Unpinned(2)).run(async |shard| {
+    ///     for peer in shard.all() {
+    ///         shard.post(peer, || _ = SEEN.fetch_add(1, Ordering::Relaxed)).await?;
+    ///         // It runs before what is sent after it.
+    ///         shard.invoke(peer, || ()).await?;
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(SEEN.load(Ordering::Relaxed), 4);
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    pub fn post<F>(&self, to: ShardId, f: F) -> Posting
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        call::post(&self.0.desk, to, f)
+    }
+
+    /// [`post`](Self::post)s `f` if a permit is free, and never waits.
+    ///
+    /// # Errors
+    /// [`TryPostError`], with `f` in it: no permit is free, the shard has ended, or there is none.
+    pub fn try_post<F>(&self, to: ShardId, f: F) -> Result<(), TryPostError<F>>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        call::try_post(&self.0.desk, to, f)
     }
 
     pub(crate) fn watch(&self) -> &Rc<StageWatch> {

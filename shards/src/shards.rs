@@ -90,16 +90,17 @@ impl Builder {
         self
     }
 
-    /// How many packets a lane holds, at least 1; 16 unless told otherwise. A shard sends at most
-    /// one packet to a peer each turn, with all its messages; what does not fit waits at the
-    /// sender.
+    /// How many packets a lane holds, at least 1; 16 unless told otherwise. A packet holds
+    /// sixteen messages or more, or what a turn had left over at its end; what does not fit waits at
+    /// the sender.
     pub fn lane_capacity(mut self, packet_count: usize) -> Self {
         self.lane_capacity = packet_count;
         self
     }
 
     /// How many calls may be in flight from one shard to another, at least 1; 1024 unless told
-    /// otherwise. Further calls wait in order at the caller. Answers need no permit.
+    /// otherwise. Further calls wait in order at the caller. Answers need no permit. `call`s are one
+    /// set; invocations and posts together are another of the same size.
     pub fn permits(mut self, call_count: u32) -> Self {
         self.permit_count = call_count;
         self

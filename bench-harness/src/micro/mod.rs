@@ -128,8 +128,8 @@ const BENCHES: [Bench; 13] = [
     Bench {
         name: "xshard_oneway",
         unit: "ns",
-        what: "a message to another shard, 256 in flight (corelane: a call, answered)",
-        corelane: shards::corelane_rate,
+        what: "a message to another shard, unanswered, 256 in flight",
+        corelane: shards::corelane_oneway,
         tokio: shards::tokio_oneway,
     },
     Bench {

@@ -1,5 +1,6 @@
 //! From one core to another.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 
@@ -22,6 +23,11 @@ fn cpus(layout: &Layout) -> [usize; 2] {
     [first, others.copied().find(|cpu| *cpu != first).unwrap_or(first)]
 }
 
+thread_local! {
+    /// What the messages to a shard have added up to.
+    static SUM: Cell<u64> = const { Cell::new(0) };
+}
+
 /// Runs `body` on the first of two shards while the second answers.
 fn on_two_shards(
     layout: &Layout,
@@ -31,6 +37,7 @@ fn on_two_shards(
         .placement(Placement::Cores(cpus(layout).to_vec()))
         .allow_oversubscription(true)
         .handle_signals(false)
+        .permits(IN_FLIGHT as u32)
         .run(async move |shard: Shard| match shard.id().index() {
             0 => body(shard).await,
             _ => Ok(0.0),
@@ -67,6 +74,19 @@ pub(super) fn corelane_rate(layout: &Layout) -> Sample {
         for call in calls {
             call.await?;
         }
+        Ok(each_ns(begin_ns, CALLS))
+    })
+}
+
+pub(super) fn corelane_oneway(layout: &Layout) -> Sample {
+    on_two_shards(layout, async |shard: Shard| {
+        let peer = ShardId::new(1);
+        let begin_ns = now_ns();
+        for number in 0..CALLS {
+            shard.post(peer, move || SUM.set(SUM.get() + number)).await?;
+        }
+        // Runs behind the last of them.
+        std::hint::black_box(shard.invoke(peer, || SUM.take()).await?);
         Ok(each_ns(begin_ns, CALLS))
     })
 }

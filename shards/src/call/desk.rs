@@ -1,7 +1,7 @@
 //! One shard's desk for calls: what came in by the lanes is run or handed in, what goes out is
 //! written.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -20,11 +20,23 @@ use crate::mesh::{self, Arrival, Ends, Post};
 
 /// What a lane carries.
 pub(crate) enum Message {
-    /// A call on its way out or home.
+    /// A call on its way out or home, or a post.
     Errand(Box<dyn Errand>),
+    /// A word about those that went before.
+    Notice(Notice),
+}
+
+/// What one shard tells another about calls and posts.
+pub(crate) enum Notice {
     /// The caller gave up the call with this permit; the task that runs it is to be cancelled.
     Cancel(u32),
+    /// So many posts of the other's have been run since the last time: their permits.
+    Ran(u32),
 }
+
+/// Permits of posts go home by this part of all: often enough that who waits for one can go on while
+/// the rest is still under way, and seldom enough that a few posts wake nobody.
+const SETTLED_PART: u32 = 4;
 
 /// The two kinds of calls, each with permits of its own. A plain closure never waits, so its
 /// permits always come back, and a task that runs for one shard may invoke closures on any without
@@ -75,6 +87,8 @@ pub(crate) fn deal(bells: Vec<RemoteLoop>, lane_capacity: usize, permit_limit: u
 pub(crate) struct Desk {
     id: ShardId,
     post: Post<Message>,
+    /// So many posts are run before their permits go home.
+    settled_count: u32,
     peers: Box<[Peer]>,
     this: Weak<Desk>,
 }
@@ -83,6 +97,8 @@ struct Peer {
     lines: [Line; 2],
     /// Its calls to us that became tasks, by permit.
     running: RefCell<Vec<Option<Task<()>>>>,
+    /// Its posts that we have run and whose permits have not gone home.
+    unsettled: Cell<u32>,
 }
 
 /// The calls of one kind between this shard and one peer.
@@ -104,10 +120,12 @@ impl Desk {
         let peer = |withdrawals: [_; 2]| Peer {
             lines: withdrawals.map(line),
             running: RefCell::new(Vec::new()),
+            unsettled: Cell::new(0),
         };
         Rc::new_cyclic(|this| Self {
             id: seed.id,
             post: Post::new(seed.ends),
+            settled_count: (permit_limit / SETTLED_PART).max(1),
             peers: seed.withdrawals.into_iter().map(peer).collect(),
             this: Weak::clone(this),
         })
@@ -140,7 +158,33 @@ impl Desk {
         Some(slot)
     }
 
-    /// Asks for the answer of a call, or leaves a waker for it.
+    /// Takes a permit for a post, which is to be sent at once: whether there was one. `None` if the
+    /// peer has ended.
+    pub(super) fn take_post_permit(&self, to: usize) -> Option<bool> {
+        if self.post.has_ended(to) {
+            return None;
+        }
+        Some(self.line(to, Kind::Invoke).calls.borrow_mut().try_take_permit())
+    }
+
+    /// Begins a post that found no permit: it leaves when one is free.
+    pub(super) fn queue_post(&self, to: usize, errand: Box<dyn Errand>) -> u32 {
+        self.line(to, Kind::Invoke).calls.borrow_mut().queue_post(errand)
+    }
+
+    /// A post from `from` is run. The last few permits stay here until more posts come: a peer that
+    /// waits for a permit has so many under way that their turn comes.
+    pub(super) fn count_post(&self, from: usize) {
+        let unsettled = &self.peers[from].unsettled;
+        let count = unsettled.get() + 1;
+        if count < self.settled_count {
+            return unsettled.set(count);
+        }
+        unsettled.set(0);
+        self.post(from, Message::Notice(Notice::Ran(count)));
+    }
+
+    /// Asks for the answer of a call, or whether a post has left; or leaves a waker for it.
     pub(super) fn poll(
         &self,
         to: usize,
@@ -159,7 +203,7 @@ impl Desk {
         polled
     }
 
-    /// The future of a call was dropped.
+    /// The future of a call, or of a post, was dropped.
     pub(super) fn abandon(&self, to: usize, kind: Kind, slot: u32) {
         let line = self.line(to, kind);
         let (left, waker) = line.calls.borrow_mut().abandon(slot);
@@ -169,14 +213,14 @@ impl Desk {
             Left::Flying(permit) => {
                 line.ours_withdrawn.set(permit);
                 if kind == Kind::Call {
-                    self.post(to, Message::Cancel(permit));
+                    self.post(to, Message::Notice(Notice::Cancel(permit)));
                 }
             }
         }
         drop_quietly(waker);
     }
 
-    /// Sends an answer home.
+    /// Sends an answer home, or a post that has its permit.
     pub(super) fn send(&self, to: usize, errand: Box<dyn Errand>) {
         self.post(to, Message::Errand(errand));
     }
@@ -232,9 +276,23 @@ impl Desk {
     }
 
     fn depart(&self, to: usize, departure: Option<Departure<Box<dyn Errand>>>) {
-        if let Some(Departure { mut errand, ticket }) = departure {
+        if let Some(Departure { mut errand, ticket, waker }) = departure {
             errand.stamp(ticket);
             self.post(to, Message::Errand(errand));
+            wake_all(waker);
+        }
+    }
+
+    /// So many of our posts to `peer` have been run: others may leave.
+    fn settle(&self, peer: usize, count: u32) {
+        let calls = &self.line(peer, Kind::Invoke).calls;
+        calls.borrow_mut().release(count);
+        loop {
+            let next = calls.borrow_mut().next_departure();
+            if next.is_none() {
+                return;
+            }
+            self.depart(peer, next);
         }
     }
 
@@ -251,6 +309,13 @@ impl Desk {
             // Our calls to a peer that has ended fail when its lane says so; its own calls nobody
             // misses.
             Err(refused) => drop(refused),
+        }
+    }
+
+    fn heed(&self, from: usize, notice: Notice) {
+        match notice {
+            Notice::Cancel(permit) => self.cancel_running(from, permit),
+            Notice::Ran(count) => self.settle(from, count),
         }
     }
 
@@ -282,7 +347,7 @@ impl Poller for Desk {
         self.post.collect(|from, arrival| {
             guarded(|| match arrival {
                 Arrival::Message(Message::Errand(errand)) => errand.arrive(from, &desk),
-                Arrival::Message(Message::Cancel(permit)) => desk.cancel_running(from, permit),
+                Arrival::Message(Message::Notice(notice)) => desk.heed(from, notice),
                 Arrival::Gone => desk.lose(from),
             });
         });

@@ -1,4 +1,5 @@
-//! What travels: one box per call, out with the closure and home with its outcome.
+//! What travels: one box per call, out with the closure and home with its outcome. (A post's goes one
+//! way; see its room.)
 //!
 //! The box is made at home and freed at home, so that the allocators of two threads do not trade
 //! memory. It knows by its stage what it has come for: over there it runs, at home it is handed in.
@@ -22,17 +23,17 @@ use super::desk::{Desk, Kind};
 use super::table::Ticket;
 use crate::foreign::{drop_quietly, guarded};
 
-/// A call on its way out or home.
+/// A call on its way out or home, or a post on its way out.
 pub(super) trait Errand: Send {
-    /// Writes the ticket on it, before it leaves.
-    fn stamp(&mut self, ticket: Ticket);
+    /// Writes the ticket on it, before it leaves. A post has no use for one.
+    fn stamp(&mut self, _ticket: Ticket) {}
 
     /// It has come out of the lane from `from`: it runs there, or is handed in at home.
     fn arrive(self: Box<Self>, from: usize, desk: &Rc<Desk>);
 
     /// At home: puts the outcome into `into`, which is an `Option<Outcome<T>>` of the call's own
-    /// `T`.
-    fn take_outcome(&mut self, into: &mut dyn Any);
+    /// `T`. A post never comes home.
+    fn take_outcome(&mut self, _into: &mut dyn Any) {}
 }
 
 /// How a call ended over there.

@@ -1,4 +1,4 @@
-//! The calls that one shard has under way to one peer.
+//! The calls and posts that one shard has under way to one peer.
 //!
 //! ```text
 //!            permit free                   answer
@@ -6,12 +6,15 @@
 //!    └──▶ Waiting ────────────▲ │ abandon                └── abandon ──▶ Free
 //!           │  permit returned  └──▶ Abandoned ── answer ──▶ Free
 //!           └ abandon ──▶ Withdrawn ── its turn in the queue ──▶ Free
+//!
+//!  queue_post ──▶ Posting ── permit returned ──▶ Sent ── poll, abandon ──▶ Free
+//!                    └ abandon ──▶ Withdrawn
 //! ```
 //!
 //! A permit is held from departure to answer, and every departure is answered, so permits bound
-//! what a peer can be sent. They are numbered: a number names one call in flight, to the peer as
-//! well. Who waits is served in order, and by the table itself: a returned permit takes the first
-//! waiting call with it, so none is lost on the way to a future that is being dropped. Nothing here
+//! what a peer can be sent. Those of calls are numbered: a number names one call in flight, to the
+//! peer as well. Those of posts are only counted, and come back by the number. Who waits is served in order, and by the table itself: a returned permit takes the first
+//! waiting one with it, so none is lost on the way to a future that is being dropped. Nothing here
 //! runs foreign code; what it gives back is to be woken or dropped by the caller, when nothing is
 //! borrowed.
 
@@ -36,11 +39,14 @@ pub(super) struct Ticket {
 pub(super) struct CallTable<E> {
     slots: Vec<Slot<E>>,
     free_slots: Vec<u32>,
-    free_permits: Vec<u32>,
-    /// Permits below this number have been used; those above are free as well.
-    used_permits: u32,
+    /// Numbers of permits that calls had and have given back.
+    free_numbers: Vec<u32>,
+    /// Numbers below this one have been used; those above are free as well.
+    used_numbers: u32,
+    /// Permits that are held, by calls and by posts. Below the limit nobody waits.
+    held_permits: u32,
     permit_limit: u32,
-    /// Slots in the order of their calls: Waiting or Withdrawn.
+    /// Slots in the order of their calls and posts: Waiting, Posting or Withdrawn.
     queue: VecDeque<u32>,
     withdrawn_count: usize,
     wait_count: u64,
@@ -53,9 +59,9 @@ struct Slot<E> {
     state: State,
     /// Of Flying.
     permit: u32,
-    /// Of Waiting: what has still to leave. Of Home: the answer.
+    /// Of Waiting and Posting: what has still to leave. Of Home: the answer.
     errand: Option<E>,
-    /// Of Waiting and Flying.
+    /// Of Waiting, Posting and Flying.
     waker: Option<Waker>,
 }
 
@@ -63,24 +69,29 @@ struct Slot<E> {
 enum State {
     Free,
     Waiting,
+    Posting,
     Withdrawn,
     Flying,
     Abandoned,
     Home,
+    Sent,
     Gone,
 }
 
 impl<E> Slot<E> {
     fn is_pending(&self) -> bool {
-        matches!(self.state, State::Waiting | State::Flying)
+        matches!(self.state, State::Waiting | State::Posting | State::Flying)
     }
 }
 
-/// A call that may leave now.
-#[derive(Debug, PartialEq, Eq)]
+/// A call or a post that may leave now.
+#[derive(Debug)]
 pub(super) struct Departure<E> {
     pub(super) errand: E,
+    /// Means nothing for a post.
     pub(super) ticket: Ticket,
+    /// Who waits for a post to leave.
+    pub(super) waker: Option<Waker>,
 }
 
 /// What an answer sets off.
@@ -90,7 +101,7 @@ pub(super) struct Landing<E> {
     pub(super) waker: Option<Waker>,
     /// The answer, if nobody waits for it any more; its cancellation mark is to be taken down.
     pub(super) unwanted: Option<E>,
-    /// The call that the permit was passed on to.
+    /// The call or post that the permit was passed on to.
     pub(super) next: Option<Departure<E>>,
 }
 
@@ -102,6 +113,8 @@ pub(super) enum Polled<E> {
     /// Nothing yet, and the waker is another: a clone of it is to be left.
     NewWaker,
     Home(E),
+    /// A post has left.
+    Sent,
     Gone,
 }
 
@@ -116,13 +129,14 @@ pub(super) enum Left<E> {
 }
 
 impl<E> CallTable<E> {
-    /// A table for at most `permit_limit` calls in flight.
+    /// A table for at most `permit_limit` calls and posts in flight.
     pub(super) fn new(permit_limit: u32) -> Self {
         Self {
             slots: Vec::new(),
             free_slots: Vec::new(),
-            free_permits: Vec::new(),
-            used_permits: 0,
+            free_numbers: Vec::new(),
+            used_numbers: 0,
+            held_permits: 0,
             permit_limit,
             queue: VecDeque::new(),
             withdrawn_count: 0,
@@ -130,31 +144,42 @@ impl<E> CallTable<E> {
         }
     }
 
-    /// How many calls had to wait for a permit so far.
+    /// How many calls and posts had to wait for a permit so far.
     pub(super) fn wait_count(&self) -> u64 {
         self.wait_count
     }
 
     /// Takes a call in. It departs at once if there is a permit, and else in its turn.
     pub(super) fn admit(&mut self, errand: E) -> (u32, Option<Departure<E>>) {
-        let slot = self.free_slots.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { state: State::Free, permit: 0, errand: None, waker: None });
-            (self.slots.len() - 1) as u32
-        });
-        let permit = self.take_permit();
-        let entry = &mut self.slots[slot as usize];
-        match permit {
-            Some(permit) => {
-                (entry.state, entry.permit) = (State::Flying, permit);
-                (slot, Some(Departure { errand, ticket: Ticket { slot, permit } }))
-            }
-            None => {
-                (entry.state, entry.errand) = (State::Waiting, Some(errand));
-                self.queue.push_back(slot);
-                self.wait_count += 1;
-                (slot, None)
-            }
+        let slot = self.take_slot();
+        if !self.try_take_permit() {
+            self.enqueue(slot, State::Waiting, errand);
+            return (slot, None);
         }
+        let permit = self.take_number();
+        let entry = &mut self.slots[slot as usize];
+        (entry.state, entry.permit) = (State::Flying, permit);
+        (slot, Some(Departure { errand, ticket: Ticket { slot, permit }, waker: None }))
+    }
+
+    /// Takes a permit if there is one, for a post that leaves at once.
+    pub(super) fn try_take_permit(&mut self) -> bool {
+        let free = self.held_permits < self.permit_limit;
+        self.held_permits += u32::from(free);
+        free
+    }
+
+    /// Takes in a post that found no permit. It departs in its turn.
+    pub(super) fn queue_post(&mut self, errand: E) -> u32 {
+        let slot = self.take_slot();
+        self.enqueue(slot, State::Posting, errand);
+        slot
+    }
+
+    /// Takes back the permits of `count` posts. Whoever may leave now is to be asked for until there
+    /// is nobody.
+    pub(super) fn release(&mut self, count: u32) {
+        self.held_permits -= count;
     }
 
     /// Takes an answer in and passes its permit on.
@@ -168,11 +193,13 @@ impl<E> CallTable<E> {
             self.free_slots.push(ticket.slot);
             (None, Some(answer))
         };
-        Landing { waker, unwanted, next: self.pass_permit(ticket.permit) }
+        self.free_numbers.push(ticket.permit);
+        self.held_permits -= 1;
+        Landing { waker, unwanted, next: self.next_departure() }
     }
 
-    /// Asks for the answer, which `waker` waits for. After `Home` and `Gone` the slot is no longer
-    /// the caller's.
+    /// Asks for the answer, which `waker` waits for. After `Home`, `Sent` and `Gone` the slot is no
+    /// longer the caller's.
     pub(super) fn poll(&mut self, slot: u32, waker: &Waker) -> Polled<E> {
         let entry = &mut self.slots[slot as usize];
         if entry.is_pending() {
@@ -182,9 +209,14 @@ impl<E> CallTable<E> {
                 _ => Polled::NewWaker,
             };
         }
+        let sent = entry.state == State::Sent;
         entry.state = State::Free;
         self.free_slots.push(slot);
-        entry.errand.take().map_or(Polled::Gone, Polled::Home)
+        match entry.errand.take() {
+            Some(answer) => Polled::Home(answer),
+            None if sent => Polled::Sent,
+            None => Polled::Gone,
+        }
     }
 
     /// Leaves the waker of a call whose answer is not here yet; gives back the one before it.
@@ -204,7 +236,7 @@ impl<E> CallTable<E> {
                 entry.state = State::Abandoned;
                 return (Left::Flying(entry.permit), waker);
             }
-            State::Waiting => {
+            State::Waiting | State::Posting => {
                 entry.state = State::Withdrawn;
                 self.withdrawn_count += 1;
                 self.tidy_queue();
@@ -225,7 +257,7 @@ impl<E> CallTable<E> {
         let (mut wakers, mut errands) = (Vec::new(), Vec::new());
         for (index, entry) in self.slots.iter_mut().enumerate() {
             match entry.state {
-                State::Waiting | State::Flying => {
+                State::Waiting | State::Posting | State::Flying => {
                     entry.state = State::Gone;
                     errands.extend(entry.errand.take());
                     wakers.extend(entry.waker.take());
@@ -234,37 +266,57 @@ impl<E> CallTable<E> {
                     entry.state = State::Free;
                     self.free_slots.push(index as u32);
                 }
-                State::Free | State::Home | State::Gone => {}
+                State::Free | State::Home | State::Sent | State::Gone => {}
             }
         }
         (wakers, errands)
     }
 
-    fn take_permit(&mut self) -> Option<u32> {
-        if let Some(permit) = self.free_permits.pop() {
-            return Some(permit);
+    /// The first that waits, if there is a permit for it.
+    pub(super) fn next_departure(&mut self) -> Option<Departure<E>> {
+        while self.held_permits < self.permit_limit {
+            let slot = self.queue.pop_front()?;
+            let entry = &mut self.slots[slot as usize];
+            let Some(errand) = entry.errand.take() else {
+                self.withdrawn_count -= 1;
+                entry.state = State::Free;
+                self.free_slots.push(slot);
+                continue;
+            };
+            self.held_permits += 1;
+            if entry.state == State::Posting {
+                entry.state = State::Sent;
+                let waker = entry.waker.take();
+                return Some(Departure { errand, ticket: Ticket::default(), waker });
+            }
+            let permit = self.take_number();
+            let entry = &mut self.slots[slot as usize];
+            (entry.state, entry.permit) = (State::Flying, permit);
+            return Some(Departure { errand, ticket: Ticket { slot, permit }, waker: None });
         }
-        let fresh = self.used_permits;
-        (fresh < self.permit_limit).then(|| {
-            self.used_permits += 1;
-            fresh
+        None
+    }
+
+    fn take_slot(&mut self) -> u32 {
+        self.free_slots.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { state: State::Free, permit: 0, errand: None, waker: None });
+            (self.slots.len() - 1) as u32
         })
     }
 
-    /// Gives a returned permit to the first call that waits, or keeps it.
-    fn pass_permit(&mut self, permit: u32) -> Option<Departure<E>> {
-        while let Some(slot) = self.queue.pop_front() {
-            let entry = &mut self.slots[slot as usize];
-            if let Some(errand) = entry.errand.take() {
-                (entry.state, entry.permit) = (State::Flying, permit);
-                return Some(Departure { errand, ticket: Ticket { slot, permit } });
-            }
-            self.withdrawn_count -= 1;
-            entry.state = State::Free;
-            self.free_slots.push(slot);
-        }
-        self.free_permits.push(permit);
-        None
+    fn enqueue(&mut self, slot: u32, state: State, errand: E) {
+        let entry = &mut self.slots[slot as usize];
+        (entry.state, entry.errand) = (state, Some(errand));
+        self.queue.push_back(slot);
+        self.wait_count += 1;
+    }
+
+    /// A number for a call that holds a permit: no more are in use than permits are held.
+    fn take_number(&mut self) -> u32 {
+        self.free_numbers.pop().unwrap_or_else(|| {
+            self.used_numbers += 1;
+            self.used_numbers - 1
+        })
     }
 
     /// Forgets the withdrawn once they are the greater part of the queue, so that calls that are

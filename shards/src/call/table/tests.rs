@@ -31,7 +31,7 @@ fn fly(table: &mut Table, errand: u32) -> Ticket {
 /// Admits a call that has to wait.
 fn wait(table: &mut Table, errand: u32) -> u32 {
     let (slot, departure) = table.admit(errand);
-    assert_eq!(departure, None);
+    assert!(departure.is_none());
     slot
 }
 
@@ -151,4 +151,46 @@ fn calls_made_and_dropped_while_nothing_is_answered_take_no_room() {
     assert!(table.queue.len() <= 3, "{} in the queue", table.queue.len());
     assert!(table.slots.len() <= 5, "{} slots", table.slots.len());
     assert_eq!(poll(&mut table, patient), Polled::Pending);
+}
+
+#[test]
+fn posts_and_calls_share_the_permits_and_leave_in_one_order() {
+    let mut table = Table::new(2);
+    let flying = fly(&mut table, 0);
+    assert!(table.try_take_permit(), "for a post");
+    assert!(!table.try_take_permit());
+    let queued = table.queue_post(1);
+    wait(&mut table, 2);
+    assert_eq!(poll(&mut table, queued), Polled::Pending);
+    table.release(1);
+    let post = table.next_departure().unwrap();
+    assert!(post.errand == 1 && post.waker.is_some());
+    assert!(table.next_departure().is_none(), "that was the permit");
+    assert_eq!(poll(&mut table, queued), Polled::Sent);
+    assert_eq!(table.land(flying, 0).next.unwrap().errand, 2);
+}
+
+#[test]
+fn permits_of_posts_that_come_back_together_let_as_many_go() {
+    let mut table = Table::new(3);
+    (0..3).for_each(|_| assert!(table.try_take_permit()));
+    let slots = [10, 11, 12, 13].map(|errand| table.queue_post(errand));
+    assert_eq!(abandon(&mut table, slots[1]), Left::Errand(11));
+    table.release(3);
+    let left: Vec<u32> = std::iter::from_fn(|| table.next_departure()).map(|d| d.errand).collect();
+    assert_eq!(left, [10, 12, 13]);
+    assert_eq!(abandon(&mut table, slots[0]), Left::Nothing, "it has left");
+}
+
+#[test]
+fn a_peer_that_ends_fails_the_posts_that_wait_and_not_those_that_left() {
+    let mut table = Table::new(1);
+    assert!(table.try_take_permit());
+    let slots = [1, 2].map(|errand| table.queue_post(errand));
+    table.release(1);
+    table.next_departure().unwrap();
+    assert_eq!(poll(&mut table, slots[1]), Polled::Pending);
+    let (wakers, errands) = table.fail_all();
+    assert_eq!((wakers.len(), errands), (1, vec![2]));
+    assert_eq!(slots.map(|slot| poll(&mut table, slot)), [Polled::Sent, Polled::Gone]);
 }

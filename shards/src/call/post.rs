@@ -1,0 +1,209 @@
+//! Posts: a closure travels to another shard, and nothing comes home but its permit.
+//!
+//! A post holds one of the permits of `invoke` and waits for it in the same queue, so that both keep
+//! one order. It has no ticket and no answer: over there the runs are counted, and their permits come
+//! home many at a time.
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use corelane::Result;
+
+use super::desk::{Desk, Kind};
+use super::errand::Errand;
+use super::error::CallError;
+use super::table::Polled;
+use crate::foreign::{drop_quietly, guarded};
+use crate::id::ShardId;
+
+/// Why [`Shard::try_post`](crate::Shard::try_post) did not send a closure, which comes back.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryPostError<F> {
+    /// No permit is free: as many closures as there are permits are on their way or waiting.
+    Full(F),
+    /// It would never run: the shard has ended, or there is none.
+    Unreachable(F, CallError),
+}
+
+impl<F> TryPostError<F> {
+    /// The closure that was not sent.
+    #[must_use]
+    pub fn into_closure(self) -> F {
+        match self {
+            Self::Full(f) | Self::Unreachable(f, _) => f,
+        }
+    }
+
+    /// Whether there may be room later.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+}
+
+impl<F> fmt::Debug for TryPostError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("Full"),
+            Self::Unreachable(_, error) => f.debug_tuple("Unreachable").field(error).finish(),
+        }
+    }
+}
+
+impl<F> fmt::Display for TryPostError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("no permit is free for a post"),
+            Self::Unreachable(_, error) => error.fmt(f),
+        }
+    }
+}
+
+impl<F> StdError for TryPostError<F> {}
+
+/// The way of a closure that was given to [`Shard::post`](crate::Shard::post): ready when it has left.
+///
+/// # Cancel safety
+/// Dropping it takes a closure back that still waits for a permit; it will not run. One that has left
+/// runs all the same.
+#[must_use = "dropping it takes back a closure that waits for a permit"]
+pub struct Posting(Place);
+
+/// Where the closure is.
+enum Place {
+    /// It has left, or never will.
+    Decided(Result<()>),
+    /// In the queue for a permit.
+    Queued(Queued),
+    /// The result has been taken.
+    Taken,
+}
+
+struct Queued {
+    desk: Rc<Desk>,
+    to: ShardId,
+    slot: u32,
+}
+
+/// Sends `f` to `to` if there is a permit for it; runs it here and now if that is this shard.
+pub(crate) fn try_post<F>(desk: &Desk, to: ShardId, f: F) -> Result<(), TryPostError<F>>
+where
+    F: FnOnce() + Send + 'static,
+{
+    if to == desk.id() {
+        guarded(f);
+        return Ok(());
+    }
+    let count = desk.shard_count();
+    if to.index() >= count {
+        return Err(TryPostError::Unreachable(f, CallError::NoSuchShard { asked: to, count }));
+    }
+    match desk.take_post_permit(to.index()) {
+        Some(true) => {
+            desk.send(to.index(), Posted::new(f));
+            Ok(())
+        }
+        Some(false) => Err(TryPostError::Full(f)),
+        None => Err(TryPostError::Unreachable(f, CallError::ShardGone(to))),
+    }
+}
+
+/// Sends `f` to `to`, now or when its turn for a permit has come.
+pub(crate) fn post<F>(desk: &Rc<Desk>, to: ShardId, f: F) -> Posting
+where
+    F: FnOnce() + Send + 'static,
+{
+    Posting(match try_post(desk, to, f) {
+        Ok(()) => Place::Decided(Ok(())),
+        Err(TryPostError::Full(f)) => {
+            let slot = desk.queue_post(to.index(), Posted::new(f));
+            Place::Queued(Queued { desk: Rc::clone(desk), to, slot })
+        }
+        Err(TryPostError::Unreachable(f, error)) => {
+            drop_quietly(f);
+            Place::Decided(Err(error.into()))
+        }
+    })
+}
+
+impl Future for Posting {
+    type Output = Result<()>;
+
+    /// # Panics
+    /// If it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Place::Queued(queued) = &self.0 {
+            let to = queued.to;
+            let found = queued.desk.poll(to.index(), Kind::Invoke, queued.slot, context.waker());
+            let sent = match found {
+                Polled::Pending | Polled::NewWaker => return Poll::Pending,
+                Polled::Sent => Ok(()),
+                Polled::Home(_) | Polled::Gone => Err(CallError::ShardGone(to).into()),
+            };
+            // The slot is no longer ours.
+            self.0 = Place::Taken;
+            return Poll::Ready(sent);
+        }
+        match mem::replace(&mut self.0, Place::Taken) {
+            Place::Decided(sent) => Poll::Ready(sent),
+            _ => panic!("a post was awaited again after it had left"),
+        }
+    }
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        if let Place::Queued(queued) = &self.0 {
+            queued.desk.abandon(queued.to.index(), Kind::Invoke, queued.slot);
+        }
+    }
+}
+
+impl fmt::Debug for Posting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self.0 {
+            Place::Decided(_) => "decided",
+            Place::Queued(_) => "queued",
+            Place::Taken => "taken",
+        };
+        f.debug_tuple("Posting").field(&place).finish()
+    }
+}
+
+/// A closure that nobody waits for. Its box ends where it runs.
+struct Posted<F>(Option<F>);
+
+impl<F> Posted<F> {
+    fn new(f: F) -> Box<Self> {
+        Box::new(Self(Some(f)))
+    }
+}
+
+impl<F> Drop for Posted<F> {
+    fn drop(&mut self) {
+        // Boxes are dropped in lanes and in the middle of other clean-up.
+        if let Some(f) = self.0.take() {
+            drop_quietly(f);
+        }
+    }
+}
+
+impl<F: FnOnce() + Send> Errand for Posted<F> {
+    fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        // Before it runs, so that a panic, which is reported where the lanes are read, costs no permit.
+        desk.count_post(from);
+        if let Some(f) = self.0.take() {
+            f();
+        }
+    }
+}
