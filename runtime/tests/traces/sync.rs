@@ -7,7 +7,7 @@ use std::rc::Rc;
 use corelane::sync::{Barrier, BoundedSemaphore, Condition, Lock, Semaphore};
 use corelane::{Task, create_task, yield_now};
 
-use crate::support::{attempt, check_run, outcome, settle};
+use crate::support::{attempt, check_run, me, outcome, settle};
 
 fn done<T>(tasks: &[Task<T>]) -> Vec<bool> {
     tasks.iter().map(Task::done).collect()
@@ -76,7 +76,7 @@ fn semaphore_cancel_fairness() {
             ev!("--", how);
             let sem = Semaphore::new(1);
             let permit = sem.acquire().await?;
-            let [mut a, mut b] = ["a", "b"].map(|name| holder(&sem, name));
+            let [a, b] = ["a", "b"].map(|name| holder(&sem, name));
             settle().await;
             if how == "release then cancel" {
                 drop(permit);
@@ -86,7 +86,7 @@ fn semaphore_cancel_fairness() {
                 drop(permit);
             }
             settle().await;
-            ev!(outcome(&mut a), outcome(&mut b), locked = sem.locked());
+            ev!(outcome(&a), outcome(&b), locked = sem.locked());
         }
 
         let sem = Semaphore::new(1);
@@ -199,72 +199,56 @@ async fn condition_shared_lock() {
     settle().await;
 }
 
-/// A task that can look at its own handle.
-type Shared = Rc<RefCell<Option<Task<()>>>>;
-
-fn cancellable_waiter(cond: &Condition, name: &'static str) -> Shared {
-    let task = Shared::default();
-    let (cond, own) = (cond.clone(), Rc::clone(&task));
-    let body = async move {
-        let guard = cond.lock().await;
-        match cond.wait_caught(guard).await {
-            Ok(_guard) => ev!(name, "woke"),
-            Err((_guard, cancelled)) => {
-                let cancelling = own.borrow().as_ref().map(Task::cancelling);
-                ev!(name, "cancelled", locked = cond.locked(), cancelling = cancelling);
-                cancelled.resume().await;
-            }
-        }
-        Ok(())
-    };
-    task.replace(Some(create_task(body)));
-    task
-}
-
-fn cancel(task: &Shared) {
-    assert!(task.borrow().as_ref().is_some_and(Task::cancel));
-}
-
-fn outcome_of(task: &Shared) -> Option<String> {
-    task.borrow_mut().as_mut().map(outcome)
-}
-
 #[test]
 fn condition_cancel() {
     check_run("condition_cancel", async || {
         let cond = Condition::new(());
-        let t = cancellable_waiter(&cond, "simple");
+        let waiter = |name: &'static str| {
+            let cond = cond.clone();
+            create_task(async move {
+                let guard = cond.lock().await;
+                match cond.wait_caught(guard).await {
+                    Ok(_guard) => ev!(name, "woke"),
+                    Err((_guard, cancelled)) => {
+                        let (locked, cancelling) = (cond.locked(), me().cancelling());
+                        ev!(name, "cancelled", locked = locked, cancelling = cancelling);
+                        cancelled.resume().await;
+                    }
+                }
+                Ok(())
+            })
+        };
+        let t = waiter("simple");
         settle().await;
-        cancel(&t);
+        t.cancel();
         settle().await;
-        ev!(outcome_of(&t), locked = cond.locked());
+        ev!(outcome(&t), locked = cond.locked());
 
-        let t = cancellable_waiter(&cond, "contended");
-        let is_done = || t.borrow().as_ref().is_some_and(Task::done);
+        let t = waiter("contended");
         settle().await;
         let guard = cond.lock().await;
-        cancel(&t);
+        t.cancel();
         settle().await;
-        ev!("needs the lock", is_done());
-        cancel(&t);
+        ev!("needs the lock", t.done());
+        t.cancel();
         settle().await;
-        ev!("still needs the lock", is_done());
+        ev!("still needs the lock", t.done());
         drop(guard);
         settle().await;
-        ev!(outcome_of(&t), locked = cond.locked());
+        ev!(outcome(&t), locked = cond.locked());
 
         for (how, queues) in [("notification passed on", false), ("while re-acquiring", true)] {
-            let [a, b] = ["a", "b"].map(|name| cancellable_waiter(&cond, name));
+            let [a, b] = ["a", "b"].map(waiter);
             settle().await;
             let guard = cond.lock().await;
             cond.notify(&guard, 1);
             if queues {
                 settle().await;
             }
-            cancel(&a);
+            a.cancel();
             drop(guard);
             settle().await;
-            ev!(how, outcome_of(&a), outcome_of(&b));
+            ev!(how, outcome(&a), outcome(&b));
         }
         Ok(())
     });
@@ -314,33 +298,33 @@ fn barrier_cancel_abort_reset() {
             let bar = bar.clone();
             create_task(async move { Ok(bar.wait().await?) })
         };
-        let mut a = wait();
+        let a = wait();
         settle().await;
         a.cancel();
         settle().await;
-        ev!(outcome(&mut a), n_waiting = bar.n_waiting(), broken = bar.broken());
-        let [mut b, mut c] = [wait(), wait()];
+        ev!(outcome(&a), n_waiting = bar.n_waiting(), broken = bar.broken());
+        let [b, c] = [wait(), wait()];
         settle().await;
-        ev!(outcome(&mut b), outcome(&mut c));
+        ev!(outcome(&b), outcome(&c));
 
-        let mut d = wait();
+        let d = wait();
         settle().await;
         bar.abort();
         settle().await;
-        ev!("aborted", outcome(&mut d), n_waiting = bar.n_waiting(), broken = bar.broken());
-        attempt("wait on broken", bar.wait()).await;
+        ev!("aborted", outcome(&d), n_waiting = bar.n_waiting(), broken = bar.broken());
+        attempt("wait on broken", wait()).await;
         bar.reset();
         ev!("reset", broken = bar.broken());
 
-        let mut e = wait();
+        let e = wait();
         settle().await;
         bar.reset();
         settle().await;
-        let e = outcome(&mut e);
+        let e = outcome(&e);
         ev!("reset while filling", e, n_waiting = bar.n_waiting(), broken = bar.broken());
-        let [mut f, mut g] = [wait(), wait()];
+        let [f, g] = [wait(), wait()];
         settle().await;
-        ev!(outcome(&mut f), outcome(&mut g));
+        ev!(outcome(&f), outcome(&g));
         Ok(())
     });
 }
