@@ -3,16 +3,17 @@
 //!
 //! All runs on the virtual clock, but for what is about sockets, threads or signals.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
-#![allow(dead_code, reason = "the words are there before the ports that say them")]
 
 #[macro_use]
 mod support;
 
+mod aggregates;
 mod cancel;
 mod errors;
 mod groups;
 mod locks;
 mod order;
+mod order_hops;
 mod order_waits;
 mod queues;
 mod run;

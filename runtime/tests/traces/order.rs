@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use corelane::sync::Event;
 use corelane::{
-    Result, Task, advance, catch_cancel, catch_cancel_plain, create_task, sleep, spawn, task_group,
-    timeout, yield_now,
+    Result, Task, advance, catch_cancel, catch_cancel_plain, create_task, gather, sleep, spawn,
+    task_group, timeout, yield_now,
 };
 
 use crate::support::{FOREVER, check_run, finally, me, outcome, passes, raise, ticker};
@@ -35,9 +35,7 @@ fn order_fifo_ready() {
             ev!("main", i);
             yield_now().await;
         }
-        for t in ws.into_iter().chain(ts) {
-            t.await?;
-        }
+        gather(ws.into_iter().chain(ts)).await?;
         Ok(())
     });
 }
@@ -74,16 +72,9 @@ fn order_timers() {
         yield_now().await;
         advance(Duration::from_millis(50));
         ev!("all expired");
-        create_task(ticker("tick", 3)).await?;
-        for t in ts {
-            t.await?;
-        }
+        gather(ts.into_iter().chain([create_task(ticker("tick", 3))])).await?;
 
-        let rulers =
-            [create_task(ticker("a", 3)), spawn(expires_at_once()), create_task(ticker("b", 3))];
-        for t in rulers {
-            t.await?;
-        }
+        gather((ticker("a", 3), expires_at_once(), ticker("b", 3))).await?;
         Ok(())
     });
 }
@@ -95,7 +86,7 @@ fn sleeper(name: &'static str, ms: u64) -> Task<()> {
     })
 }
 
-async fn expires_at_once() {
+async fn expires_at_once() -> Result<()> {
     let scope: Result<()> = timeout(Duration::ZERO, async |_| {
         ev!("inside");
         yield_now().await;
@@ -104,6 +95,7 @@ async fn expires_at_once() {
     })
     .await;
     ev!(scope.unwrap_err());
+    Ok(())
 }
 
 async fn blocked() -> Result<()> {
@@ -213,10 +205,7 @@ fn order_done_callbacks() {
         let w2 = waiter(2);
         yield_now().await;
         gate.set();
-        let ruler = create_task(ticker("tick", 4));
-        for t in [w1, w2, ruler] {
-            t.await?;
-        }
+        gather((w1, w2, ticker("tick", 4))).await?;
         Ok(())
     });
 }
@@ -224,10 +213,7 @@ fn order_done_callbacks() {
 #[test]
 fn order_taskgroup_abort() {
     check_run("order_taskgroup_abort", async || {
-        let ts = [create_task(aborted()), create_task(ticker("tick", 8))];
-        for t in ts {
-            t.await?;
-        }
+        gather((aborted(), ticker("tick", 8))).await?;
         Ok(())
     });
 }

@@ -1,10 +1,16 @@
 //! The strict order class: waits of the primitives.
 
 use std::future::Future;
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
 
 use corelane::sync::{Barrier, Condition, Event, Lock, LockGuard, Queue, Semaphore};
-use corelane::{Result, StreamReader, StreamWriter, Task, create_task, open_connection};
+use corelane::{
+    Result, StreamReader, StreamWriter, Task, create_task, gather, open_connection, shield,
+    task_group, timeout, wait_for, yield_now,
+};
 
 use crate::support::{check, check_run, passes, ticker};
 
@@ -122,6 +128,67 @@ async fn queue_waits() -> Result<()> {
 }
 
 #[test]
+fn order_no_suspension() {
+    // On the system's clock, for the sake of the stream; no timer fires.
+    check("order_no_suspension", || {
+        corelane::run(async || {
+            let (mut reader, _writer, mut peer) = connection().await?;
+            peer.write_all(b"x\n")?;
+            reader.fill_buf().await?;
+            let done = Rc::new(create_task(async { Ok(()) }));
+            yield_now().await;
+            let t = create_task(never_suspends(done, reader));
+            gather((t, ticker("tick", 3))).await?;
+            Ok(())
+        })
+        .unwrap();
+    });
+}
+
+async fn never_suspends(done: Rc<Task<()>>, mut reader: StreamReader) -> Result<()> {
+    let lock = Lock::new(());
+    {
+        let _held = lock.acquire().await;
+        ev!("lock");
+    }
+    let e = Event::new();
+    e.set();
+    e.wait().await;
+    ev!("event");
+    let sem = Semaphore::new(1);
+    sem.acquire().await?.forget();
+    ev!("semaphore");
+    let q = Queue::new(0);
+    q.put(1).await?;
+    q.get().await?;
+    q.task_done()?;
+    q.join().await;
+    ev!("queue");
+    (&*done).await?;
+    shield(&*done).await?;
+    ev!("finished task");
+    task_group(async |_| Ok(())).await?;
+    ev!("empty group");
+    timeout(Duration::from_secs(100), async |_| Ok(())).await?;
+    ev!("timeout scope");
+    reader.read_line().await?;
+    ev!("stream");
+    gather(Vec::<Task<()>>::new()).await?;
+    ev!("empty gather");
+    let cond = Condition::new(());
+    let held = cond.lock().await;
+    drop(cond.wait_for(held, |()| true).await);
+    ev!("condition");
+    Barrier::new(1)?.wait().await?;
+    ev!("barrier of one");
+    let lock = Lock::new(());
+    let acquire = async { Ok::<_, corelane::Error>(lock.acquire().await) };
+    drop(wait_for(acquire, Duration::from_secs(10)).await?);
+    ev!("wait_for");
+    Ok(())
+}
+
+#[test]
 fn order_sync_chains() {
     check_run("order_sync_chains", async || {
         lock_chain().await?;
@@ -141,9 +208,7 @@ fn order_sync_chains() {
 
 /// `gather(*ts, ruler)`.
 async fn joined(ts: [Task<()>; 3], ruler: Task<()>) -> Result<()> {
-    for t in ts.into_iter().chain([ruler]) {
-        t.await?;
-    }
+    gather(ts.into_iter().chain([ruler])).await?;
     Ok(())
 }
 

@@ -1,13 +1,40 @@
 //! `Task` in all its states, `current_task`, `all_tasks`, `sleep`.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use corelane::sync::Event;
-use corelane::{Result, Task, create_task, sleep, yield_now};
+use corelane::{Result, Task, create_task, gather, sleep, yield_now};
 
 use crate::support::{
     FOREVER, Show, attempt, check_run, finally, me, outcome, passes, raise, report_to_trace, settle,
 };
+
+#[test]
+fn sleep_basics() {
+    check_run("sleep_basics", async || {
+        sleep(Duration::ZERO).await;
+        ev!("zero", "r0");
+        // A Duration is never negative, nor NaN.
+        sleep(Duration::ZERO).await;
+        ev!("negative", "r1");
+        ev!("no result", sleep(Duration::ZERO).await);
+        ev!("nan", "ValueError");
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let sleeper = |name: &'static str, ms| {
+            let log = Rc::clone(&log);
+            async move {
+                sleep(Duration::from_millis(ms)).await;
+                log.borrow_mut().push(name);
+                Ok(())
+            }
+        };
+        gather((sleeper("c", 90), sleeper("a", 10), sleeper("b", 50), sleeper("now", 0))).await?;
+        ev!("finish order", *log.borrow());
+        Ok(())
+    });
+}
 
 #[test]
 fn task_awaits_cancelled_task() {
