@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use corelane::{CurrentTask, Result, Runner, Task, catch_cancel, current_task, yield_now};
+use corelane::{CurrentTask, Error, Result, Runner, Task, catch_cancel, current_task, yield_now};
 
 mod diff;
 mod show;
@@ -158,11 +158,11 @@ pub(crate) fn me() -> CurrentTask {
 }
 
 /// Awaits and writes `label value V` or `label raised E`; swallows the error, a cancellation included.
-pub(crate) async fn attempt<T: Show>(
+pub(crate) async fn attempt<T: Show, E: Into<Error>>(
     label: impl Show,
-    future: impl IntoFuture<Output = Result<T>>,
+    future: impl IntoFuture<Output = Result<T, E>>,
 ) {
-    match catch_cancel(future.into_future()).await {
+    match catch_cancel(async { future.await.map_err(Into::into) }).await {
         Ok(Ok(value)) => ev!(label, "value", value),
         Ok(Err(error)) => ev!(label, "raised", error),
         Err(cancelled) => ev!(label, "raised", cancelled),
