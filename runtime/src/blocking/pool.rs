@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 use crate::executor::PoolConfig;
 use crate::util::monitor::Monitor;
 
+#[cfg(test)]
+mod tests;
+
 /// asyncio's limit: so many threads more than CPUs, and …
 const THREADS_BESIDE_CPUS: usize = 4;
 /// … no more than this.
@@ -117,6 +120,11 @@ impl Pool {
     /// Threads that have not left.
     pub(super) fn thread_count(&self) -> usize {
         self.shared.desk.lock().present
+    }
+
+    #[cfg(test)]
+    pub(super) fn queue_len(&self) -> usize {
+        self.shared.desk.lock().queue.len()
     }
 
     /// Whether all threads have left, now that the pool refuses; the context is woken when they have.

@@ -180,13 +180,18 @@ fn t167_a_function_that_was_not_begun_is_withdrawn() {
     runner
         .run(async move || {
             let (release, released) = mpsc::channel::<()>();
-            let first = create_task(to_thread(move || Ok(released.recv()?)));
+            let (begun, has_begun) = mpsc::channel();
+            let first = create_task(to_thread(move || {
+                begun.send(())?;
+                Ok(released.recv()?)
+            }));
             let guard = TellsThread(dropped);
             let second = create_task(to_thread(move || {
                 let _guard = guard;
                 panic!("it was withdrawn");
             }));
             yield_now().await;
+            has_begun.recv()?;
             second.cancel();
             let outcome: Result<()> = second.await;
             assert!(outcome.unwrap_err().is_cancelled());
@@ -195,6 +200,7 @@ fn t167_a_function_that_was_not_begun_is_withdrawn() {
                 Ok(std::thread::current().id()),
                 "dropped at once, here"
             );
+            assert_eq!(pool_of(&*executor::current()?)?.queue_len(), 0);
             release.send(()).unwrap();
             first.await?;
             to_thread(|| Ok(())).await
