@@ -2,6 +2,8 @@
 
 mod sleep;
 mod timeout;
+mod wait_for;
 
 pub use self::sleep::{Sleep, sleep, sleep_until};
-pub use self::timeout::{Timeout, timeout, timeout_at, wait_for};
+pub use self::timeout::{Timeout, timeout, timeout_at};
+pub use self::wait_for::wait_for;

@@ -116,26 +116,6 @@ async fn enter<T>(
     poll_fn(|context| scope.poll(body.as_mut(), context)).await
 }
 
-/// Waits for `future`, but no longer than `duration` (rules T95 to T103); `None` is no limit. On expiry the
-/// future is cancelled and waited for, as in [`timeout`]: a task that is awaited here is asked to end, and has
-/// ended when the error is seen. With a duration of zero a future that is not ready at its first poll is
-/// cancelled at once.
-///
-/// # Errors
-/// What the future fails with, or the timeout.
-///
-/// # Panics
-/// Off a loop.
-///
-/// # Cancel safety
-/// As safe as the future: it is dropped with the wait.
-pub async fn wait_for<T, E: Into<Error>>(
-    future: impl Future<Output = Result<T, E>>,
-    duration: impl Into<Option<Duration>>,
-) -> Result<T> {
-    timeout(duration, async move |_| future.await.map_err(Into::into)).await
-}
-
 impl Timeout {
     /// The deadline; `None` if there is none.
     #[must_use]

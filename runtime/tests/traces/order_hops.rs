@@ -19,7 +19,7 @@ async fn child(gate: Event, name: &'static str) -> Result<()> {
 async fn waits_by(method: &'static str, t: Rc<Task<()>>) -> Result<()> {
     match method {
         "by_await" => (&*t).await?,
-        "by_wait_for" => wait_for((&*t).into_future(), FOREVER).await?,
+        "by_wait_for" => wait_for(&*t, FOREVER).await?,
         "by_timeout" => timeout(FOREVER, async |_| (&*t).await).await?,
         "by_gather" => drop(gather([&*t]).await?),
         "by_wait" => drop(wait([&*t], ReturnWhen::AllCompleted, None).await?),

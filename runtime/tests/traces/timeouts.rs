@@ -165,8 +165,49 @@ fn timeout_reschedule() {
     });
 }
 
+async fn quick() -> Result<&'static str> {
+    yield_now().await;
+    Ok("quick")
+}
+
+async fn slow() -> Result<&'static str> {
+    if let Err(cancelled) = catch_cancel_plain(sleep(FOREVER)).await {
+        ev!("cleanup begins");
+        sleep(MS_10).await;
+        ev!("cleanup ends");
+        cancelled.resume().await
+    }
+    Ok("must not return")
+}
+
+#[test]
+fn wait_for_basics() {
+    check_run("wait_for_basics", async || {
+        let limit = Duration::from_secs(100);
+        attempt("in time", wait_for(quick(), limit)).await;
+        attempt("error", wait_for(async { raise::<()>("inner") }, limit)).await;
+        attempt("timed out", wait_for(slow(), MS_10)).await;
+        attempt("no limit", wait_for(quick(), None)).await;
+        let unstarted = async {
+            ev!("must not run");
+            Ok::<_, corelane::Error>(())
+        };
+        attempt("zero, bare", wait_for(unstarted, Duration::ZERO)).await;
+        let t = create_task(quick());
+        settle().await;
+        attempt("zero, finished", wait_for(t, Duration::ZERO)).await;
+        let t = create_task(slow());
+        settle().await;
+        // A Duration is never negative.
+        attempt("zero, running", wait_for(&t, Duration::ZERO)).await;
+        ev!("task", outcome(&t));
+        ev!("own requests", me().cancelling());
+        Ok(())
+    });
+}
+
 async fn calls(t: Rc<Task<&'static str>>) -> Result<()> {
-    match catch_cancel(wait_for((&*t).into_future(), FOREVER)).await {
+    match catch_cancel(wait_for(&*t, FOREVER)).await {
         Ok(outcome) => ev!("caller got", outcome?),
         Err(cancelled) => {
             ev!("caller cancelled", inner_done = t.done());

@@ -1,0 +1,56 @@
+//! A limit for one future.
+
+use std::any::type_name;
+use std::future::{Future, IntoFuture};
+use std::time::Duration;
+
+use super::timeout::timeout;
+use crate::error::{Error, Result};
+use crate::executor::yield_now;
+
+#[cfg(test)]
+mod tests;
+
+/// Waits for `future`, but no longer than `duration` (rules T95 to T103); `None` is no limit. On expiry the
+/// future is cancelled and waited for, as in [`timeout`]: a task that is awaited here is asked to end, and has
+/// ended when the error is seen.
+///
+/// With a duration of zero a task, or an aggregate such as [`gather`](crate::gather), that has ended gives its
+/// outcome, and one that has not is asked to end. A bare future is not begun at all (rule T99).
+///
+/// # Errors
+/// What the future fails with, or the timeout.
+///
+/// # Panics
+/// Off a loop.
+///
+/// # Cancel safety
+/// As safe as the future: it is dropped with the wait.
+pub async fn wait_for<T, E, F>(future: F, duration: impl Into<Option<Duration>>) -> Result<T>
+where
+    E: Into<Error>,
+    F: IntoFuture<Output = Result<T, E>>,
+{
+    let duration = duration.into();
+    if duration.is_some_and(|duration| duration.is_zero()) && !runs_by_itself::<F::IntoFuture>() {
+        drop(future);
+        yield_now().await;
+        return Err(Error::timed_out());
+    }
+    timeout(duration, async move |_| future.await.map_err(Into::into)).await
+}
+
+/// What runs whether or not it is polled: tasks, and what waits for tasks.
+const HANDLES: &[&str] =
+    &["Task", "Join", "Gather", "GatherOutcomes", "Shield", "RemoteTask", "NextCompleted"];
+
+/// Whether an `F` is a handle on what runs by itself, and not code that its first poll would begin.
+///
+/// The name is all that may be asked of a type that borrows. It is that of our own types, which a test holds
+/// to the list.
+fn runs_by_itself<F: Future>() -> bool {
+    let name = type_name::<F>().trim_start_matches("&mut ");
+    let path = name.split('<').next().unwrap_or(name);
+    let ours = path.strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::"));
+    ours.and_then(|path| path.rsplit("::").next()).is_some_and(|last| HANDLES.contains(&last))
+}
