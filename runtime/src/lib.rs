@@ -92,6 +92,7 @@
 //! | `driver` | the seam to the system: owned ops down, completions up; mio, and a virtual clock |
 //! | `sync` | [`sync`]: a fair wait list and what stands on it |
 //! | `executor` | the loop: turn, ready queue, timers, ops, inbox |
+//! | `group` | what acts when it is cancelled, and what waits for many |
 //! | `time`, `io`, `blocking` | clocks, streams that own their bytes, the pool for what blocks |
 //! | `net` | names, connections, servers |
 //! | `remote`, `signal` | tasks asked for by other threads; who answers SIGINT |
@@ -119,6 +120,11 @@ mod task;
 mod time;
 mod util;
 
+/// What [`gather`], [`wait`], [`as_completed`] and [`shield`] take, for who writes functions over them.
+pub mod aggregate {
+    pub use crate::group::{Collection, Gatherable, IntoTask, Joinable, Places, TaskHandle, Tuple};
+}
+
 pub use blocking::to_thread;
 pub use driver::DriverKind;
 pub use error::{
@@ -130,10 +136,9 @@ pub use executor::{
     current_task, now, set_report_handler, spawn, try_create_task, yield_now,
 };
 pub use group::{
-    AsCompleted, CatchCancel, CatchCancelPlain, Collection, Completions, Gather, GatherOutcomes,
-    Gatherable, IntoTask, Joinable, NextCompleted, Places, ReturnWhen, Shield, TaskGroup,
-    TaskHandle, Tuple, as_completed, catch_cancel, catch_cancel_plain, gather, shield, task_group,
-    wait,
+    AsCompleted, CatchCancel, CatchCancelPlain, Completions, Gather, GatherOutcomes, NextCompleted,
+    ReturnWhen, Shield, TaskGroup, as_completed, catch_cancel, catch_cancel_plain, gather, shield,
+    task_group, wait,
 };
 pub use io::{ReadError, StreamReader, StreamWriter};
 pub use net::{

@@ -274,6 +274,20 @@ fn t67_cancelling_a_gather_that_a_failure_decided_does_not_touch_running_childre
 }
 
 #[test]
+fn g28_what_a_request_says_reaches_children_and_gather() {
+    virtual_run(async || {
+        let (a, b) = (job("a"), job("b"));
+        let all = gather([&a.task, &b.task]).return_exceptions();
+        assert!(all.cancel_with("closing time"));
+        assert_eq!(all.await.unwrap_err().to_string(), "cancelled: closing time");
+        assert_eq!(a.task.await.unwrap_err().to_string(), "cancelled: closing time");
+        let all = gather([b.task]);
+        assert!(!all.cancel_with("again"));
+        Ok(())
+    });
+}
+
+#[test]
 fn t67_a_request_that_no_child_accepts_changes_nothing() {
     virtual_run(async || {
         let a = job("a");

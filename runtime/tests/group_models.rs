@@ -1,5 +1,5 @@
 //! Random programs of children that end, fail, and take a cancellation in their own way, against a plain
-//! account of what the aggregate has to give and when. A failing seed is kept by proptest and replays.
+//! account of what the aggregate has to give and when.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 mod group_support;
@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::{
-    Error, Instant, Result, ReturnWhen, Task, as_completed, catch_cancel_plain, create_task, gather,
-    now, sleep_until, wait,
+    Error, Instant, Result, ReturnWhen, Task, as_completed, catch_cancel_plain, create_task,
+    gather, now, sleep_until, wait,
 };
 use group_support::{Bad, Log, fails, settle, virtual_run};
 use proptest::prelude::*;
@@ -50,13 +50,14 @@ fn program() -> impl Strategy<Value = Program> {
         let ends = prop::collection::vec((an_end(), an_end()), count);
         (order(count), order(count), ends).prop_map(|(at, reactions, ends)| {
             let parts = at.into_iter().zip(reactions).zip(ends);
-            parts.map(|((at, reaction), (end, reacts))| Plan {
-                ends: at * 10,
-                end,
-                reaction: reaction * 10,
-                reacts,
-            })
-            .collect()
+            parts
+                .map(|((at, reaction), (end, reacts))| Plan {
+                    ends: at * 10,
+                    end,
+                    reaction: reaction * 10,
+                    reacts,
+                })
+                .collect()
         })
     });
     (children, prop::option::of(0_u64..8)).prop_map(|(children, cancelled)| Program {
@@ -88,7 +89,9 @@ impl Drop for Alive {
 fn finish(end: End, number: usize) -> Result<usize> {
     match end {
         End::Value => Ok(number),
-        End::Failure => fails(["bad 0", "bad 1", "bad 2", "bad 3", "bad 4", "bad 5", "bad 6"][number]),
+        End::Failure => {
+            fails(["bad 0", "bad 1", "bad 2", "bad 3", "bad 4", "bad 5", "bad 6"][number])
+        }
         End::Cancelled => Err(Error::cancelled()),
     }
 }
@@ -202,7 +205,11 @@ fn words_of(given: Result<String>) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn t60_to_t68_a_gather_gives_what_the_rules_say_when_they_say(program in program()) {

@@ -22,8 +22,23 @@ use crate::util::cancel::{self, CancelTarget, Message};
 /// with its error; the others run on, and what they fail with later needs no report. With
 /// [`return_exceptions`](Gather::return_exceptions) it waits for all, and gives all outcomes.
 ///
-/// A cancel request for the task that waits goes to all tasks that have not ended (rule T65), and the gather
-/// ends through them.
+/// A cancel request for the task that waits goes to all tasks that have not ended (rule T65), once to each, and
+/// the gather ends through them. If all have ended already it gives their values without waiting.
+///
+/// A reference to a task fills its place with a clone, and one task can fill several places:
+///
+/// ```
+/// # use corelane::{create_task, gather};
+/// # corelane::run(async || {
+/// let name = create_task(async { Ok("corelane".to_owned()) });
+/// assert_eq!(gather([&name, &name]).await?, ["corelane", "corelane"]);
+/// assert_eq!(name.await?, "corelane");
+/// # Ok(())
+/// # })?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
+///
+/// Bare futures return a [`Result`]; a collection has futures of one type, a tuple of up to eight types:
 ///
 /// ```
 /// # use corelane::{Result, gather};
@@ -67,6 +82,18 @@ impl<P: Places> Gather<P> {
     /// Waits for all tasks whatever they end with, and gives the outcome of each in its place: a value, an error,
     /// or a cancellation (rule T64). It fails only if it was cancelled itself, with the cancellation, when all
     /// have ended (rule T66).
+    ///
+    /// ```
+    /// # use corelane::{Error, gather};
+    /// # corelane::run(async || {
+    /// let outcomes = gather(["6379", "none"].map(|port| async move { Ok(port.parse::<u16>()?) }));
+    /// let outcomes = outcomes.return_exceptions().await?;
+    /// assert_eq!(outcomes[0].as_ref().ok(), Some(&6379));
+    /// assert!(outcomes[1].is_err());
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
     pub fn return_exceptions(self) -> GatherOutcomes<P> {
         self.all.state.waits_for_all.set(true);
         GatherOutcomes { all: self.all }
@@ -76,6 +103,12 @@ impl<P: Places> Gather<P> {
     /// the gather ends cancelled. False, and nothing happens, if the gather is complete (rule T67).
     pub fn cancel(&self) -> bool {
         self.all.state.request(&None)
+    }
+
+    /// The same with a message for the tasks, which is also that of the gather's own
+    /// [`CancelledError`] (rule G28).
+    pub fn cancel_with(&self, message: &str) -> bool {
+        self.all.state.request(&Some(message.into()))
     }
 
     /// Whether it is complete: it has its values, or a task failed.
@@ -89,6 +122,11 @@ impl<P: Places> GatherOutcomes<P> {
     /// As [`Gather::cancel`].
     pub fn cancel(&self) -> bool {
         self.all.state.request(&None)
+    }
+
+    /// As [`Gather::cancel_with`].
+    pub fn cancel_with(&self, message: &str) -> bool {
+        self.all.state.request(&Some(message.into()))
     }
 
     /// Whether it is complete: all tasks have ended.

@@ -30,7 +30,7 @@ pub enum Collection {}
 #[derive(Debug)]
 pub enum Tuple {}
 
-/// The tasks of a gather, each in its place: a `Vec` or a tuple of [`TaskHandle`](crate::TaskHandle)s.
+/// The tasks of a gather, each in its place: a `Vec` or a tuple of [`TaskHandle`](super::TaskHandle)s.
 pub trait Places: Unpin + sealed::Sealed {
     /// One value for each place.
     type Values;
