@@ -38,6 +38,8 @@
 //! | `KeyboardInterrupt` | [`Error::is_interrupted`] | what `run` gives after SIGINT |
 //! | `Runner` | [`Runner`] | also on a virtual clock, for tests |
 //! | `create_task(f())` | [`create_task`], [`spawn`] | fallible and plain bodies |
+//! | `create_task(f(), name=…, context=…)` | [`task()`]`.name(…).context(…).create(…)` | |
+//! | `ContextVar`, `copy_context()` | [`LocalKey`], [`LocalContext`] | typed; [`LocalKey::scope`] |
 //! | `Task` | [`Task`] | a dropped handle detaches; the task is never lost; several await `&task` |
 //! | `task.add_done_callback(f)` | [`Task::add_done_callback`] | its key takes it back |
 //! | `current_task()` | [`current_task`] | |
@@ -132,8 +134,8 @@ pub use error::{
     RuntimeError, TimeoutError, ValueError,
 };
 pub use executor::{
-    CurrentTask, Idle, LoopClosed, RemoteLoop, YieldNow, advance, call_soon, create_task,
-    current_task, now, set_report_handler, spawn, try_create_task, yield_now,
+    CurrentTask, Idle, LoopClosed, RemoteLoop, TaskBuilder, YieldNow, advance, call_soon,
+    create_task, current_task, now, set_report_handler, spawn, task, try_create_task, yield_now,
 };
 pub use group::{
     AsCompleted, CatchCancel, CatchCancelPlain, Completions, Gather, GatherOutcomes, NextCompleted,
@@ -146,6 +148,9 @@ pub use net::{
 };
 pub use remote::{RemoteTask, run_coroutine_threadsafe};
 pub use runner::{Builder, Runner, run};
-pub use task::{DoneKey, FinishedTask, Join, Report, ReportKind, Task, TaskId};
+pub use task::{
+    DoneKey, FinishedTask, Join, LocalContext, LocalKey, LocalScope, Report, ReportKind, Task,
+    TaskId,
+};
 pub use time::{Sleep, Timeout, sleep, sleep_until, timeout, timeout_at, wait_for};
 pub use util::instant::Instant;

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result, drop_quietly};
 use crate::executor::{self, RemoteLoop};
-use crate::task::{ReportKind, Task};
+use crate::task::{ReportKind, Task, Travelling};
 use crate::util::monitor::Monitor;
 
 /// Runs a future as a task of another thread's loop, from any thread, and gives a handle on it at once
@@ -33,7 +33,8 @@ use crate::util::monitor::Monitor;
 /// `f` travels to the loop and makes the future there, so the future need not be `Send`. It is called in the
 /// order in which one thread has submitted (rule T175); if it panics, that goes to the handle and is reported
 /// on the loop (rule T174). The task is one as any other: when `run` ends while it is alive it is cancelled,
-/// and the handle with it (rule T176).
+/// and the handle with it (rule T176). It begins with clones of the values that [`sendable`](crate::LocalKey::sendable)
+/// local keys have on this thread, or in this task.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,7 +69,8 @@ where
     let place = Arc::new(Place(Monitor::new(Stage::Pending(None))));
     let key = LAST_KEY.fetch_add(1, Ordering::Relaxed);
     let promise = Promise { key, place: Arc::clone(&place) };
-    if target.submit(move || create(promise, f, location)).is_err() {
+    let locals = Travelling::capture();
+    if target.submit(move || locals.enter(|| create(promise, f, location))).is_err() {
         // The promise was dropped with the closure; nobody can have seen what it said.
         *place.0.lock() = Stage::Ended(Err(Error::runtime("the loop has been closed")));
     }

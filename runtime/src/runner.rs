@@ -8,7 +8,7 @@ use crate::blocking;
 use crate::driver::DriverKind;
 use crate::error::{Error, Result};
 use crate::executor::{self, EventLoop, Idle, LoopConfig, RemoteLoop};
-use crate::task::Task;
+use crate::task::{KeptLocals, Task};
 
 mod interrupt;
 
@@ -66,6 +66,8 @@ pub fn run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> Resul
 pub struct Runner {
     config: LoopConfig,
     state: State,
+    /// What all calls have set in their task-local context (rule T11).
+    locals: KeptLocals,
 }
 
 #[derive(Debug)]
@@ -138,9 +140,13 @@ impl Runner {
         if executor::is_inside() {
             return Err(Error::runtime("run was called inside a running loop"));
         }
+        let locals = self.locals.clone();
         let event_loop = self.event_loop()?;
         let watch = InterruptWatch::begin(|| event_loop.remote())?;
-        let task = event_loop.create_task(async move { main().await })?;
+        let task = event_loop.create_task(async move {
+            let _kept = locals.enter();
+            main().await
+        })?;
         match watch {
             None => {
                 event_loop.turn_until(|| task.done())?;
@@ -178,6 +184,7 @@ impl Runner {
     fn event_loop(&mut self) -> Result<&mut EventLoop> {
         if let State::New = self.state {
             self.state = State::Open(EventLoop::new(&self.config)?);
+            self.locals.begin();
         }
         match &mut self.state {
             State::Open(event_loop) => Ok(event_loop),
@@ -289,6 +296,6 @@ impl Builder {
     /// The runner. Its loop is made when it is first used.
     #[must_use]
     pub fn build(self) -> Runner {
-        Runner { config: self.config, state: State::New }
+        Runner { config: self.config, state: State::New, locals: KeptLocals::default() }
     }
 }

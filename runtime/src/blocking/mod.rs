@@ -24,6 +24,7 @@ use self::call::{Call, Waiting};
 use self::pool::Pool;
 use crate::error::{Error, Result};
 use crate::executor::{self, EventLoop, LoopCore};
+use crate::task::Travelling;
 use crate::time::sleep;
 
 mod call;
@@ -52,6 +53,8 @@ pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(300);
 /// # Ok::<(), corelane::Error>(())
 /// ```
 ///
+/// `f` sees the values of [`sendable`](crate::LocalKey::sendable) local keys, as clones (rule T168).
+///
 /// # Errors
 /// What `f` returns; the error of a panic, if `f` panics; Runtime off a loop, or once the loop is closing
 /// (rule T169); an I/O error if the first thread cannot be started.
@@ -63,8 +66,8 @@ pub async fn to_thread<T: Send + 'static>(
     f: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let core = executor::current()?;
-    // Made in the task, run on the thread: what travels with the function is put around it here.
-    let call = Arc::new(Call::new(f));
+    let locals = Travelling::capture();
+    let call = Arc::new(Call::new(move || locals.enter(f)));
     let _outside = WaitsOutside::new(&core);
     Waiting::begin(pool_of(&core)?, call)?.await
 }

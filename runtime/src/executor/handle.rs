@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::context;
 use crate::error::{Error, Result};
-use crate::task::{Home, Report, Running, Task, TaskId};
+use crate::task::{Home, Report, Running, Task, TaskId, bound};
 use crate::util::cancel;
 use crate::util::instant::Instant;
 
@@ -74,7 +74,7 @@ pub fn try_create_task<T: 'static>(
     task_at(future, Location::caller())
 }
 
-fn task_at<T: 'static>(
+pub(super) fn task_at<T: 'static>(
     future: impl Future<Output = Result<T>> + 'static,
     location: &'static Location<'static>,
 ) -> Result<Task<T>> {
@@ -206,14 +206,15 @@ pub fn advance(duration: Duration) -> bool {
     context::with(|core| core.advance(duration)).expect(OFF_LOOP)
 }
 
-/// Calls `f` on the current loop: it is one entry of the ready queue, behind what is ready already. If it
-/// panics that is reported (rule G10).
+/// Calls `f` on the current loop: it is one entry of the ready queue, behind what is ready already. It sees
+/// the task-local context of its caller. If it panics that is reported (rule G10).
 ///
 /// # Panics
 /// Off a loop.
 #[track_caller]
 pub fn call_soon(f: impl FnOnce() + 'static) {
-    context::with(|core| core.call_soon(Box::new(f))).expect(OFF_LOOP);
+    let f = bound(f);
+    context::with(|core| core.call_soon(f)).expect(OFF_LOOP);
 }
 
 /// Sets who is told what nobody else can be told (rule E20), and returns who was told before. The default

@@ -8,6 +8,7 @@
 //! entries themselves and run in the turn that noticed them, and the tasks that they wake run in the next
 //! one (rule G5).
 
+mod builder;
 mod context;
 mod core;
 mod event_loop;
@@ -18,6 +19,7 @@ mod ops;
 mod timers;
 mod turn;
 
+pub use self::builder::{TaskBuilder, task};
 pub use self::core::{Idle, LoopConfig, PoolConfig};
 pub use self::event_loop::EventLoop;
 pub use self::handle::{

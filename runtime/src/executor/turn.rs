@@ -246,6 +246,7 @@ impl LoopCore {
                 other => {
                     cancel::enter(Scope::NONE);
                     self.home.guarded(|| self.run_entry(other));
+                    self.home.forget_locals();
                 }
             }
         }

@@ -13,6 +13,7 @@ use super::finished::FinishedTask;
 use super::home::Home;
 use super::id::TaskId;
 use super::joiners::{DoneKey, Taken};
+use super::locals::LocalContext;
 use crate::error::{Error, Result};
 
 /// A handle on a task: await it for the task's output, or cancel it.
@@ -208,6 +209,8 @@ impl<T> Task<T> {
     ///
     /// A loop that is closed over the task never calls `f`.
     pub fn add_done_callback(&self, f: impl FnOnce(&FinishedTask) + 'static) -> DoneKey {
+        let context = LocalContext::current();
+        let f = move |task: &FinishedTask| context.enter(|| f(task));
         if let Some(slot) = self.slot() {
             return self.home.on_finished(slot, self.id, Box::new(f));
         }
@@ -221,9 +224,15 @@ impl<T> Task<T> {
         usize::from(self.off_done(key))
     }
 
+    /// Has a task that was just created begin with `context` instead of its creator's.
+    pub(crate) fn begin_with(&self, context: LocalContext) {
+        if let Some(slot) = self.slot() {
+            self.home.set_locals(slot, context);
+        }
+    }
+
     /// Has `f` called, as an entry of the ready queue, when the task has ended; queues it now if it has
     /// already. Those of one task are called in the order of registration, in between its awaiters (rule T30).
-    #[allow(dead_code, reason = "for the aggregates, which come next")]
     pub(crate) fn on_done(&self, f: impl FnOnce() + 'static) -> DoneKey {
         match self.slot() {
             Some(slot) => self.home.on_done(slot, Box::new(f)),
@@ -294,7 +303,6 @@ impl<T: 'static> Task<T> {
 
     /// What a task that is done ended with, which spends the handle; `None` if it is not done, or if the
     /// output was taken already.
-    #[allow(dead_code, reason = "for the aggregates, which come next")]
     pub(crate) fn take_output(&mut self) -> Option<Result<T>> {
         let taken = self.home.take_output(self.slot()?)?;
         Some(self.spend(taken))

@@ -14,6 +14,7 @@ use super::cell::{Ended, Joiner, TaskCell};
 use super::entry::Entry;
 use super::finished::Ending;
 use super::id::{TaskId, WakeId};
+use super::locals::Current;
 use super::mailbox::Mailbox;
 use super::registry::Lease;
 use super::report::{self, Report, ReportKind};
@@ -41,6 +42,8 @@ pub(crate) struct Home {
     running: Cell<Option<Running>>,
     closed: Cell<bool>,
     ended: Cell<bool>,
+    /// The task-local context of the task that is being stepped.
+    pub(super) locals: Current,
     on_report: RefCell<ReportHandler>,
     /// Errors of leftovers, kept until all of them have ended (rule T9).
     shutdown_reports: RefCell<Vec<Report>>,
@@ -87,6 +90,7 @@ impl Home {
             running: Cell::new(None),
             closed: Cell::new(false),
             ended: Cell::new(false),
+            locals: Current::new(),
             on_report: RefCell::new(Rc::new(report::log)),
             shutdown_reports: RefCell::default(),
         }))
@@ -125,6 +129,10 @@ impl Home {
         let cell = TaskCell::new(&mut table.pool, future, id, location);
         let slot = table.insert(cell);
         ready.push(Entry::task(slot));
+        if self.locals.is_set() {
+            // Rule T42. A new slot has none that this would replace.
+            table.set_locals(slot, self.locals.get());
+        }
         Some((slot, id))
     }
 
@@ -190,11 +198,14 @@ impl Home {
     /// Makes one step of the task in `slot`: polls it, or delivers the request that waits for it.
     pub(crate) fn step(&self, slot: u32) {
         let begun = self.tasks.borrow_mut().table.begin(slot);
-        let Step { mut cell, id, cancelled } = match begun {
+        let Step { mut cell, id, cancelled, has_locals } = match begun {
             Ok(step) => step,
             Err(leftover) => return drop_quietly(leftover),
         };
         self.running.set(Some(Running { slot, id: cell.id(), location: cell.location() }));
+        if has_locals || self.locals.is_set() {
+            self.enter_locals(slot);
+        }
         cancel::begin_step(Scope::new(id.0), cell.links());
         let polled = if cancelled {
             cell.finish(self.take_request(slot));
@@ -203,6 +214,9 @@ impl Home {
             cell.poll(&mut Context::from_waker(&waker::waker(id)))
         };
         let notes = cancel::end_step();
+        if self.locals.is_set() {
+            self.leave_locals(slot, polled.is_pending());
+        }
         if !notes.changes_nothing(cell.links()) {
             let links = notes.links(cell.links());
             cell.set_links(links);
@@ -436,7 +450,9 @@ impl Home {
         for (_, slot) in self.unfinished() {
             let Some(mut cell) = self.tasks.borrow_mut().table.abandon(slot) else { continue };
             let report = self.report_of(ReportKind::DestroyedPending, slot, &cell, None);
+            self.enter_locals(slot);
             cell.finish(Error::cancelled());
+            self.forget_locals();
             self.end_with_care(slot, cell);
             self.report(&report);
         }

@@ -146,7 +146,9 @@ impl Home {
     pub(super) fn park_with_care(&self, slot: u32, mut cell: TaskCell, notes: StepNotes) {
         if notes.is_unwinding() {
             let words = cancel::take_words();
+            self.enter_locals(slot);
             cell.finish(CancelledError::with_words(words).into());
+            self.forget_locals();
             return self.end(slot, cell, Ended::Error);
         }
         let target = cancel::take_target();

@@ -24,6 +24,7 @@ use std::rc::Weak;
 use super::cell::{CellPool, TaskCell};
 use super::id::{FIELD_BITS, FIELD_MASK, MAX_SLOTS, WakeId};
 use super::joiners::Joiners;
+use super::locals::LocalContext;
 use crate::util::cancel::{CancelTarget, Message};
 
 /// Bits of the state.
@@ -47,6 +48,8 @@ const JOINERS: u64 = 1 << 10;
 const STRUCK: u64 = 1 << 11;
 /// Done, and its callbacks have still to run: they see it too.
 const HELD: u64 = 1 << 12;
+/// Has something set in its task-local context.
+const LOCALS: u64 = 1 << 13;
 
 /// The tasks of one loop.
 pub(super) struct TaskTable {
@@ -86,6 +89,7 @@ pub(super) struct Rare {
     pub(super) joiners: Joiners,
     /// Callbacks that have still to see the finished task.
     holds: u32,
+    locals: LocalContext,
 }
 
 /// What a task is doing.
@@ -102,6 +106,7 @@ pub(super) struct Step {
     pub(super) cell: TaskCell,
     pub(super) id: WakeId,
     pub(super) cancelled: bool,
+    pub(super) has_locals: bool,
 }
 
 /// What is left of a task when its slot was given away, for the caller to drop.
@@ -172,7 +177,8 @@ impl TaskTable {
         let Some(cell) = slot.cell.take() else { return Err(None) };
         slot.word |= RUNNING;
         let cancelled = slot.word & CANCEL != 0;
-        Ok(Step { cell, id, cancelled })
+        let has_locals = slot.word & LOCALS != 0;
+        Ok(Step { cell, id, cancelled, has_locals })
     }
 
     /// Puts the cell back after a step that did not end the task. True if a request that came during the

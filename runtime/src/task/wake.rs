@@ -48,6 +48,11 @@ fn strike(frame: u64) {
     }
 }
 
+/// The loop that is being turned on this thread.
+pub(super) fn current_home() -> Option<Rc<Home>> {
+    HOME.try_with(|home| home.try_borrow().ok()?.clone()).ok().flatten()
+}
+
 /// The judge of [`crate::util::cancel`]: whether the task that waits in this scope was cancelled.
 pub(crate) fn is_cancelled(scope: Scope) -> bool {
     let id = WakeId(scope.number());

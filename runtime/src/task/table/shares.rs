@@ -1,9 +1,10 @@
 //! Who has a share in a task: its handle, those who wait for its end, the callbacks that have still to see it.
 
-use super::{DONE, HANDLE, HAS_RARE, HELD, JOINERS, OCCUPIED, TaskTable};
+use super::{DONE, HANDLE, HAS_RARE, HELD, JOINERS, LOCALS, OCCUPIED, TaskTable};
 use crate::task::cell::{Joiner, TaskCell};
 use crate::task::id::WakeId;
 use crate::task::joiners::{Joiners, Told};
+use crate::task::locals::LocalContext;
 
 impl TaskTable {
     /// Keeps the slot of a task that is done, or is about to be, for a callback.
@@ -125,5 +126,24 @@ impl TaskTable {
             return (None, 0);
         }
         self.rare.get_mut(&index).map_or((None, 0), |rare| (rare.name.take(), rare.cancelling))
+    }
+
+    /// Takes what the task has set in its context, for a step.
+    pub(in crate::task) fn take_locals(&mut self, index: u32) -> LocalContext {
+        if self.slots[index as usize].word & LOCALS == 0 {
+            return LocalContext::default();
+        }
+        self.slots[index as usize].word &= !LOCALS;
+        self.rare.get_mut(&index).map(|rare| std::mem::take(&mut rare.locals)).unwrap_or_default()
+    }
+
+    /// Keeps what the task has set in its context, and returns what it had before.
+    pub(in crate::task) fn set_locals(
+        &mut self,
+        index: u32,
+        context: LocalContext,
+    ) -> LocalContext {
+        self.slots[index as usize].word |= LOCALS;
+        std::mem::replace(&mut self.rare(index).locals, context)
     }
 }

@@ -1,0 +1,103 @@
+//! Settings of a task that is about to be created.
+
+use std::future::Future;
+use std::panic::Location;
+
+use super::handle::{Plain, task_at};
+use crate::error::Result;
+use crate::task::{LocalContext, Task};
+
+/// Settings of one task: [`task`] begins them, [`create`](Self::create) or [`spawn`](Self::spawn) uses them.
+#[derive(Debug, Clone, Default)]
+#[must_use = "settings make no task"]
+pub struct TaskBuilder {
+    name: Option<String>,
+    context: Option<LocalContext>,
+}
+
+/// Begins the settings of a task (rule T40).
+///
+/// ```
+/// use corelane::{LocalContext, LocalKey};
+///
+/// static USER: LocalKey<&str> = LocalKey::new();
+///
+/// corelane::run(async || {
+///     let before = LocalContext::current();
+///     USER.set("ada");
+///     let task = corelane::task().name("greeter").context(before).spawn(async { USER.get() });
+///     assert_eq!(task.name(), "greeter");
+///     assert_eq!(task.await?, None);
+///     Ok(())
+/// })?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
+pub fn task() -> TaskBuilder {
+    TaskBuilder::default()
+}
+
+impl TaskBuilder {
+    /// Names the task (rule T33).
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Has the task begin with this context instead of a copy of its creator's. What it sets stays its own
+    /// (rule T42).
+    pub fn context(mut self, context: LocalContext) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// Runs a fallible future as a task; see [`create_task`](crate::create_task).
+    ///
+    /// # Panics
+    /// Off a loop, or on one that is closing.
+    #[track_caller]
+    pub fn create<T: 'static>(self, future: impl Future<Output = Result<T>> + 'static) -> Task<T> {
+        match self.create_at(future, Location::caller()) {
+            Ok(task) => task,
+            Err(error) => panic!("create: {error}"),
+        }
+    }
+
+    /// Runs a future that cannot fail as a task; see [`spawn`](crate::spawn).
+    ///
+    /// # Panics
+    /// As [`create`](Self::create).
+    #[track_caller]
+    pub fn spawn<T: 'static>(self, future: impl Future<Output = T> + 'static) -> Task<T> {
+        match self.create_at(Plain::new(future), Location::caller()) {
+            Ok(task) => task,
+            Err(error) => panic!("spawn: {error}"),
+        }
+    }
+
+    /// The same as [`create`](Self::create), with an error where that panics.
+    ///
+    /// # Errors
+    /// Runtime, off a loop or on one that is closing. The future is dropped.
+    #[track_caller]
+    pub fn try_create<T: 'static>(
+        self,
+        future: impl Future<Output = Result<T>> + 'static,
+    ) -> Result<Task<T>> {
+        self.create_at(future, Location::caller())
+    }
+
+    fn create_at<T: 'static>(
+        self,
+        future: impl Future<Output = Result<T>> + 'static,
+        location: &'static Location<'static>,
+    ) -> Result<Task<T>> {
+        let task = task_at(future, location)?;
+        if let Some(name) = &self.name {
+            task.set_name(name);
+        }
+        if let Some(context) = self.context {
+            task.begin_with(context);
+        }
+        Ok(task)
+    }
+}
