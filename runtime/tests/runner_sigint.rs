@@ -16,7 +16,9 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use corelane::{Error, Result, Runner, catch_cancel, create_task, run, sleep, spawn, yield_now};
+use corelane::{
+    Error, Result, Runner, catch_cancel, create_task, current_task, run, sleep, spawn, yield_now,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -106,6 +108,13 @@ const CASES: &[Case] = &[
         name: "t17_a_main_that_ends_with_a_value_or_an_error_keeps_its_outcome",
         child: swallows,
         prints: &["caught", "gave 7", "caught", "instead"],
+        dies_of: None,
+        parent: Parent::Waits,
+    },
+    Case {
+        name: "t18_with_another_request_outstanding_run_is_cancelled",
+        child: other_request_too,
+        prints: &["cancelled"],
         dies_of: None,
         parent: Parent::Waits,
     },
@@ -265,6 +274,20 @@ fn swallows() {
     }));
 }
 
+fn other_request_too() {
+    tell(run(async || {
+        interrupt();
+        let waited = async {
+            sleep(LONG).await;
+            Ok(())
+        };
+        assert!(catch_cancel(waited).await.is_err());
+        current_task()?.unwrap().cancel();
+        sleep(LONG).await;
+        Ok(0)
+    }));
+}
+
 fn twice() {
     let mut runner = Runner::new();
     let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -294,7 +317,11 @@ fn twice() {
     }));
     println!("begun: {:?}", begun.lock().unwrap());
     // What was not begun is still there, in its order.
-    runner.run(async || Ok(yield_now().await)).unwrap();
+    let later = runner.run(async || {
+        yield_now().await;
+        Ok(())
+    });
+    later.unwrap();
     println!("begun: {:?}", begun.lock().unwrap());
     runner.close().unwrap();
     println!("closed");
