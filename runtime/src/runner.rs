@@ -200,16 +200,19 @@ fn turn_under_watch<T: 'static>(
     watch: InterruptWatch,
 ) -> Result<T> {
     let mut is_cancelled = false;
-    event_loop.set_halt(Some(watch.halt()));
+    event_loop.heed_halt(true);
     let turned = event_loop.turn_until(|| {
-        let is_over = main.done() || watch.count() > 1;
-        if !is_over && !is_cancelled && watch.count() == 1 {
+        let count = watch.count();
+        if main.done() || count > 1 {
+            return true;
+        }
+        if count == 1 && !is_cancelled {
             is_cancelled = true;
             main.cancel();
         }
-        is_over
+        false
     });
-    event_loop.set_halt(None);
+    event_loop.heed_halt(false);
     let count = watch.end();
     turned?;
     // The second one, or the first one after main had ended (rule T19). What there was of main's outcome is

@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -82,8 +81,8 @@ pub(crate) struct LoopCore {
     /// No timer is set, no poller there, no flush enlisted, so that a turn may pass over them.
     pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
-    /// Raised from another thread when no further step is to be made.
-    pub(super) halt: Cell<Option<&'static AtomicBool>>,
+    /// Whether [`HALT`](super::turn::HALT) is meant for this loop.
+    pub(super) heeds_halt: Cell<bool>,
     pool_config: PoolConfig,
     /// What rooms above keep with the loop, one of a type.
     companions: RefCell<Vec<Rc<dyn Any>>>,
@@ -122,7 +121,7 @@ impl LoopCore {
             quiet: Cell::new(false),
             // A virtual clock moves only when the loop sleeps, so a spin would never end.
             idle: if is_virtual { Idle::Park } else { config.idle },
-            halt: Cell::new(None),
+            heeds_halt: Cell::new(false),
             pool_config: config.pool.clone(),
             companions: RefCell::default(),
             outside_waits: Cell::new(0),

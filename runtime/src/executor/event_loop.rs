@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
 
 use super::context::{self, Entered};
 use super::core::{LoopConfig, LoopCore};
@@ -102,9 +101,9 @@ impl EventLoop {
         Ok(f())
     }
 
-    /// While `halt` is up the loop begins no task and no callback: they stay in the queue, in their order.
-    pub(crate) fn set_halt(&mut self, halt: Option<&'static AtomicBool>) {
-        self.core.halt.set(halt);
+    /// Whether this loop makes no further step while [`HALT`](super::turn::HALT) is up.
+    pub(crate) fn heed_halt(&mut self, heed: bool) {
+        self.core.heeds_halt.set(heed);
     }
 
     pub(crate) fn core(&self) -> &LoopCore {

@@ -34,6 +34,7 @@ pub(crate) use self::core::LoopCore;
 pub(crate) use self::handle::Plain;
 pub(crate) use self::ops::OpOwner;
 pub(crate) use self::timers::TimerKey;
+pub(crate) use self::turn::HALT;
 
 /// The current loop, for who does I/O on it.
 pub(crate) type IoHandle = std::rc::Rc<LoopCore>;

@@ -14,7 +14,7 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::core::{Idle, LoopCore};
 use super::hooks::Flush;
@@ -34,6 +34,11 @@ const POLL_EVERY_NANOS: u64 = 50_000;
 const CLOCK_EVERY_TURNS: u32 = 8;
 /// The most sleeps that pass without a spin before them, after spins that found nothing.
 const MAX_UNSPUN: u32 = 63;
+
+/// While it is up, the loop that heeds it begins no task and no callback: they stay in the queue, in their order.
+/// Any thread may raise it; no data travels by it. It is one for the process, as at most one loop heeds it and
+/// a look before each step must cost next to nothing.
+pub(crate) static HALT: AtomicBool = AtomicBool::new(false);
 
 /// How long ago a busy loop looked at the driver and at the clock, and whether spinning has paid.
 #[derive(Default)]
@@ -234,9 +239,8 @@ impl LoopCore {
         }
         self.home.swap_ready(batch);
         self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
-        let halt = self.halt.get();
         for (index, entry) in batch.iter().enumerate() {
-            if halt.is_some_and(|halt| halt.load(Ordering::Relaxed)) {
+            if HALT.load(Ordering::Relaxed) && self.heeds_halt.get() {
                 self.put_back(batch, index);
                 break;
             }

@@ -11,7 +11,7 @@
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
 
@@ -19,15 +19,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::pipe;
 
-use crate::executor::RemoteLoop;
+use crate::executor::{HALT, RemoteLoop};
 use crate::signal::SignalHold;
 use crate::util::atomic::lock;
 
 static WATCHER: OnceLock<Watcher> = OnceLock::new();
 /// SIGINTs of the present `run`, as far as the pipe was read. `Relaxed` throughout: no data travels by it.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// Raised by the second one: the loop makes no further step.
-static HALT: AtomicBool = AtomicBool::new(false);
 
 /// Reads the pipe.
 struct Watcher {
@@ -63,11 +61,6 @@ impl InterruptWatch {
         HALT.store(false, Ordering::Relaxed);
         *active = Some(remote());
         Ok(Some(Self { watcher, hold: Some(hold) }))
-    }
-
-    /// What a loop looks at before each step.
-    pub(super) fn halt(&self) -> &'static AtomicBool {
-        &HALT
     }
 
     /// SIGINTs seen so far.
