@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::sync::Event;
-use corelane::{Result, Task, create_task, gather, sleep, yield_now};
+use corelane::{LocalKey, Result, Task, create_task, gather, sleep, yield_now};
 
 use crate::support::{
     FOREVER, Show, attempt, check_run, finally, me, outcome, passes, raise, report_to_trace, settle,
@@ -196,4 +196,36 @@ async fn has_a_value() -> Result<()> {
     ev!("late callback registered");
     passes(1).await;
     Ok(())
+}
+
+static VAR: LocalKey<&str> = LocalKey::new();
+
+fn var() -> &'static str {
+    VAR.get().unwrap_or("unset")
+}
+
+#[test]
+fn task_context() {
+    check_run("task_context", async || {
+        let gate = Event::new();
+        VAR.set("parent's");
+        let opened = gate.clone();
+        let t = create_task(async move {
+            ev!("child sees", var());
+            opened.wait().await;
+            ev!("child still sees", var());
+            VAR.set("child's");
+            create_task(async {
+                ev!("grandchild sees", var());
+                Ok(())
+            })
+            .await
+        });
+        VAR.set("changed later");
+        yield_now().await;
+        gate.set();
+        t.await?;
+        ev!("parent sees", var());
+        Ok(())
+    });
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use corelane::sync::Event;
 use corelane::{
-    CurrentTask, RemoteLoop, Result, Runner, create_task, open_connection,
+    CurrentTask, LocalKey, RemoteLoop, Result, Runner, create_task, open_connection,
     run_coroutine_threadsafe, sleep, yield_now,
 };
 
-use crate::support::{FOREVER, Sink, check, finally, me, raise};
+use crate::support::{FOREVER, Sink, attempt, check, finally, me, outcome, raise, settle};
 
 const MS_10: Duration = Duration::from_millis(10);
 
@@ -161,4 +161,55 @@ fn cancels(remote: RemoteLoop) {
         ev!("task ended", end.recv_timeout(limit).is_ok());
         ev!("result raised", f.result(limit).unwrap_err(), cancelled = f.cancelled());
     }
+}
+
+static VAR: LocalKey<&str> = LocalKey::sendable();
+
+#[test]
+fn to_thread() {
+    check("to_thread", || {
+        corelane::run(in_threads).unwrap();
+        ev!("run returned");
+    });
+}
+
+async fn in_threads() -> Result<()> {
+    attempt("value", corelane::to_thread(|| Ok(1 + 2))).await;
+    attempt("error", corelane::to_thread(|| raise::<()>("thread"))).await;
+    VAR.set("from task");
+    let context_user = || {
+        let seen = VAR.get().unwrap_or("unset");
+        VAR.set("changed in thread");
+        Ok(seen)
+    };
+    attempt("context", corelane::to_thread(context_user)).await;
+    ev!("context after", VAR.get().unwrap_or("unset"));
+
+    let limit = Duration::from_secs(10);
+    let (set, gate) = mpsc::channel();
+    let wait = move || Ok(gate.recv_timeout(limit).is_ok());
+    let t = create_task(corelane::to_thread(wait));
+    settle().await;
+    ev!("shard runs meanwhile", outcome(&t));
+    set.send(())?;
+    ev!("thread gave", t.await?);
+
+    let (set, release) = mpsc::channel::<()>();
+    let sink = Sink::current();
+    let slow = move || {
+        release.recv_timeout(limit)?;
+        sink.push("thread finishes".to_owned());
+        Ok(())
+    };
+    let t = create_task(corelane::to_thread(slow));
+    sleep(MS_10 * 5).await;
+    t.cancel();
+    settle().await;
+    ev!("awaiter", outcome(&t));
+    thread::spawn(move || {
+        thread::sleep(MS_10 * 10);
+        set.send(()).unwrap();
+    });
+    ev!("main ends");
+    Ok(())
 }
