@@ -10,6 +10,7 @@ mod memory;
 mod net;
 mod report;
 mod shards;
+mod sync;
 mod timers;
 mod twin;
 
@@ -54,7 +55,7 @@ struct Bench {
 }
 
 /// All of them; smaller is better in each.
-const BENCHES: [Bench; 13] = [
+const BENCHES: [Bench; 17] = [
     Bench {
         name: "spawn_join",
         unit: "ns",
@@ -82,6 +83,34 @@ const BENCHES: [Bench; 13] = [
         what: "a number over two local queues and back",
         corelane: local::pingpong,
         tokio: |_| twin::pingpong(),
+    },
+    Bench {
+        name: "lock_free",
+        unit: "ns",
+        what: "acquire and release a lock that nobody else wants",
+        corelane: |_| sync::corelane_lock(),
+        tokio: |_| sync::tokio_lock(),
+    },
+    Bench {
+        name: "semaphore_free",
+        unit: "ns",
+        what: "take and give back a permit that is free",
+        corelane: |_| sync::corelane_semaphore(),
+        tokio: |_| sync::tokio_semaphore(),
+    },
+    Bench {
+        name: "queue_put_get",
+        unit: "ns",
+        what: "put a number into a local queue and get it out",
+        corelane: |_| sync::corelane_queue(),
+        tokio: |_| sync::tokio_queue(),
+    },
+    Bench {
+        name: "crowd_wake",
+        unit: "ns",
+        what: "wake one of 1000 who wait for a permit, until it waits again",
+        corelane: |_| sync::corelane_crowd(),
+        tokio: |_| sync::tokio_crowd(),
     },
     Bench {
         name: "timer_insert",
