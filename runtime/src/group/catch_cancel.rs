@@ -13,9 +13,9 @@ use crate::util::cancel::{Frame, Request};
 /// the [`CancelledError`]. The code after it may wait and clean up, return a value, or
 /// [`resume`](CancelledError::resume) the unwinding towards the next frame out.
 ///
-/// The future is a fallible one. A [`CancelledError`] that comes out of it as an [`Error`], as from a task
-/// that was cancelled, counts as the same thing (rule G29). [`catch_cancel_plain`] is for futures that cannot
-/// fail.
+/// The future is a fallible one. A [`CancelledError`] that comes out of it as an [`Error`](crate::Error), as
+/// from a task that was cancelled, counts as the same thing (rule G29). [`catch_cancel_plain`] is for futures
+/// that cannot fail.
 ///
 /// ```
 /// use std::time::Duration;
