@@ -4,7 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::sync::{Event, Lock, LockGuard, Queue};
+use corelane::sync::{
+    Barrier, Condition, ConditionWait, Event, EventWait, Gate, GateGuard, Lock, LockAcquire,
+    LockGuard, OnceCell, Permit, Queue, QueueEmpty, QueueFull, QueueGet, QueueShutDown,
+    QueueStream, RwLock, Semaphore, SemaphoreAcquire, TryGetError, TryPutError, broadcast, oneshot,
+    watch,
+};
 use corelane::{Result, Runner, Task, create_task, spawn, wait_for, yield_now};
 
 fn on_a_loop(main: impl AsyncFnOnce() -> Result<()> + 'static) {
@@ -210,6 +215,24 @@ fn l7_q7_every_direct_wait_takes_one_hop() {
         let put = async move { assert!(waits.put(3).await.is_ok()) };
         assert_eq!(hops(put, || assert!(queue.get_nowait().is_ok())).await, 1);
 
+        let semaphore = Semaphore::new(0);
+        let waits = semaphore.clone();
+        let acquire = async move { assert!(waits.acquire().await.is_ok()) };
+        assert_eq!(hops(acquire, || semaphore.release()).await, 1);
+
+        let condition = Condition::new(());
+        let waits = condition.clone();
+        let wait = async move {
+            let guard = waits.lock().await;
+            drop(waits.wait(guard).await);
+        };
+        let guard_holder = condition.clone();
+        let notify = move || {
+            let guard = guard_holder.try_lock().expect("the waiter has released it");
+            guard_holder.notify(&guard, 1);
+        };
+        assert_eq!(hops(wait, notify).await, 1);
+
         queue.task_done()?;
         queue.task_done()?;
         let waits = queue.clone();
@@ -250,3 +273,58 @@ fn e9_refusals_are_value_and_runtime_errors() {
         Ok(())
     });
 }
+
+#[test]
+fn e7_a_queue_says_why_and_gives_the_item_back() {
+    let queue = Queue::new(1);
+    assert_eq!(queue.get_nowait(), Err(TryGetError::Empty(QueueEmpty)));
+    queue.put_nowait(1).expect("there is room");
+    assert_eq!(queue.put_nowait(2), Err(TryPutError::Full(QueueFull(2))));
+    queue.shutdown(true);
+    assert_eq!(queue.put_nowait(3), Err(TryPutError::ShutDown(QueueShutDown(3))));
+    assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown(QueueShutDown(()))));
+    let error = corelane::Error::from(QueueShutDown(()));
+    assert!(error.downcast_ref::<QueueShutDown>().is_some() && !error.is_cancelled());
+}
+
+/// Does not compile if one of the types may go to another thread: then two implementations fit.
+macro_rules! assert_not_send {
+    ($($type:ty),+ $(,)?) => {
+        $(const _: fn() = || {
+            trait Ambiguous<Why> {
+                fn check() {}
+            }
+            struct IsSend;
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            impl<T: ?Sized + Send> Ambiguous<IsSend> for T {}
+            let _ = <$type as Ambiguous<_>>::check;
+        };)+
+    };
+}
+
+assert_not_send!(
+    Barrier,
+    Condition,
+    ConditionWait<'static>,
+    Event,
+    EventWait<'static>,
+    Gate,
+    GateGuard,
+    Lock,
+    LockAcquire<'static>,
+    LockGuard<'static>,
+    OnceCell<u8>,
+    Permit,
+    Queue<u8>,
+    QueueGet<'static, u8>,
+    QueueStream<u8>,
+    RwLock<u8>,
+    Semaphore,
+    SemaphoreAcquire<'static>,
+    broadcast::Receiver<u8>,
+    broadcast::Sender<u8>,
+    oneshot::Receiver<u8>,
+    oneshot::Sender<u8>,
+    watch::Receiver<u8>,
+    watch::Sender<u8>,
+);

@@ -183,6 +183,16 @@ fn l72_an_abort_and_a_reset_before_they_run_fail_them_too() {
 }
 
 #[test]
+fn l73_the_index_is_a_plain_number_whose_end_does_nothing() {
+    let barrier = barrier(2);
+    let first = Waiting::new(barrier.wait());
+    {
+        let _index = at_once(barrier.wait()).expect("nobody breaks it");
+    }
+    assert_eq!((first.ready(), barrier.n_waiting()), (Ok(0), 0));
+}
+
+#[test]
 fn l74_one_party_never_suspends_for_others() {
     let barrier = barrier(1);
     for _ in 0..3 {
