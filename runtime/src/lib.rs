@@ -42,7 +42,7 @@
 //! | `ContextVar`, `copy_context()` | [`LocalKey`], [`LocalContext`] | typed; [`LocalKey::scope`] |
 //! | `Task` | [`Task`] | a dropped handle detaches; the task is never lost; several await `&task` |
 //! | `task.add_done_callback(f)` | [`Task::add_done_callback`] | its key takes it back |
-//! | `current_task()` | [`current_task`] | |
+//! | `current_task()`, `all_tasks()` | [`current_task`], [`all_tasks`] | a [`TaskRef`] each |
 //! | `sleep(s)`, `sleep(0)` | [`sleep`], [`yield_now`] | |
 //! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
 //! | `to_thread(f, …)` | [`to_thread`] | the closure is `Send` and fallible |
@@ -134,7 +134,7 @@ pub use error::{
     RuntimeError, TimeoutError, ValueError,
 };
 pub use executor::{
-    CurrentTask, Idle, LoopClosed, RemoteLoop, TaskBuilder, YieldNow, advance, call_soon,
+    Idle, LoopClosed, RemoteLoop, TaskBuilder, TaskRef, YieldNow, advance, all_tasks, call_soon,
     create_task, current_task, now, set_report_handler, spawn, task, try_create_task, yield_now,
 };
 pub use group::{

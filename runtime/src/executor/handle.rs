@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::context;
 use crate::error::{Error, Result};
-use crate::task::{Home, Report, Running, Task, TaskId, bound};
+use crate::task::{Home, Report, Resident, Task, TaskId, bound};
 use crate::util::cancel;
 use crate::util::instant::Instant;
 
@@ -104,71 +104,75 @@ impl<F: Future> Future for Plain<F> {
     }
 }
 
-/// The task whose step is being made. It may be kept: once the task has ended, asking it for something
-/// does nothing.
+/// A task of the current loop, whatever its output: what [`current_task`] and [`all_tasks`] give. It may be
+/// kept: once the task has ended, asking it for something does nothing.
 #[derive(Clone)]
-pub struct CurrentTask {
+pub struct TaskRef {
     home: Rc<Home>,
-    running: Running,
+    resident: Resident,
 }
 
-impl CurrentTask {
+impl TaskRef {
     /// Its number.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.running.id
+        self.resident.id
     }
 
     /// Its name: the given one, or `Task-N` (rule T33).
     #[must_use]
     pub fn name(&self) -> String {
-        let Running { slot, id, .. } = self.running;
+        let Resident { slot, id, .. } = self.resident;
         if self.is_unfinished() { self.home.name_of(slot, id) } else { format!("Task-{id}") }
     }
 
     /// Names it.
     pub fn set_name(&self, name: &str) {
         if self.is_unfinished() {
-            self.home.set_name(self.running.slot, name);
+            self.home.set_name(self.resident.slot, name);
         }
     }
 
     /// Where it was created.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
-        self.running.location
+        self.resident.location
     }
 
     /// Requests its cancellation (rule G20): while it runs, the request is delivered at its next suspension
     /// (rule G21). False if it has ended.
     pub fn cancel(&self) -> bool {
-        self.is_unfinished() && self.home.cancel(self.running.slot, &None)
+        self.is_unfinished() && self.home.cancel(self.resident.slot, &None)
     }
 
     /// The same with a message, which the [`CancelledError`](crate::CancelledError) carries (rule G28).
     pub fn cancel_with(&self, message: &str) -> bool {
-        self.is_unfinished() && self.home.cancel(self.running.slot, &Some(message.into()))
+        self.is_unfinished() && self.home.cancel(self.resident.slot, &Some(message.into()))
     }
 
     /// Requests that were not taken back (rule T31).
     #[must_use]
     pub fn cancelling(&self) -> usize {
-        if self.is_unfinished() { self.home.cancelling(self.running.slot) } else { 0 }
+        if self.is_unfinished() { self.home.cancelling(self.resident.slot) } else { 0 }
     }
 
     /// Takes one request back and says how many are left (rules T31, T32).
     pub fn uncancel(&self) -> usize {
-        if self.is_unfinished() { self.home.uncancel(self.running.slot) } else { 0 }
+        if self.is_unfinished() { self.home.uncancel(self.resident.slot) } else { 0 }
+    }
+
+    fn of(home: &Rc<Home>, resident: Resident) -> Self {
+        Self { home: Rc::clone(home), resident }
     }
 
     fn is_unfinished(&self) -> bool {
-        self.home.is_unfinished(self.running.slot, self.running.id)
+        self.home.is_unfinished(self.resident.slot, self.resident.id)
     }
 }
 
-impl fmt::Debug for CurrentTask {
+impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CurrentTask")
+        f.debug_struct("TaskRef")
             .field("id", &self.id())
             .field("name", &self.name())
             .finish_non_exhaustive()
@@ -179,10 +183,31 @@ impl fmt::Debug for CurrentTask {
 ///
 /// # Errors
 /// Runtime, off a loop.
-pub fn current_task() -> Result<Option<CurrentTask>> {
+pub fn current_task() -> Result<Option<TaskRef>> {
+    context::with(|core| core.home().running().map(|resident| TaskRef::of(core.home(), resident)))
+}
+
+/// The tasks of the current loop that have not ended, oldest first: the caller among them, and those that
+/// were not begun (rule T46).
+///
+/// ```
+/// # corelane::run(async || {
+/// let _worker = corelane::spawn(corelane::sleep(std::time::Duration::from_secs(1))).named("worker");
+/// for task in corelane::all_tasks()? {
+///     println!("{} made at {}", task.name(), task.location());
+/// }
+/// assert_eq!(corelane::all_tasks()?.len(), 2);
+/// # Ok(())
+/// # })?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
+///
+/// # Errors
+/// Runtime, off a loop.
+pub fn all_tasks() -> Result<Vec<TaskRef>> {
     context::with(|core| {
-        let running = core.home().running();
-        running.map(|running| CurrentTask { home: Rc::clone(core.home()), running })
+        let residents = core.home().residents().into_iter();
+        residents.map(|resident| TaskRef::of(core.home(), resident)).collect()
     })
 }
 

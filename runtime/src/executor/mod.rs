@@ -23,8 +23,8 @@ pub use self::builder::{TaskBuilder, task};
 pub use self::core::{Idle, LoopConfig, PoolConfig};
 pub use self::event_loop::EventLoop;
 pub use self::handle::{
-    CurrentTask, YieldNow, advance, call_soon, create_task, current_task, now, set_report_handler,
-    spawn, try_create_task, yield_now,
+    TaskRef, YieldNow, advance, all_tasks, call_soon, create_task, current_task, now,
+    set_report_handler, spawn, try_create_task, yield_now,
 };
 pub use self::hooks::{Flush, Poller};
 pub use self::inbox::{LoopClosed, RemoteLoop};

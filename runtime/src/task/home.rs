@@ -39,7 +39,7 @@ pub(crate) struct Home {
     last_id: Cell<u64>,
     /// The last number of a registration on any task.
     pub(super) last_key: Cell<u64>,
-    running: Cell<Option<Running>>,
+    running: Cell<Option<Resident>>,
     closed: Cell<bool>,
     ended: Cell<bool>,
     /// The task-local context of the task that is being stepped.
@@ -65,9 +65,9 @@ impl Tasks {
     }
 }
 
-/// The task whose step is being made.
+/// A task of this loop: where it is, its number, and where it was created.
 #[derive(Clone, Copy)]
-pub(crate) struct Running {
+pub(crate) struct Resident {
     pub(crate) slot: u32,
     pub(crate) id: TaskId,
     pub(crate) location: &'static Location<'static>,
@@ -202,7 +202,7 @@ impl Home {
             Ok(step) => step,
             Err(leftover) => return drop_quietly(leftover),
         };
-        self.running.set(Some(Running { slot, id: cell.id(), location: cell.location() }));
+        self.running.set(Some(Resident { slot, id: cell.id(), location: cell.location() }));
         if has_locals || self.locals.is_set() {
             self.enter_locals(slot);
         }
@@ -397,7 +397,7 @@ impl Home {
     }
 
     /// The task whose step is being made.
-    pub(crate) fn running(&self) -> Option<Running> {
+    pub(crate) fn running(&self) -> Option<Resident> {
         self.running.get()
     }
 

@@ -28,6 +28,7 @@ mod mailbox;
 mod registry;
 mod report;
 mod requests;
+mod roll;
 mod table;
 mod wake;
 mod waker;
@@ -45,7 +46,7 @@ pub use self::locals::{LocalContext, LocalKey, LocalScope};
 pub use self::report::{Report, ReportKind};
 
 pub(crate) use self::entry::{Entry, Ready};
-pub(crate) use self::home::{Callback, Home, Running};
+pub(crate) use self::home::{Callback, Home, Resident};
 pub(crate) use self::id::MAX_SLOTS;
 pub(crate) use self::locals::{KeptLocals, Travelling, bound};
 pub(crate) use self::mailbox::Mailbox;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use corelane::{CurrentTask, Error, Result, Runner, Task, catch_cancel, current_task, yield_now};
+use corelane::{Error, Result, Runner, Task, TaskRef, catch_cancel, current_task, yield_now};
 
 mod diff;
 mod show;
@@ -153,7 +153,7 @@ pub(crate) fn outcome<T: Show + Clone + 'static>(task: &Task<T>) -> String {
 }
 
 /// The task that calls.
-pub(crate) fn me() -> CurrentTask {
+pub(crate) fn me() -> TaskRef {
     current_task().unwrap().unwrap()
 }
 

@@ -5,7 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::sync::Event;
-use corelane::{LocalKey, Result, Task, create_task, gather, sleep, yield_now};
+use corelane::{
+    LocalKey, Result, Task, TaskRef, all_tasks, call_soon, create_task, current_task, gather,
+    sleep, yield_now,
+};
 
 use crate::support::{
     FOREVER, Show, attempt, check_run, finally, me, outcome, passes, raise, report_to_trace, settle,
@@ -32,6 +35,41 @@ fn sleep_basics() {
         };
         gather((sleeper("c", 90), sleeper("a", 10), sleeper("b", 50), sleeper("now", 0))).await?;
         ev!("finish order", *log.borrow());
+        Ok(())
+    });
+}
+
+fn names() -> Vec<String> {
+    let mut names: Vec<_> = all_tasks().unwrap().iter().map(TaskRef::name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn current_and_all_tasks() {
+    check_run("current_and_all_tasks", async || {
+        me().set_name("main");
+        let gate = Event::new();
+        let child = |name| {
+            let gate = gate.clone();
+            let child = async move {
+                ev!("in child", me().name(), names());
+                gate.wait().await;
+                Ok(())
+            };
+            create_task(child).named(name)
+        };
+        let (a, b) = (child("a"), child("b"));
+        ev!("not started yet", names());
+        settle().await;
+        b.cancel();
+        ev!("requested, not done", names());
+        settle().await;
+        ev!("b gone", names());
+        call_soon(|| ev!("in callback", current_task().unwrap().is_none()));
+        gate.set();
+        a.await?;
+        ev!("a gone", names());
         Ok(())
     });
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use corelane::sync::Event;
 use corelane::{
-    CurrentTask, LocalKey, RemoteLoop, Result, Runner, create_task, open_connection,
+    LocalKey, RemoteLoop, Result, Runner, TaskRef, create_task, open_connection,
     run_coroutine_threadsafe, sleep, yield_now,
 };
 
@@ -131,7 +131,7 @@ fn submits(remote: RemoteLoop) {
 
 thread_local! {
     /// The task that a client asked for, where its loop finds it.
-    static ASKED: RefCell<Option<CurrentTask>> = const { RefCell::new(None) };
+    static ASKED: RefCell<Option<TaskRef>> = const { RefCell::new(None) };
 }
 
 #[test]
