@@ -18,6 +18,7 @@ use super::locals::Current;
 use super::mailbox::Mailbox;
 use super::registry::Lease;
 use super::report::{self, Report, ReportKind};
+use super::requests::Cascade;
 use super::table::{Step, TaskTable};
 use super::waker;
 use crate::error::{CancelledError, Error, Result, drop_quietly};
@@ -47,6 +48,7 @@ pub(crate) struct Home {
     on_report: RefCell<ReportHandler>,
     /// Errors of leftovers, kept until all of them have ended (rule T9).
     shutdown_reports: RefCell<Vec<Report>>,
+    pub(super) cascade: Cascade,
 }
 
 pub(super) struct Tasks {
@@ -93,6 +95,7 @@ impl Home {
             locals: Current::new(),
             on_report: RefCell::new(Rc::new(report::log)),
             shutdown_reports: RefCell::default(),
+            cascade: Cascade::default(),
         }))
     }
 

@@ -11,39 +11,49 @@
 //! The rules are G20 to G33. As everywhere in this room no borrow of the table is held while wakers are woken
 //! or targets asked.
 
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
 use super::cell::{Ended, TaskCell};
 use super::home::Home;
 use super::id::{TaskId, WakeId};
 use super::table::Standing;
 use crate::error::CancelledError;
 use crate::util::cancel::tree;
-use crate::util::cancel::{self, Forward, Leaf, Mark, Message, StepNotes};
+use crate::util::cancel::{self, CancelTarget, Forward, Leaf, Mark, Message, StepNotes};
 
-/// What became of a request.
-enum Asked {
-    Done,
-    Accepted,
-    /// The task waits for the one in this slot, which is to be asked.
-    Forward(u32),
+/// One step of a request on its way. Rather than by recursion, which a long chain of tasks that await each
+/// other would take through the end of the stack, it walks with a list of what is still to be asked.
+pub(super) enum Ask {
+    Task(u32),
+    Leaf {
+        task: WakeId,
+        leaf: Leaf,
+        standing: Standing,
+    },
+    /// All that the task waits for was asked.
+    Leave(u32),
+}
+
+/// Requests that come while one is on its way: they join it.
+#[derive(Default)]
+pub(super) struct Cascade {
+    is_running: Cell<bool>,
+    joined: RefCell<Vec<(Ask, Message)>>,
 }
 
 impl Home {
     /// Requests the cancellation of the task in `slot` (rule G20); false if it is done. Asking a failed task
     /// counts as having seen its error (rule T37).
     pub(crate) fn cancel(&self, slot: u32, message: &Message) -> bool {
-        // Tasks that wait for each other in a ring would be asked for ever.
-        let mut hops_left = self.unfinished_count();
-        let mut asked = self.request(slot, message, true);
-        loop {
-            match asked {
-                Asked::Done => return false,
-                Asked::Accepted => return true,
-                Asked::Forward(next) => {
-                    hops_left = hops_left.saturating_sub(1);
-                    asked = self.request(next, message, hops_left > 0);
-                }
-            }
+        let mut tasks = self.tasks.borrow_mut();
+        if tasks.table.is_done(slot) {
+            tasks.table.retrieve(slot);
+            return false;
         }
+        drop(tasks);
+        self.cascade(vec![(Ask::Task(slot), message.clone())]);
+        true
     }
 
     /// The same for the task of `id`, which may be gone and its slot taken by another.
@@ -54,75 +64,119 @@ impl Home {
         is_there && self.cancel(slot, &None)
     }
 
-    fn request(&self, slot: u32, message: &Message, may_forward: bool) -> Asked {
+    /// Asks, and whomever those forward to, depth first and in order.
+    fn cascade(&self, mut asks: Vec<(Ask, Message)>) {
+        if self.cascade.is_running.replace(true) {
+            self.cascade.joined.borrow_mut().append(&mut asks);
+            return;
+        }
+        asks.reverse();
+        while let Some((ask, message)) = asks.pop() {
+            let begun = asks.len();
+            match ask {
+                Ask::Task(slot) => self.ask_task(slot, &message, &mut asks),
+                Ask::Leaf { task, leaf, standing } => {
+                    self.ask_leaf(task, leaf, standing, &message, &mut asks);
+                }
+                Ask::Leave(slot) => self.tasks.borrow_mut().table.set_asked(slot, false),
+            }
+            // What a target has asked for goes before what is to be asked after it.
+            asks.append(&mut self.cascade.joined.borrow_mut());
+            asks[begun..].reverse();
+        }
+        self.cascade.is_running.set(false);
+    }
+
+    fn ask_task(&self, slot: u32, message: &Message, asks: &mut Vec<(Ask, Message)>) {
         let mut tasks = self.tasks.borrow_mut();
         let table = &mut tasks.table;
         let standing = table.standing(slot);
         if standing == Standing::Done {
-            table.retrieve(slot);
-            return Asked::Done;
+            return;
         }
         table.rare(slot).cancelling += 1;
         if standing == Standing::Running {
             // It meets the request when it next suspends (rule G21, case 3).
             table.record(slot, message, false);
             drop(tasks);
-            super::wake::ask_about_the_dead(self, true);
-            return Asked::Accepted;
+            return super::wake::ask_about_the_dead(self, true);
         }
         let id = table.wake_id(slot);
         let links = table.cell(slot).map(|cell| cell.links()).unwrap_or_default();
-        let (root, awaiting) = (links.root(), links.awaiting());
-        let target = table.rare(slot).target.as_ref().and_then(std::rc::Weak::upgrade);
-        let is_awaited = awaiting != 0
-            && awaiting != cancel::OTHER_TARGET
-            && table.is_awaited_by(awaiting - 1, id);
-        drop(tasks);
-        let leaves = tree::leaves_of(root);
+        // Tasks that wait for each other in a ring: the one that is met again is the one to give way.
+        let may_forward = standing == Standing::Waiting && !table.is_asked(slot);
+        let leaves = tree::leaves_of(links.root());
         if !leaves.is_empty() {
-            self.ask_leaves(id, &leaves, standing, message);
-            return Asked::Accepted;
+            let standing = if may_forward { standing } else { Standing::Queued };
+            table.set_asked(slot, true);
+            let leaves = leaves.into_iter().map(|leaf| Ask::Leaf { task: id, leaf, standing });
+            asks.extend(leaves.map(|ask| (ask, message.clone())));
+            asks.push((Ask::Leave(slot), None));
+            return;
         }
-        if standing == Standing::Waiting && may_forward {
-            if is_awaited {
-                return Asked::Forward(awaiting - 1);
+        if may_forward && links.awaiting() != 0 {
+            let target = table.rare(slot).target.as_ref().and_then(Weak::upgrade);
+            table.set_asked(slot, true);
+            drop(tasks);
+            let forwarded = self.forward(id, links.awaiting(), target, message, asks);
+            if forwarded {
+                asks.append(&mut self.cascade.joined.borrow_mut());
+                return asks.push((Ask::Leave(slot), None));
             }
-            if awaiting == cancel::OTHER_TARGET
-                && target.is_some_and(|target| target.request(message))
-            {
-                return Asked::Accepted;
-            }
+            tasks = self.tasks.borrow_mut();
+            tasks.table.set_asked(slot, false);
         }
-        let mut tasks = self.tasks.borrow_mut();
         tasks.table.record(slot, message, standing == Standing::Waiting);
         tasks.wake(id);
         drop(tasks);
         super::wake::ask_about_the_dead(self, true);
-        Asked::Accepted
     }
 
-    /// Asks the leaf frames of a task that is not running.
-    fn ask_leaves(&self, task: WakeId, leaves: &[Leaf], standing: Standing, message: &Message) {
-        for &leaf in leaves {
-            if standing == Standing::Waiting && self.forward_from(task, leaf, message) {
-                continue;
-            }
-            let how = if standing == Standing::Waiting { Mark::Struck } else { Mark::Recorded };
-            if let Some(waker) = tree::mark(leaf, how, message) {
-                self.guarded(|| waker.wake());
+    /// Has the one thing that is waited for take the request over (rule G26).
+    fn forward(
+        &self,
+        task: WakeId,
+        awaiting: u32,
+        target: Option<Rc<dyn CancelTarget>>,
+        message: &Message,
+        asks: &mut Vec<(Ask, Message)>,
+    ) -> bool {
+        if awaiting == cancel::OTHER_TARGET {
+            return target.is_some_and(|target| target.request(message));
+        }
+        let is_awaited = self.tasks.borrow().table.is_awaited_by(awaiting - 1, task);
+        if is_awaited {
+            asks.push((Ask::Task(awaiting - 1), message.clone()));
+        }
+        is_awaited
+    }
+
+    /// Asks a leaf frame of a task that is not running, or what it waits for.
+    fn ask_leaf(
+        &self,
+        task: WakeId,
+        leaf: Leaf,
+        standing: Standing,
+        message: &Message,
+        asks: &mut Vec<(Ask, Message)>,
+    ) {
+        if standing == Standing::Waiting {
+            let (awaiting, target) = match leaf.forward() {
+                Forward::Nobody => (0, None),
+                Forward::Task(slot) => (slot + 1, None),
+                Forward::Other(target) => (cancel::OTHER_TARGET, Some(target)),
+            };
+            if awaiting != 0 && self.forward(task, awaiting, target, message, asks) {
+                return;
             }
         }
+        let how = if standing == Standing::Waiting { Mark::Struck } else { Mark::Recorded };
+        self.mark_leaf(leaf, how, message);
     }
 
-    /// Has the one thing that a frame waits for take the request over (rule G26).
-    fn forward_from(&self, task: WakeId, leaf: Leaf, message: &Message) -> bool {
-        match leaf.forward() {
-            Forward::Nobody => false,
-            Forward::Other(target) => target.request(message),
-            Forward::Task(slot) => {
-                let is_awaited = self.tasks.borrow().table.is_awaited_by(slot, task);
-                is_awaited && self.cancel(slot, message)
-            }
+    fn mark_leaf(&self, leaf: Leaf, how: Mark, message: &Message) {
+        if let Some(waker) = tree::mark(leaf, how, message) {
+            self.guarded(|| waker.wake());
         }
     }
 
@@ -138,7 +192,9 @@ impl Home {
         let message = tasks.table.take_message(slot);
         tasks.table.unrecord(slot);
         drop(tasks);
-        self.ask_leaves(id, &leaves, Standing::Running, &message);
+        for leaf in leaves {
+            self.mark_leaf(leaf, Mark::Recorded, &message);
+        }
     }
 
     /// A step that left more behind than a waiting task.
@@ -234,7 +290,9 @@ impl Home {
         let standing = tasks.table.standing(task.slot());
         tasks.table.rare(task.slot()).cancelling += 1;
         drop(tasks);
-        self.ask_leaves(task, &tree::leaves_below(frame), standing, &None);
+        let leaves = tree::leaves_below(frame).into_iter();
+        let asks = leaves.map(|leaf| (Ask::Leaf { task, leaf, standing }, None)).collect();
+        self.cascade(asks);
         true
     }
 }

@@ -46,6 +46,8 @@ const RETRIEVED: u64 = 1 << 9;
 const JOINERS: u64 = 1 << 10;
 /// The request came while the task waited, which cannot be taken back (rule T32).
 const STRUCK: u64 = 1 << 11;
+/// A request is on its way to what the task waits for.
+const ASKED: u64 = 1 << 12;
 /// Done, and its callbacks have still to run: they see it too.
 const HELD: u64 = 1 << 12;
 /// Has something set in its task-local context.
@@ -247,8 +249,8 @@ impl TaskTable {
     pub(super) fn standing(&self, index: u32) -> Standing {
         let word = self.slots[index as usize].word;
         match word & (DONE | RUNNING | QUEUED) {
-            0 => Standing::Waiting,
-            bits if bits & DONE != 0 => Standing::Done,
+            0 if word & OCCUPIED != 0 => Standing::Waiting,
+            bits if bits & DONE != 0 || word & OCCUPIED == 0 => Standing::Done,
             bits if bits & RUNNING != 0 => Standing::Running,
             _ => Standing::Queued,
         }
@@ -279,6 +281,16 @@ impl TaskTable {
     /// Whether a request may still be taken back.
     pub(super) fn is_struck(&self, index: u32) -> bool {
         self.slots[index as usize].word & STRUCK != 0
+    }
+
+    /// Whether a request is on its way to what the task waits for.
+    pub(super) fn is_asked(&self, index: u32) -> bool {
+        self.slots[index as usize].word & ASKED != 0
+    }
+
+    pub(super) fn set_asked(&mut self, index: u32, asked: bool) {
+        let word = &mut self.slots[index as usize].word;
+        *word = *word & !ASKED | if asked { ASKED } else { 0 };
     }
 
     /// Whether the task of `id` is there and not done.
