@@ -13,8 +13,8 @@ use super::Error;
 /// use corelane::{Error, ExceptionGroup};
 /// # corelane::Runner::builder().virtual_clock().build().run(async || {
 /// let failed = corelane::task_group(async |group| {
-///     group.add(async { Err(Error::msg("disk")) })?;
-///     group.add(async { Err(Error::msg("network")) })?;
+///     group.add(async { Err::<(), _>(Error::msg("disk")) })?;
+///     group.add(async { Err::<(), _>(Error::msg("network")) })?;
 ///     Ok(())
 /// });
 /// let error = failed.await.unwrap_err();
