@@ -1,6 +1,6 @@
 //! Structured concurrency: what acts when it is cancelled, and what waits for many.
 //!
-//! The aggregates ([`gather`], [`wait`], [`as_completed`], [`shield`]) hear of their children by callback:
+//! The aggregates ([`gather()`], [`wait()`], [`as_completed()`], [`shield()`]) hear of their children by callback:
 //!
 //! ```text
 //!  child ends ─1▶ callback entry ─▶ aggregate complete, waiting task queued ─2▶ its turn
