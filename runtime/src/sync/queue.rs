@@ -242,10 +242,12 @@ impl<T, D: Discipline<T>> AnyQueue<T, D> {
 }
 
 impl<T, D: Discipline<T>> Inner<T, D> {
+    #[inline]
     fn is_full(&self, state: &State<T, D>) -> bool {
         self.maxsize != 0 && state.items.len() >= self.maxsize
     }
 
+    #[inline]
     fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
         let mut state = self.state.borrow_mut();
         if state.shut_down {
@@ -254,17 +256,20 @@ impl<T, D: Discipline<T>> Inner<T, D> {
         if self.is_full(&state) {
             return Err(QueueFull(item).into());
         }
-        let getter = state.store(item);
-        let_go_and_wake(state, getter);
+        if let Some(getter) = state.store(item) {
+            let_go_and_wake(state, Some(getter));
+        }
         Ok(())
     }
 
+    #[inline]
     fn try_get(&self) -> Result<T, TryGetError> {
         let mut state = self.state.borrow_mut();
         match state.items.pop() {
             Some(item) => {
-                let putter = state.putters.take_first();
-                let_go_and_wake(state, putter);
+                if let Some(putter) = state.putters.take_first() {
+                    let_go_and_wake(state, Some(putter));
+                }
                 Ok(item)
             }
             None if state.shut_down => Err(QueueShutDown(()).into()),
@@ -275,6 +280,7 @@ impl<T, D: Discipline<T>> Inner<T, D> {
 
 impl<T, D: Discipline<T>> State<T, D> {
     /// Stores an item and takes the getter that is to be woken for it.
+    #[inline]
     fn store(&mut self, item: T) -> Option<(Key, Waker)> {
         self.items.push(item);
         self.unfinished += 1;

@@ -152,9 +152,17 @@ impl<D> WaitList<D> {
     }
 
     /// Takes the first live waiter out of the line, to be woken after the list was let go of.
-    #[inline]
+    #[inline(always)]
     #[must_use = "who is out of the line must be woken"]
     pub(crate) fn take_first(&mut self) -> Option<(Key, Waker)> {
+        // Nearly always nobody waits: that costs a comparison.
+        if self.first.is_none() {
+            return None;
+        }
+        self.take_first_in_line()
+    }
+
+    fn take_first_in_line(&mut self) -> Option<(Key, Waker)> {
         let (key, waiter) = self.first.as_ref()?;
         if *key < self.passed || cancel::is_dead(waiter.scope) {
             return self.take_behind_the_dead();
@@ -298,15 +306,21 @@ pub(super) fn wake_all<S, D>(cell: &RefCell<S>, line: impl Fn(&mut S) -> &mut Wa
 
 /// Returns most of a deque's memory once a quarter of it would do, so that a crowd of the past
 /// costs nothing for ever.
+#[inline]
 pub(super) fn give_back<T>(deque: &mut VecDeque<T>) {
     if let Some(smaller) = smaller_capacity(deque.capacity(), deque.len()) {
-        deque.shrink_to(smaller);
+        shrink(deque, smaller);
     }
+}
+
+#[cold]
+fn shrink<T>(deque: &mut VecDeque<T>, smaller: usize) {
+    deque.shrink_to(smaller);
 }
 
 /// What a container should shrink to, if it should. As its capacity then halves at least, it costs a
 /// constant per removed element.
-#[inline]
+#[inline(always)]
 pub(super) fn smaller_capacity(capacity: usize, len: usize) -> Option<usize> {
     (capacity > 2 * KEPT && len < capacity / 4).then(|| KEPT.max(2 * len))
 }

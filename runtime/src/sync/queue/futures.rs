@@ -58,7 +58,26 @@ impl<'a, T, D: Discipline<T>> QueueJoin<'a, T, D> {
 impl<T, D: Discipline<T>> Future for QueuePut<'_, T, D> {
     type Output = Result<(), QueueShutDown<T>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.place == Place::New {
+            match this.item.take().map(|item| this.queue.try_put(item)) {
+                Some(Ok(())) => {
+                    this.place = Place::Done;
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Err(refused)) => this.item = Some(refused.into_item()),
+                None => {}
+            }
+        }
+        this.poll_in_line(cx)
+    }
+}
+
+impl<T, D: Discipline<T>> QueuePut<'_, T, D> {
+    /// The poll of a put that cannot be done at once.
+    fn poll_in_line(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), QueueShutDown<T>>> {
         let queue = self.queue;
         // Declared before the borrow, so that it is dropped after it.
         let mut replaced = None;
@@ -97,6 +116,21 @@ impl<T, D: Discipline<T>> Future for QueueGet<'_, T, D> {
 impl<T, D: Discipline<T>> Inner<T, D> {
     #[inline]
     pub(super) fn poll_get(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, QueueShutDown>> {
+        if *place == Place::New
+            && let Ok(item) = self.try_get()
+        {
+            *place = Place::Done;
+            return Poll::Ready(Ok(item));
+        }
+        self.poll_get_in_line(place, cx)
+    }
+
+    /// The poll of a get that cannot be done at once.
+    fn poll_get_in_line(
         &self,
         place: &mut Place,
         cx: &mut Context<'_>,
