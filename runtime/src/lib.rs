@@ -32,6 +32,8 @@
 //!
 //! # From asyncio
 //!
+//! The chapter [`asyncio`] has an example for each call and every deliberate difference.
+//!
 //! | asyncio | corelane | |
 //! |---|---|---|
 //! | `asyncio.run(main())` | [`run`]`(async \|\| …)` | one `Result`; what is left is cancelled and awaited |
@@ -43,7 +45,9 @@
 //! | `Task` | [`Task`] | a dropped handle detaches; the task is never lost; several await `&task` |
 //! | `task.add_done_callback(f)` | [`Task::add_done_callback`] | its key takes it back |
 //! | `current_task()`, `all_tasks()` | [`current_task`], [`all_tasks`] | a [`TaskRef`] each |
-//! | `sleep(s)`, `sleep(0)` | [`sleep`], [`yield_now`] | |
+//! | `sleep(s)`, `sleep(s, x)`, `sleep(0)` | [`sleep`], [`sleep_secs`], [`sleep_with`], [`yield_now`] | |
+//! | `TaskGroup` | [`task_group`] | the scope is a closure; an [`ExceptionGroup`] of what failed |
+//! | `try … except CancelledError` | [`catch_cancel`] | the code after it may wait, swallow or resume |
 //! | `timeout(s)`, `wait_for` | [`timeout`], [`wait_for`] | the scope is a closure |
 //! | `to_thread(f, …)` | [`to_thread`] | the closure is `Send` and fallible |
 //! | `run_coroutine_threadsafe(c, loop)` | [`run_coroutine_threadsafe`] | a [`RemoteTask`]: blocks, or is awaited in any runtime |
@@ -73,11 +77,17 @@
 //!
 //! # Cancellation
 //!
-//! [`Task::cancel`] is a request. It is recorded at once and delivered at the task's own turn: the task's
-//! future is dropped there, inner guards first, and the task ends cancelled. Nothing that was about to be
-//! handed to it is lost: a lock goes to the next in line, an item stays in its queue, unread bytes stay in
-//! the reader. A timeout does the same to its body. What each call guarantees when it is dropped stands under
-//! *Cancel safety* in its documentation.
+//! [`Task::cancel`] is a request. It goes first to what the task waits for: another task, a [`gather`]. Otherwise
+//! it goes to the innermost [`catch_cancel`] frames of the task, where what is inside is dropped, inner guards
+//! first, and the code after the frame goes on in the same step: it may wait and clean up, swallow the
+//! cancellation, or [`resume`](CancelledError::resume) it. A task with no frame is dropped at its own turn and
+//! ends cancelled. A [`timeout`] does the same to its body and waits for the clean-up, a [`task_group`] to all its
+//! members.
+//!
+//! Nothing that was about to be handed over is lost: a lock goes to the next in line, an item stays in its
+//! queue, unread bytes stay in the reader. Dropping a future by Rust's own means is no request: it runs guards
+//! and no clean-up that waits. What each call guarantees then stands under *Cancel safety* in its
+//! documentation.
 //!
 //! # The order of things
 //!
@@ -106,6 +116,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod asyncio;
 mod blocking;
 mod driver;
 mod error;
@@ -152,5 +163,7 @@ pub use task::{
     DoneKey, FinishedTask, Join, LocalContext, LocalKey, LocalScope, Report, ReportKind, Task,
     TaskId,
 };
-pub use time::{Sleep, Timeout, sleep, sleep_until, timeout, timeout_at, wait_for};
+pub use time::{
+    Sleep, Timeout, sleep, sleep_secs, sleep_until, sleep_with, timeout, timeout_at, wait_for,
+};
 pub use util::instant::Instant;

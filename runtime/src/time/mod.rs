@@ -4,6 +4,6 @@ mod sleep;
 mod timeout;
 mod wait_for;
 
-pub use self::sleep::{Sleep, sleep, sleep_until};
+pub use self::sleep::{Sleep, sleep, sleep_secs, sleep_until, sleep_with};
 pub use self::timeout::{Timeout, timeout, timeout_at};
 pub use self::wait_for::wait_for;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::error::{Error, Result};
 use crate::executor::{self, LoopCore, TimerKey};
 use crate::util::cancel;
 use crate::util::instant::Instant;
@@ -24,6 +25,44 @@ pub fn sleep(duration: Duration) -> Sleep {
     let core = current();
     let state = if duration.is_zero() { State::Yield } else { State::New };
     Sleep { deadline: core.now() + duration, state, core }
+}
+
+/// Waits as [`sleep`] does and gives `value` back (rule T50).
+///
+/// # Panics
+/// Off a loop.
+///
+/// # Cancel safety
+/// Safe: dropping it drops the value and removes the timer.
+pub async fn sleep_with<T>(duration: Duration, value: T) -> T {
+    sleep(duration).await;
+    value
+}
+
+/// The same for a number of seconds: nothing and less than nothing let every task that is ready run once, and
+/// more than the clock can count is for ever (rules T51, T52).
+///
+/// ```
+/// # corelane::Runner::builder().virtual_clock().build().run(async || {
+/// corelane::sleep_secs(0.25)?.await;
+/// assert!(corelane::sleep_secs(f64::NAN).is_err_and(|error| error.is_value()));
+/// # Ok(())
+/// # })?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
+///
+/// # Errors
+/// Value, if `seconds` is not a number.
+///
+/// # Panics
+/// Off a loop.
+#[track_caller]
+pub fn sleep_secs(seconds: f64) -> Result<Sleep> {
+    if seconds.is_nan() {
+        return Err(Error::value("sleep was given seconds that are not a number"));
+    }
+    let too_long = Duration::from_secs(u64::MAX);
+    Ok(sleep(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(too_long)))
 }
 
 /// Waits until `deadline` on the loop's clock. One that has passed lets every task that is ready run once.
