@@ -216,6 +216,16 @@ fn execute(world: Rc<World>, piece: Piece) -> Running {
             }
             Piece::SpawnAwait(inner) => return (&*start(&world, *inner)).await,
             Piece::AwaitSome(number) => return await_some(&world, number).await,
+            other => return compound(world, other).await,
+        }
+        Ok(())
+    })
+}
+
+/// The pieces that have others inside, beyond sequences and tasks.
+fn compound(world: Rc<World>, piece: Piece) -> Running {
+    Box::pin(async move {
+        match piece {
             Piece::Catch { body, clean_up, resume } => {
                 return catch(world, *body, *clean_up, resume).await;
             }
@@ -249,6 +259,7 @@ fn execute(world: Rc<World>, piece: Piece) -> Running {
                 let won = select(first, execute(Rc::clone(&world), *second)).await;
                 return won.factor_first().0;
             }
+            _ => unreachable!("the other pieces are simple"),
         }
         Ok(())
     })
