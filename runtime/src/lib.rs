@@ -44,6 +44,7 @@
 //! | `ContextVar`, `copy_context()` | [`LocalKey`], [`LocalContext`] | typed; [`LocalKey::scope`] |
 //! | `Task` | [`Task`] | a dropped handle detaches; the task is never lost; several await `&task` |
 //! | `task.add_done_callback(f)` | [`Task::add_done_callback`] | its key takes it back |
+//! | `pstree` | [`print_tasks`], [`describe_tasks`] | who awaits whom, as a tree |
 //! | `current_task()`, `all_tasks()` | [`current_task`], [`all_tasks`] | a [`TaskRef`] each |
 //! | `sleep(s)`, `sleep(s, x)`, `sleep(0)` | [`sleep`], [`sleep_secs`], [`sleep_with`], [`yield_now`] | |
 //! | `TaskGroup` | [`task_group`] | the scope is a closure; an [`ExceptionGroup`] of what failed |
@@ -146,7 +147,8 @@ pub use error::{
 };
 pub use executor::{
     Idle, LoopClosed, RemoteLoop, TaskBuilder, TaskRef, YieldNow, advance, all_tasks, call_soon,
-    create_task, current_task, now, set_report_handler, spawn, task, try_create_task, yield_now,
+    create_task, current_task, describe_tasks, format_tasks, now, print_tasks, set_report_handler,
+    spawn, task, try_create_task, yield_now,
 };
 pub use group::{
     AsCompleted, CatchCancel, CatchCancelPlain, Completions, Gather, GatherOutcomes, NextCompleted,
@@ -161,7 +163,7 @@ pub use remote::{RemoteTask, run_coroutine_threadsafe};
 pub use runner::{Builder, Runner, run};
 pub use task::{
     DoneKey, FinishedTask, Join, LocalContext, LocalKey, LocalScope, Report, ReportKind, Task,
-    TaskId,
+    TaskId, TaskInfo, TaskState,
 };
 pub use time::{
     Sleep, Timeout, sleep, sleep_secs, sleep_until, sleep_with, timeout, timeout_at, wait_for,

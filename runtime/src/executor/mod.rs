@@ -16,6 +16,7 @@ mod handle;
 mod hooks;
 mod inbox;
 mod ops;
+mod tasks;
 mod timers;
 mod turn;
 
@@ -28,6 +29,7 @@ pub use self::handle::{
 };
 pub use self::hooks::{Flush, Poller};
 pub use self::inbox::{LoopClosed, RemoteLoop};
+pub use self::tasks::{describe_tasks, format_tasks, print_tasks};
 
 pub(crate) use self::context::{current, is_inside, with};
 pub(crate) use self::core::LoopCore;

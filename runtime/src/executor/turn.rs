@@ -210,6 +210,7 @@ impl LoopCore {
         let now = driver.now();
         drop(driver);
         self.seen.set(now);
+        self.home.note_time(now);
         self.pace.polled.set(now);
         self.pace.looked.set(now);
         self.pace.turns.set(0);

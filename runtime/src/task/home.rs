@@ -20,6 +20,7 @@ use super::registry::Lease;
 use super::report::{self, Report, ReportKind};
 use super::requests::Cascade;
 use super::table::{Step, TaskTable};
+use super::tree::Births;
 use super::waker;
 use crate::error::{CancelledError, Error, Result, drop_quietly};
 use crate::util::cancel::{self, Scope, tree};
@@ -37,7 +38,8 @@ pub(crate) struct Home {
     lease: Lease,
     /// Table and queue in one cell: nearly every call needs both.
     pub(super) tasks: RefCell<Tasks>,
-    last_id: Cell<u64>,
+    pub(super) last_id: Cell<u64>,
+    pub(super) births: RefCell<Births>,
     /// The last number of a registration on any task.
     pub(super) last_key: Cell<u64>,
     running: Cell<Option<Resident>>,
@@ -88,6 +90,7 @@ impl Home {
             }),
             lease,
             last_id: Cell::new(0),
+            births: RefCell::default(),
             last_key: Cell::new(0),
             running: Cell::new(None),
             closed: Cell::new(false),

@@ -78,6 +78,14 @@ impl Joiners {
         self.own
     }
 
+    /// The tasks among those who wait.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = WakeId> {
+        self.list.iter().filter_map(|(_, told)| match told {
+            Some(Told::Waker(waker)) => waker::id_of(waker),
+            _ => None,
+        })
+    }
+
     /// Whether the task of `id` is among those who wait.
     pub(super) fn has_task(&self, id: WakeId) -> bool {
         self.list.iter().any(

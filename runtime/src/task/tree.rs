@@ -1,0 +1,226 @@
+//! What a loop's tasks are doing, and who waits for whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+use std::panic::Location;
+use std::time::Duration;
+
+use super::cell::Joiner;
+use super::home::Home;
+use super::id::{TaskId, WakeId};
+use super::table::{Standing, TaskTable};
+use crate::util::instant::Instant;
+
+#[cfg(test)]
+mod tests;
+
+/// What an unfinished task is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// Its step is being made: it is the one that asks.
+    Running,
+    /// In the ready queue.
+    Ready,
+    /// Waiting to be woken.
+    Waiting,
+}
+
+/// An unfinished task, as [`describe_tasks`](crate::describe_tasks) finds it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its number.
+    pub id: TaskId,
+    /// Its name: the given one, or `Task-N`.
+    pub name: String,
+    /// What it is doing.
+    pub state: TaskState,
+    /// Where it was created.
+    pub location: &'static Location<'static>,
+    /// How long ago it was created: not less than that, and more by a turn of the loop or, for an old task, by
+    /// less than a tenth. No task carries a time for it.
+    pub age: Duration,
+    /// Cancel requests that were not taken back.
+    pub cancelling: usize,
+    /// The tasks whose handles it awaits.
+    pub awaits: Vec<TaskId>,
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+        })
+    }
+}
+
+impl fmt::Display for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, state, age, location, .. } = self;
+        write!(f, "{name} {state}, {age:?} old, created at {location}")?;
+        if self.cancelling > 0 { f.write_str(", cancelling") } else { Ok(()) }
+    }
+}
+
+/// When tasks were created, by their numbers: now and then the clock and the last number are written down
+/// together. When the list is full it is thinned, so that the past grows coarser with distance.
+#[derive(Default)]
+pub(super) struct Births(Vec<(u64, Instant)>);
+
+const BIRTHS_KEPT: usize = 1024;
+
+impl Births {
+    pub(super) fn note(&mut self, last_id: u64, now: Instant) {
+        match self.0.last_mut() {
+            Some((id, seen)) if *id == last_id => *seen = now,
+            _ => {
+                if self.0.len() == BIRTHS_KEPT {
+                    self.thin(now);
+                }
+                self.0.push((last_id, now));
+            }
+        }
+    }
+
+    /// Drops each entry whose neighbours lie so close together, for their age, that they can do without it.
+    fn thin(&mut self, now: Instant) {
+        let mut kept: Vec<(u64, Instant)> = Vec::with_capacity(BIRTHS_KEPT);
+        for (index, entry) in self.0.iter().enumerate().rev() {
+            let older = index.checked_sub(1).map(|older| self.0[older].1);
+            let spared = kept
+                .last()
+                .zip(older)
+                .is_some_and(|((_, later), older)| (*later - older) * 16 <= now - older);
+            if !spared {
+                kept.push(*entry);
+            }
+        }
+        // Years would have to pass for this to happen; then the oldest go.
+        kept.truncate(BIRTHS_KEPT - BIRTHS_KEPT / 8);
+        kept.reverse();
+        self.0 = kept;
+    }
+
+    /// A time at which the task of `id` was not there yet, soon before it was created.
+    fn before(&self, id: TaskId) -> Instant {
+        let index = self.0.partition_point(|(last, _)| *last < id.0);
+        index.checked_sub(1).map_or(Instant::ZERO, |index| self.0[index].1)
+    }
+}
+
+impl Home {
+    /// Notes that all tasks up to the last one had been created by `now`.
+    pub(crate) fn note_time(&self, now: Instant) {
+        self.births.borrow_mut().note(self.last_id.get(), now);
+    }
+
+    /// All tasks that have not ended, oldest first (rule T46).
+    pub(crate) fn describe(&self, now: Instant) -> Vec<TaskInfo> {
+        let running = self.running();
+        let births = self.births.borrow();
+        let mut tasks = self.tasks.borrow_mut();
+        let table = &mut tasks.table;
+        let slots: Vec<u32> = table.unfinished_slots().collect();
+        let mut infos = BTreeMap::new();
+        for &slot in &slots {
+            let cell = table.cell(slot).map(|cell| (cell.id(), cell.location()));
+            // The cell of the task that is being stepped is not in the table.
+            let stepped = running.filter(|running| running.slot == slot);
+            let Some((id, location)) = cell.or(stepped.map(|task| (task.id, task.location))) else {
+                continue;
+            };
+            let rare = table.rare_if_any(slot);
+            let name = rare.and_then(|rare| rare.name.as_deref());
+            let info = TaskInfo {
+                id,
+                name: name.map_or_else(|| format!("Task-{id}"), str::to_owned),
+                state: match table.standing(slot) {
+                    Standing::Running => TaskState::Running,
+                    Standing::Queued => TaskState::Ready,
+                    Standing::Waiting | Standing::Done => TaskState::Waiting,
+                },
+                location,
+                age: now - births.before(id),
+                cancelling: rare.map_or(0, |rare| rare.cancelling),
+                awaits: Vec::new(),
+            };
+            infos.insert(slot, info);
+        }
+        for (awaited, waiter) in edges(table, &slots) {
+            let Some(awaited) = infos.get(&awaited).map(|info| info.id) else { continue };
+            if let Some(waiter) = infos.get_mut(&waiter) {
+                waiter.awaits.push(awaited);
+            }
+        }
+        let mut infos: Vec<_> = infos.into_values().collect();
+        infos.sort_unstable_by_key(|info| info.id);
+        for info in &mut infos {
+            info.awaits.sort_unstable();
+            info.awaits.dedup();
+        }
+        infos
+    }
+}
+
+/// Slots of awaited tasks, each with the slot of one that awaits it.
+fn edges(table: &mut TaskTable, slots: &[u32]) -> Vec<(u32, u32)> {
+    let mut edges = Vec::new();
+    for &slot in slots {
+        let mut waiters: Vec<WakeId> =
+            table.rare_if_any(slot).map(|rare| rare.joiners.tasks().collect()).unwrap_or_default();
+        if let Some(Joiner::Task(id)) = table.cell(slot).map(|cell| cell.joiner()) {
+            waiters.push(id);
+        }
+        // A number that is not its slot's present one names a task that is gone, or another loop's.
+        let alive = waiters.into_iter().filter(|id| table.is_alive(*id));
+        edges.extend(alive.map(|id| (slot, id.slot())));
+    }
+    edges
+}
+
+/// The tasks as a tree: below each one those that it awaits.
+pub(crate) fn draw(tasks: &[TaskInfo]) -> String {
+    let by_id: BTreeMap<TaskId, &TaskInfo> = tasks.iter().map(|task| (task.id, task)).collect();
+    let awaited: BTreeSet<TaskId> = tasks.iter().flat_map(|task| task.awaits.clone()).collect();
+    let mut drawing = Drawing { by_id, drawn: BTreeSet::new(), text: String::new() };
+    for task in tasks.iter().filter(|task| !awaited.contains(&task.id)) {
+        drawing.draw(task.id);
+    }
+    // Tasks that wait for each other in a ring are below nobody.
+    for task in tasks {
+        if !drawing.drawn.contains(&task.id) {
+            drawing.draw(task.id);
+        }
+    }
+    drawing.text
+}
+
+struct Drawing<'a> {
+    by_id: BTreeMap<TaskId, &'a TaskInfo>,
+    drawn: BTreeSet<TaskId>,
+    text: String,
+}
+
+impl Drawing<'_> {
+    /// Draws a task and all below it. Not by calling itself: a chain of tasks may be long.
+    fn draw(&mut self, root: TaskId) {
+        let mut left = vec![(root, 0)];
+        while let Some((id, depth)) = left.pop() {
+            let Some(task) = self.by_id.get(&id) else { continue };
+            let indent = "    ".repeat(depth);
+            let again = !self.drawn.insert(id);
+            // Writing to a string does not fail.
+            let _ = if again {
+                writeln!(self.text, "{indent}{} (see above)", task.name)
+            } else {
+                writeln!(self.text, "{indent}{task}")
+            };
+            if !again {
+                left.extend(task.awaits.iter().rev().map(|awaited| (*awaited, depth + 1)));
+            }
+        }
+    }
+}
