@@ -1,7 +1,7 @@
 //! asyncio's `try … except CancelledError`: the cancel frame as a future.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -47,9 +47,9 @@ use crate::util::cancel::{Frame, Request};
 ///
 /// # Cancel safety
 /// Dropping it drops the future, as always in Rust: that is no request, and nothing is caught (rule G30).
-pub fn catch_cancel<T, F>(future: F) -> CatchCancel<F>
+pub fn catch_cancel<T, F>(future: F) -> CatchCancel<F::IntoFuture>
 where
-    F: Future<Output = Result<T>>,
+    F: IntoFuture<Output = Result<T>>,
 {
     CatchCancel { plain: catch_cancel_plain(future) }
 }
@@ -58,8 +58,8 @@ where
 ///
 /// # Cancel safety
 /// As [`catch_cancel`].
-pub fn catch_cancel_plain<F: Future>(future: F) -> CatchCancelPlain<F> {
-    CatchCancelPlain { future: Some(future), frame: Frame::new() }
+pub fn catch_cancel_plain<F: IntoFuture>(future: F) -> CatchCancelPlain<F::IntoFuture> {
+    CatchCancelPlain { future: Some(future.into_future()), frame: Frame::new() }
 }
 
 pin_project_lite::pin_project! {
