@@ -1,7 +1,7 @@
 //! asyncio's `try … except CancelledError`: the cancel frame as a future.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

@@ -156,9 +156,7 @@ impl<D> WaitList<D> {
     #[must_use = "who is out of the line must be woken"]
     pub(crate) fn take_first(&mut self) -> Option<(Key, Waker)> {
         // Nearly always nobody waits: that costs a comparison.
-        if self.first.is_none() {
-            return None;
-        }
+        self.first.as_ref()?;
         self.take_first_in_line()
     }
 
