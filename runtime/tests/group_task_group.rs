@@ -381,3 +381,92 @@ fn e8_a_group_splits_by_predicate_at_any_depth() {
     assert!(group.subgroup(Error::is_panic).is_none());
     assert_eq!(group.message(), "outer");
 }
+
+#[test]
+fn t135_a_failing_body_cancels_the_members_and_waits_for_them() {
+    virtual_run(async || {
+        let cleaned = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&cleaned);
+        let failed = task_group(async |group| {
+            group.add(async move {
+                let _ = catch_cancel_plain(sleep(FOREVER)).await;
+                sleep(SECOND).await;
+                flag.set(true);
+                Ok(())
+            })?;
+            yield_now().await;
+            fails("body").await
+        });
+        assert_eq!(texts(&failed.await.unwrap_err()), ["body"]);
+        assert!(cleaned.get());
+        Ok(())
+    });
+}
+
+#[test]
+fn t137_cancelled_members_are_no_part_of_the_error_and_t138_failing_clean_up_is() {
+    virtual_run(async || {
+        let failed = task_group(async |group| {
+            group.add(forever())?;
+            group.add(async {
+                let _ = catch_cancel_plain(sleep(FOREVER)).await;
+                fails("clean-up").await
+            })?;
+            yield_now().await;
+            group.add(fails("first"))?;
+            forever().await
+        });
+        assert_eq!(texts(&failed.await.unwrap_err()), ["first", "clean-up"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn t143_a_second_request_does_not_abandon_members_and_does_not_reach_them() {
+    virtual_run(async || {
+        let parent = create_task(async {
+            task_group(async |group| {
+                group.spawn(async {
+                    let _ = catch_cancel_plain(sleep(FOREVER)).await;
+                    let again = catch_cancel_plain(sleep(SECOND)).await;
+                    assert!(again.is_ok(), "one request is all a member gets");
+                })?;
+                Ok(())
+            })
+            .await
+        });
+        settle().await;
+        parent.cancel();
+        settle().await;
+        parent.cancel();
+        assert!(parent.await.unwrap_err().is_cancelled());
+        assert_eq!(corelane::now(), corelane::Instant::ZERO + SECOND);
+        Ok(())
+    });
+}
+
+#[test]
+fn t147_leaving_takes_two_hops_after_the_last_member() {
+    virtual_run(async || {
+        let gate = Event::new();
+        let opened = gate.clone();
+        let left = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&left);
+        let parent = create_task(async move {
+            let left = task_group(async |group| group.spawn(async move { opened.wait().await }));
+            drop(left.await?);
+            flag.set(true);
+            Ok(())
+        });
+        settle().await;
+        gate.set();
+        let mut hops = 0;
+        while !left.get() {
+            yield_now().await;
+            hops += 1;
+        }
+        // One in which the member ends, then the two of the aggregate.
+        assert_eq!(hops, 3);
+        parent.await
+    });
+}

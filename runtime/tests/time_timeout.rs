@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::{
-    Error, Result, Runner, catch_cancel, catch_cancel_plain, create_task, sleep, timeout, wait_for,
-    yield_now,
+    Error, Result, Runner, catch_cancel, catch_cancel_plain, create_task, sleep, timeout,
+    timeout_at, wait_for, yield_now,
 };
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
+const SECOND: Duration = Duration::from_secs(1);
 
 fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
     Runner::builder().virtual_clock().build().run(main).unwrap()
@@ -120,6 +121,150 @@ fn t120_a_timeout_in_a_handler_works_while_a_request_is_outstanding() {
         settle().await;
         task.cancel();
         assert!(task.await?);
+        Ok(())
+    });
+}
+
+#[test]
+fn t95_in_time_the_outcome_is_that_of_the_inner_and_t98_none_is_no_limit() {
+    virtual_run(async || {
+        let quick = async { Ok::<_, Error>(1) };
+        assert_eq!(wait_for(quick, SECOND).await?, 1);
+        let failing = async { Err::<(), _>(Error::msg("mine")) };
+        assert_eq!(wait_for(failing, SECOND).await.unwrap_err().to_string(), "mine");
+        let slow = async {
+            sleep(FOREVER).await;
+            Ok::<_, Error>(2)
+        };
+        assert_eq!(wait_for(slow, None).await?, 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn t97_an_inner_that_swallows_the_request_supplies_the_value_and_one_that_fails_the_error() {
+    virtual_run(async || {
+        let swallows = async {
+            let _ = catch_cancel_plain(sleep(FOREVER)).await;
+            Ok::<_, Error>("value")
+        };
+        assert_eq!(wait_for(swallows, SECOND).await?, "value");
+        let fails = async {
+            let _ = catch_cancel_plain(sleep(FOREVER)).await;
+            Err::<(), _>(Error::msg("clean-up failed"))
+        };
+        let error = wait_for(fails, SECOND).await.unwrap_err();
+        assert_eq!(error.to_string(), "clean-up failed");
+        Ok(())
+    });
+}
+
+#[test]
+fn t100_cancelling_the_caller_cancels_the_inner_and_waits_for_it() {
+    virtual_run(async || {
+        let inner = Rc::new(create_task(async {
+            let caught = catch_cancel_plain(sleep(FOREVER)).await;
+            sleep(SECOND).await;
+            match caught {
+                Err(cancelled) => cancelled.resume().await,
+                Ok(()) => Ok(()),
+            }
+        }));
+        let awaited = Rc::clone(&inner);
+        let caller =
+            create_task(async move { wait_for(async { (&*awaited).await }, FOREVER).await });
+        settle().await;
+        caller.cancel();
+        settle().await;
+        assert!(!caller.done() && !inner.done());
+        assert!(caller.await.unwrap_err().is_cancelled());
+        assert!(inner.cancelled());
+        assert_eq!(corelane::now(), corelane::Instant::ZERO + SECOND);
+        Ok(())
+    });
+}
+
+#[test]
+fn t101_a_bare_future_runs_inside_the_calling_task() {
+    virtual_run(async || {
+        let own = corelane::current_task()?.unwrap().id();
+        let inside =
+            wait_for(async { Ok::<_, Error>(corelane::current_task()?.unwrap().id()) }, SECOND);
+        assert_eq!(inside.await?, own);
+        Ok(())
+    });
+}
+
+#[test]
+fn t103_nothing_fires_after_the_return() {
+    virtual_run(async || {
+        let quick = async {
+            yield_now().await;
+            Ok::<_, Error>(())
+        };
+        wait_for(quick, SECOND).await?;
+        sleep(2 * SECOND).await;
+        assert_eq!(corelane::current_task()?.unwrap().cancelling(), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn t110_a_deadline_is_relative_absolute_or_none() {
+    virtual_run(async || {
+        let start = corelane::now();
+        let when = async |scope: &corelane::Timeout| Ok(scope.when());
+        assert_eq!(timeout(SECOND, when).await?, Some(start + SECOND));
+        assert_eq!(timeout_at(start + 2 * SECOND, when).await?, Some(start + 2 * SECOND));
+        assert_eq!(timeout(None, when).await?, None);
+        Ok(())
+    });
+}
+
+#[test]
+fn t112_without_expiry_the_scope_is_transparent() {
+    virtual_run(async || {
+        assert_eq!(timeout(SECOND, async |_| Ok(1)).await?, 1);
+        let failed = timeout(SECOND, async |_| Err::<(), _>(Error::msg("mine"))).await;
+        assert_eq!(failed.unwrap_err().to_string(), "mine");
+        let cancelled = timeout(SECOND, async |_| Err::<(), _>(Error::cancelled())).await;
+        assert!(cancelled.unwrap_err().is_cancelled());
+        Ok(())
+    });
+}
+
+#[test]
+fn t115_expired_is_true_from_the_request_and_t114_forbids_to_reschedule_then() {
+    virtual_run(async || {
+        let outcome = timeout(SECOND, async |scope| {
+            assert!(!scope.expired());
+            let _ = catch_cancel_plain(sleep(FOREVER)).await;
+            assert!(scope.expired());
+            assert!(scope.reschedule(None).unwrap_err().is_runtime());
+            Ok("swallowed")
+        });
+        assert_eq!(outcome.await?, "swallowed");
+        Ok(())
+    });
+}
+
+#[test]
+fn t117_and_t118_the_scope_takes_its_own_request_back() {
+    virtual_run(async || {
+        for swallow in [true, false] {
+            let outcome = timeout(SECOND, async |_| {
+                let caught = catch_cancel_plain(sleep(FOREVER)).await;
+                assert_eq!(corelane::current_task()?.unwrap().cancelling(), 1);
+                match caught {
+                    Err(cancelled) if !swallow => cancelled.resume().await,
+                    _ => Ok(()),
+                }
+            });
+            assert_eq!(outcome.await.is_ok(), swallow);
+            assert_eq!(corelane::current_task()?.unwrap().cancelling(), 0);
+            // And nothing comes later.
+            yield_now().await;
+        }
         Ok(())
     });
 }
