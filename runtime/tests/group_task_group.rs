@@ -426,11 +426,11 @@ fn t143_a_second_request_does_not_abandon_members_and_does_not_reach_them() {
     virtual_run(async || {
         let parent = create_task(async {
             task_group(async |group| {
-                group.spawn(async {
+                drop(group.spawn(async {
                     let _ = catch_cancel_plain(sleep(FOREVER)).await;
                     let again = catch_cancel_plain(sleep(SECOND)).await;
                     assert!(again.is_ok(), "one request is all a member gets");
-                })?;
+                })?);
                 Ok(())
             })
             .await
