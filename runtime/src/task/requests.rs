@@ -191,7 +191,11 @@ impl Home {
         }
         let message = tasks.table.take_message(slot);
         tasks.table.unrecord(slot);
+        let is_last = !tasks.table.has_requests();
         drop(tasks);
+        if is_last {
+            super::wake::ask_about_the_dead(self, false);
+        }
         for leaf in leaves {
             self.mark_leaf(leaf, Mark::Recorded, &message);
         }
@@ -214,9 +218,8 @@ impl Home {
             tasks.table.rare(slot).target = target;
         }
         if notes.is_lost() {
-            // The frame that was asked went without an answer: whoever is there now is asked.
-            let words = cancel::take_words();
-            tasks.table.record(slot, &words, false);
+            // Whoever is there now is asked.
+            tasks.table.record(slot, &cancel::take_words(), false);
         }
         let root = cell.links().root();
         let requested = tasks.table.park(slot, cell);

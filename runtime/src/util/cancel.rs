@@ -125,6 +125,18 @@ pub(crate) fn begin_step(scope: Scope, links: Links) {
         poll.noted.set(0);
         poll.step.set(u64::from(links.root()));
     });
+    if links.root() != 0 && frames::any_marked() {
+        find_lost(links.root());
+    }
+}
+
+/// Another task, or nobody's step, may have dropped a frame that was asked.
+#[cold]
+fn find_lost(root: u32) {
+    if let Some(request) = frames::take_lost(root) {
+        WORDS.set(request.message);
+        set_event(LOST);
+    }
 }
 
 /// What a task keeps from step to step: whom a request is forwarded to, and its node in the tree of frames.

@@ -5,7 +5,7 @@
 //!                └─▶ frame (a leaf too: the task polls several futures at once)
 //! ```
 //!
-//! The parent of a frame is the frame, or the task, that was being polled when it was polled first. A frame
+//! The parent of a frame is the frame, or the task, that was being polled when it was polled last. A frame
 //! is entered for each poll of what is inside it. A request marks leaves and wakes the wakers of their last
 //! polls; the frame takes its mark when it is polled. No user code runs while the table is borrowed: wakers
 //! and targets go back to the caller.
@@ -132,7 +132,7 @@ impl Frame {
             return true;
         }
         let is_same = FRAMES.with_borrow_mut(|frames| {
-            let node = frames.find(self.number.get());
+            let node = frames.follow(self.number.get(), scope);
             node.is_some_and(|node| node.waker.as_ref().is_some_and(|old| old.will_wake(waker)))
         });
         if !is_same {
@@ -257,7 +257,8 @@ pub(crate) fn mark(leaf: Leaf, mark: Mark, message: &Message) -> Option<Waker> {
     FRAMES.with_borrow_mut(|frames| {
         let node = frames.find(leaf.0)?;
         node.set_mark(mark, message);
-        node.waker.clone()
+        // Cloning it would run foreign code within the borrow. The poll that is due brings another one.
+        node.waker.take()
     })
 }
 
@@ -266,6 +267,7 @@ pub(crate) fn clear_recorded(root: u32) {
     if !any_marked() {
         return;
     }
+    drop(take_lost(root));
     for leaf in leaves_of(root) {
         FRAMES.with_borrow_mut(|frames| {
             if let Some(node) = frames.find(leaf.0)
@@ -277,6 +279,16 @@ pub(crate) fn clear_recorded(root: u32) {
             }
         });
     }
+}
+
+/// What a frame of this task was asked for when somebody else dropped it.
+pub(super) fn take_lost(root: u32) -> Option<Request> {
+    FRAMES.with_borrow_mut(|frames| {
+        let node = frames.nodes.get_mut(root as usize)?;
+        node.mark.take()?;
+        MARKED.set(MARKED.get() - 1);
+        Some(Request { message: node.message.take() })
+    })
 }
 
 /// The deadline of this frame has struck: remembers that.
@@ -296,7 +308,7 @@ pub(crate) fn is_expired(number: u64) -> bool {
 
 /// The number of the task that this frame belongs to.
 pub(crate) fn alarm_task(number: u64) -> Option<u64> {
-    let found = FRAMES.try_with(|frames| frames.borrow_mut().find(number).map(|node| node.task));
+    let found = FRAMES.try_with(|frames| frames.borrow_mut().task_of(number));
     found.ok().flatten()
 }
 

@@ -98,55 +98,36 @@ impl Frames {
             self.nodes.push(Node::empty());
             (self.nodes.len() - 1) as u32
         });
-        let previous = match parent {
-            NONE => NONE,
-            parent => {
-                let children = &mut self.nodes[parent as usize].children;
-                let last = std::mem::replace(&mut children.last, index);
-                if last == NONE {
-                    children.first = index;
-                }
-                last
+        let node = &mut self.nodes[index as usize];
+        let generation = node.generation;
+        *node = Node { generation, taken: true, task, ..Node::empty() };
+        self.hang(index, parent);
+        index
+    }
+
+    /// Makes a node that hangs nowhere the last child of `parent`.
+    fn hang(&mut self, index: u32, parent: u32) {
+        let mut previous = NONE;
+        if parent != NONE {
+            let children = &mut self.nodes[parent as usize].children;
+            previous = std::mem::replace(&mut children.last, index);
+            if previous == NONE {
+                children.first = index;
             }
-        };
+        }
         if previous != NONE {
             self.nodes[previous as usize].next = index;
         }
         let node = &mut self.nodes[index as usize];
-        let generation = node.generation;
-        *node = Node { generation, taken: true, parent, previous, task, ..Node::empty() };
-        index
+        (node.parent, node.previous, node.next) = (parent, previous, NONE);
     }
 
-    /// Takes a frame out; what it held comes back.
-    pub(super) fn remove(&mut self, number: u64) -> Option<Held> {
-        let node = self.find(number)?;
-        if let Some(mark) = node.mark.take() {
-            MARKED.set(MARKED.get() - 1);
-            if mark != Mark::Unwinding {
-                let message = node.message.take();
-                let _ = WORDS.try_with(|words| words.set(message));
-                set_event(LOST);
-            }
-        }
-        Some(self.remove_index((number & INDEX_MASK) as u32))
-    }
-
-    pub(super) fn remove_index(&mut self, index: u32) -> Held {
+    /// Has a node hang nowhere.
+    fn unhang(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
-        node.taken = false;
-        node.generation = (node.generation + 1) & INDEX_MASK as u32;
-        node.generation = node.generation.max(1);
-        let held = (node.waker.take(), node.target.take());
-        let (parent, previous, next) = (node.parent, node.previous, node.next);
-        let mut child = std::mem::replace(&mut node.children, Ends::EMPTY).first;
-        // A frame that ends before those inside it did so by moving them out: they hang on nothing.
-        while child != NONE {
-            let orphan = &mut self.nodes[child as usize];
-            child = std::mem::replace(&mut orphan.next, NONE);
-            orphan.parent = NONE;
-            orphan.previous = NONE;
-        }
+        let parent = std::mem::replace(&mut node.parent, NONE);
+        let previous = std::mem::replace(&mut node.previous, NONE);
+        let next = std::mem::replace(&mut node.next, NONE);
         if previous != NONE {
             self.nodes[previous as usize].next = next;
         }
@@ -162,6 +143,83 @@ impl Frames {
                 children.last = previous;
             }
         }
+    }
+
+    /// A frame is polled below `scope`: it hangs there from now on, if it was moved since its last poll.
+    pub(super) fn follow(&mut self, number: u64, scope: Scope) -> Option<&mut Node> {
+        self.find(number)?;
+        let index = (number & INDEX_MASK) as u32;
+        let (parent, task) = match self.parent_of(scope) {
+            Some(found) => found,
+            None => (self.root(scope), scope.number()),
+        };
+        if self.nodes[index as usize].parent != parent {
+            self.unhang(index);
+            self.hang(index, parent);
+            self.nodes[index as usize].task = task;
+        }
+        self.find(number)
+    }
+
+    /// The node of the task that a frame belongs to; the outermost frame around one that belongs to none.
+    fn top(&self, mut index: u32) -> u32 {
+        while self.nodes[index as usize].parent != NONE {
+            index = self.nodes[index as usize].parent;
+        }
+        index
+    }
+
+    /// The number of the task that a frame belongs to.
+    pub(super) fn task_of(&mut self, number: u64) -> Option<u64> {
+        self.find(number)?;
+        let top = self.top((number & INDEX_MASK) as u32);
+        Some(self.nodes[top as usize].task)
+    }
+
+    /// Takes a frame out; what it held comes back.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Held> {
+        let node = self.find(number)?;
+        if let Some(mark) = node.mark.take() {
+            MARKED.set(MARKED.get() - 1);
+            if mark != Mark::Unwinding {
+                let message = node.message.take();
+                self.lose((number & INDEX_MASK) as u32, message);
+            }
+        }
+        Some(self.remove_index((number & INDEX_MASK) as u32))
+    }
+
+    /// The frame that was asked goes without an answer. Its own task makes that good, even if another one, or
+    /// nobody's step, drops the frame: such a request waits at the task's node for its next step.
+    fn lose(&mut self, index: u32, message: Message) {
+        let top = self.top(index);
+        let is_polled = super::current() != Scope::NONE && super::current_root() == top;
+        if is_polled {
+            let _ = WORDS.try_with(|words| words.set(message));
+            set_event(LOST);
+        } else if top != index && self.nodes[top as usize].waker.is_none() {
+            self.nodes[top as usize].set_mark(Mark::Recorded, &message);
+        }
+    }
+
+    pub(super) fn remove_index(&mut self, index: u32) -> Held {
+        let node = &mut self.nodes[index as usize];
+        node.taken = false;
+        node.generation = (node.generation + 1) & INDEX_MASK as u32;
+        node.generation = node.generation.max(1);
+        let held = (node.waker.take(), node.target.take());
+        if node.mark.take().is_some() {
+            MARKED.set(MARKED.get() - 1);
+        }
+        let mut child = std::mem::replace(&mut node.children, Ends::EMPTY).first;
+        // A frame that ends before those inside it did so by moving them out: they hang on nothing.
+        while child != NONE {
+            let orphan = &mut self.nodes[child as usize];
+            child = std::mem::replace(&mut orphan.next, NONE);
+            orphan.parent = NONE;
+            orphan.previous = NONE;
+        }
+        self.unhang(index);
         self.free.push(index);
         held
     }
