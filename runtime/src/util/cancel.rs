@@ -251,7 +251,6 @@ pub(crate) fn note_task(slot: u32) {
 }
 
 /// A wait returns `Pending`, and a request goes to `target` in its place.
-#[allow(dead_code, reason = "the aggregates, which come next, use it")]
 pub(crate) fn note_forwarding(target: &Rc<dyn CancelTarget>) {
     note(OTHER_TARGET);
     set_event(FORWARDS);
