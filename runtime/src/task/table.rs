@@ -47,7 +47,7 @@ const JOINERS: u64 = 1 << 10;
 /// The request came while the task waited, which cannot be taken back (rule T32).
 const STRUCK: u64 = 1 << 11;
 /// A request is on its way to what the task waits for.
-const ASKED: u64 = 1 << 12;
+const ASKED: u64 = 1 << 15;
 /// Done, and its callbacks have still to run: they see it too.
 const HELD: u64 = 1 << 12;
 /// Has something set in its task-local context.
