@@ -228,15 +228,16 @@ impl Home {
             cell.set_links(links);
         }
         match polled {
-            Poll::Pending if notes.is_eventful() => {
-                self.park_with_care(slot, cell, notes);
-            }
+            Poll::Pending if notes.is_eventful() => self.park_with_care(slot, cell, notes),
             Poll::Pending => {
                 let root = cell.links().root();
                 let requested = self.tasks.borrow_mut().table.park(slot, cell);
                 if requested {
                     self.deliver_recorded(slot, id, root);
                 }
+            }
+            Poll::Ready(ended) if notes.is_eventful() => {
+                self.end_noted(slot, cell, ended, notes);
             }
             Poll::Ready(ended) => self.end(slot, cell, ended),
         }

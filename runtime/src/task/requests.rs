@@ -42,6 +42,15 @@ pub(super) struct Cascade {
     joined: RefCell<Vec<(Ask, Message)>>,
 }
 
+/// A request is on its way until this is dropped, also by a panic.
+struct Running<'a>(&'a Cell<bool>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 impl Home {
     /// Requests the cancellation of the task in `slot` (rule G20); false if it is done. Asking a failed task
     /// counts as having seen its error (rule T37).
@@ -70,6 +79,7 @@ impl Home {
             self.cascade.joined.borrow_mut().append(&mut asks);
             return;
         }
+        let _running = Running(&self.cascade.is_running);
         asks.reverse();
         while let Some((ask, message)) = asks.pop() {
             let begun = asks.len();
@@ -84,7 +94,6 @@ impl Home {
             asks.append(&mut self.cascade.joined.borrow_mut());
             asks[begun..].reverse();
         }
-        self.cascade.is_running.set(false);
     }
 
     fn ask_task(&self, slot: u32, message: &Message, asks: &mut Vec<(Ask, Message)>) {
@@ -227,6 +236,16 @@ impl Home {
         if requested {
             self.deliver_recorded(slot, id, root);
         }
+    }
+
+    /// The last step of a task left more behind than its outcome: a request whose frame went without an answer
+    /// was never delivered, so the value that came after it is dropped (rule G21, case 3).
+    #[cold]
+    pub(super) fn end_noted(&self, slot: u32, cell: TaskCell, ended: Ended, notes: StepNotes) {
+        if notes.is_lost() {
+            self.tasks.borrow_mut().table.record(slot, &cancel::take_words(), false);
+        }
+        self.end(slot, cell, ended);
     }
 
     /// Requests that were not taken back (rule T31).

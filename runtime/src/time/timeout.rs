@@ -132,8 +132,11 @@ impl Timeout {
     /// Replaces the deadline, also by none (rule T114).
     ///
     /// # Errors
-    /// Runtime, once the deadline has struck.
+    /// Runtime, once the deadline has struck, and before the scope is entered.
     pub fn reschedule(&self, deadline: impl Into<Option<Instant>>) -> Result<()> {
+        if self.state.get() == State::New {
+            return Err(Error::runtime("a timeout cannot be rescheduled before it is entered"));
+        }
         if self.expired() {
             return Err(Error::runtime("a timeout that has expired cannot be rescheduled"));
         }

@@ -233,6 +233,16 @@ pub(crate) fn forget_lost() {
     POLL.with(|poll| poll.step.set(poll.step.get() & !LOST));
 }
 
+/// Whether a wait of this step hands requests to a target that is no task.
+#[inline]
+fn has_target() -> bool {
+    POLL.with(|poll| poll.step.get() & FORWARDS != 0)
+}
+
+fn put_target(target: Option<Weak<dyn CancelTarget>>) {
+    TARGET.set(target);
+}
+
 /// Whom the one wait of this step hands a request to, if it is no task.
 pub(crate) fn take_target() -> Option<Weak<dyn CancelTarget>> {
     TARGET.take()

@@ -12,7 +12,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::nodes::{Frames, INDEX_MASK, NONE, Node};
@@ -85,11 +85,10 @@ impl Frame {
         }
         let inside = Inside::new(self.number.get());
         let polled = poll(context);
-        let noted = POLL.with(|poll| poll.noted.get());
-        drop(inside);
         if polled.is_pending() {
-            self.remember(noted);
+            self.remember(POLL.with(|poll| poll.noted.get()));
         }
+        drop(inside);
         polled
     }
 
@@ -115,7 +114,9 @@ impl Frame {
         if number != 0 {
             // At the end of a thread the table may be gone.
             let left = FRAMES.try_with(|frames| frames.borrow_mut().remove(number));
-            drop(left);
+            if let Ok(Some(((Some(waker), _target), true))) = left {
+                waker.wake();
+            }
         }
     }
 
@@ -173,11 +174,18 @@ impl Drop for Frame {
 struct Inside {
     scope: u64,
     noted: u64,
+    /// Whom a wait outside the frame, in the same step, hands requests to.
+    target: Option<Weak<dyn CancelTarget>>,
 }
 
 impl Inside {
     fn new(number: u64) -> Self {
-        POLL.with(|poll| Self { scope: poll.scope.replace(number), noted: poll.noted.replace(0) })
+        let target = if super::has_target() { take_target() } else { None };
+        POLL.with(|poll| Self {
+            scope: poll.scope.replace(number),
+            noted: poll.noted.replace(0),
+            target,
+        })
     }
 }
 
@@ -187,6 +195,9 @@ impl Drop for Inside {
             poll.scope.set(self.scope);
             poll.noted.set(self.noted);
         });
+        if super::has_target() {
+            super::put_target(self.target.take());
+        }
     }
 }
 
@@ -254,12 +265,22 @@ impl Leaf {
 /// Asks a frame. The waker that comes back is to be woken.
 #[must_use = "a frame that was asked must be polled"]
 pub(crate) fn mark(leaf: Leaf, mark: Mark, message: &Message) -> Option<Waker> {
-    FRAMES.with_borrow_mut(|frames| {
+    let waker = FRAMES.with_borrow_mut(|frames| {
         let node = frames.find(leaf.0)?;
         node.set_mark(mark, message);
-        // Cloning it would run foreign code within the borrow. The poll that is due brings another one.
         node.waker.take()
-    })
+    })?;
+    // Clones and drops of foreign wakers are foreign code: outside the borrow.
+    let kept = waker.clone();
+    let surplus = FRAMES.with_borrow_mut(|frames| match frames.find(leaf.0) {
+        Some(node) if node.waker.is_none() => {
+            node.waker = Some(kept);
+            None
+        }
+        _ => Some(kept),
+    });
+    drop(surplus);
+    Some(waker)
 }
 
 /// Takes back what was recorded at the frames of a task and not taken yet (rule T32).

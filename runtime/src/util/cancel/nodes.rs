@@ -21,6 +21,8 @@ pub(super) struct Frames {
 pub(super) struct Node {
     generation: u32,
     taken: bool,
+    /// It stands for a task, not for a frame.
+    is_root: bool,
     parent: u32,
     pub(super) children: Ends,
     previous: u32,
@@ -82,6 +84,7 @@ impl Frames {
             return root;
         }
         let root = self.add(scope.number(), NONE);
+        self.nodes[root as usize].is_root = true;
         POLL.with(|poll| poll.step.set(poll.step.get() | u64::from(root)));
         root
     }
@@ -176,30 +179,36 @@ impl Frames {
         Some(self.nodes[top as usize].task)
     }
 
-    /// Takes a frame out; what it held comes back.
-    pub(super) fn remove(&mut self, number: u64) -> Option<Held> {
+    /// Takes a frame out; what it held comes back, and whether its waker is to be woken.
+    pub(super) fn remove(&mut self, number: u64) -> Option<(Held, bool)> {
         let node = self.find(number)?;
+        let mut wakes = false;
         if let Some(mark) = node.mark.take() {
             MARKED.set(MARKED.get() - 1);
             if mark != Mark::Unwinding {
                 let message = node.message.take();
-                self.lose((number & INDEX_MASK) as u32, message);
+                wakes = self.lose((number & INDEX_MASK) as u32, message);
             }
         }
-        Some(self.remove_index((number & INDEX_MASK) as u32))
+        Some((self.remove_index((number & INDEX_MASK) as u32), wakes))
     }
 
     /// The frame that was asked goes without an answer. Its own task makes that good, even if another one, or
-    /// nobody's step, drops the frame: such a request waits at the task's node for its next step.
-    fn lose(&mut self, index: u32, message: Message) {
+    /// nobody's step, drops the frame: such a request waits at the task's node for a step, and true says that
+    /// the task has to be woken for it.
+    fn lose(&mut self, index: u32, message: Message) -> bool {
         let top = self.top(index);
         let is_polled = super::current() != Scope::NONE && super::current_root() == top;
         if is_polled {
             let _ = WORDS.try_with(|words| words.set(message));
             set_event(LOST);
-        } else if top != index && self.nodes[top as usize].waker.is_none() {
-            self.nodes[top as usize].set_mark(Mark::Recorded, &message);
+            return false;
         }
+        let root = &mut self.nodes[top as usize];
+        if root.is_root {
+            root.set_mark(Mark::Recorded, &message);
+        }
+        root.is_root
     }
 
     pub(super) fn remove_index(&mut self, index: u32) -> Held {
@@ -254,6 +263,7 @@ impl Node {
         Self {
             generation: 1,
             taken: false,
+            is_root: false,
             parent: NONE,
             children: Ends::EMPTY,
             previous: NONE,
