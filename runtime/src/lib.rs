@@ -32,7 +32,8 @@
 //!
 //! # From asyncio
 //!
-//! The chapter [`asyncio`] has an example for each call and every deliberate difference.
+//! The chapter [`asyncio`] has an example for each call and every deliberate difference; the chapter [`rules`] has what
+//! is promised, by the numbers (G21, T117) that the documentation names.
 //!
 //! | asyncio | corelane | |
 //! |---|---|---|
@@ -127,6 +128,7 @@ mod io;
 pub mod lowlevel;
 mod net;
 mod remote;
+pub mod rules;
 mod runner;
 mod signal;
 pub mod sync;

@@ -42,15 +42,16 @@ use crate::util::cancel::{self, Frame, Request};
 ///
 /// # Errors
 /// An [`ExceptionGroup`] of all errors; [`is_cancelled`](Error::is_cancelled) if the body returned that.
-///
-/// # Panics
-/// Outside a task of a loop.
+/// Runtime, outside a task of a loop (rule T132).
 ///
 /// # Cancel safety
 /// A cancel request is what it is made for. Dropping it (a select that it lost) cancels the members at once
 /// and cannot wait for their clean-up.
 pub async fn task_group<T>(body: impl AsyncFnOnce(&TaskGroup) -> Result<T>) -> Result<T> {
-    let core = executor::current().expect("a task group needs a running corelane loop");
+    let core = executor::current()?;
+    if core.home().running().is_none() {
+        return Err(Error::runtime("a task group is entered inside a task"));
+    }
     let group = TaskGroup { inner: Rc::new(Inner::new(core)) };
     let leaving = Leaving(&group.inner);
     let mut body = pin!(Some(body(&group)));

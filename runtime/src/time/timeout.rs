@@ -62,10 +62,7 @@ enum State {
 ///
 /// # Errors
 /// What the body returns, or the timeout. If the task was cancelled besides, CancelledError goes on
-/// (rules T102, T117).
-///
-/// # Panics
-/// Off a loop.
+/// (rules T102, T117). Runtime, outside a task of a loop (rule T116).
 ///
 /// # Cancel safety
 /// As safe as the body: it is dropped with the scope. Clean-up in it that waits cannot run then; a cancel
@@ -75,8 +72,9 @@ pub async fn timeout<T>(
     body: impl AsyncFnOnce(&Timeout) -> Result<T>,
 ) -> Result<T> {
     let duration = duration.into();
-    let deadline = duration.map(|duration| executor::now() + duration);
-    enter(deadline, duration.is_some_and(|duration| duration.is_zero()), body).await
+    let core = core_of_task()?;
+    let deadline = duration.map(|duration| core.now() + duration);
+    enter(core, deadline, duration.is_some_and(|duration| duration.is_zero()), body).await
 }
 
 /// The same with an absolute deadline on the loop's clock.
@@ -84,25 +82,32 @@ pub async fn timeout<T>(
 /// # Errors
 /// As [`timeout`].
 ///
-/// # Panics
-/// Off a loop.
-///
 /// # Cancel safety
 /// As [`timeout`].
 pub async fn timeout_at<T>(
     deadline: impl Into<Option<Instant>>,
     body: impl AsyncFnOnce(&Timeout) -> Result<T>,
 ) -> Result<T> {
-    enter(deadline.into(), false, body).await
+    enter(core_of_task()?, deadline.into(), false, body).await
+}
+
+/// The loop of the task that is being polled.
+pub(super) fn core_of_task() -> Result<Rc<LoopCore>> {
+    let core = executor::current()?;
+    if core.home().running().is_none() {
+        return Err(Error::runtime("a timeout is entered inside a task"));
+    }
+    Ok(core)
 }
 
 async fn enter<T>(
+    core: Rc<LoopCore>,
     deadline: Option<Instant>,
     has_passed: bool,
     body: impl AsyncFnOnce(&Timeout) -> Result<T>,
 ) -> Result<T> {
     let scope = Timeout {
-        core: executor::current().expect("a timeout needs a running corelane loop on this thread"),
+        core,
         frame: Frame::new(),
         state: Cell::new(State::New),
         deadline: Cell::new(deadline),

@@ -4,7 +4,7 @@ use std::any::type_name;
 use std::future::{Future, IntoFuture};
 use std::time::Duration;
 
-use super::timeout::timeout;
+use super::timeout::{core_of_task, timeout};
 use crate::error::{Error, Result};
 use crate::executor::yield_now;
 
@@ -19,10 +19,7 @@ mod tests;
 /// outcome, and one that has not is asked to end. A bare future is not begun at all (rule T99).
 ///
 /// # Errors
-/// What the future fails with, or the timeout.
-///
-/// # Panics
-/// Off a loop.
+/// What the future fails with, or the timeout. Runtime, outside a task of a loop.
 ///
 /// # Cancel safety
 /// As safe as the future: it is dropped with the wait.
@@ -34,6 +31,7 @@ where
     let duration = duration.into();
     if duration.is_some_and(|duration| duration.is_zero()) && !runs_by_itself::<F::IntoFuture>() {
         drop(future);
+        core_of_task()?;
         yield_now().await;
         return Err(Error::timed_out());
     }
@@ -46,8 +44,10 @@ const HANDLES: &[&str] =
 
 /// Whether an `F` is a handle on what runs by itself, and not code that its first poll would begin.
 ///
-/// The name is all that may be asked of a type that borrows. It is that of our own types, which a test holds
-/// to the list.
+/// Nothing better can tell them apart without polling, which would begin a bare future. A trait cannot: a task is
+/// a future too, and two impls for futures would overlap. `Any` cannot: a `&task` borrows, and what stands between
+/// the angle brackets of a gather is not known here. So it is the name, of types of this crate alone. Should the
+/// compiler write names otherwise one day, a test of this list says so.
 fn runs_by_itself<F: Future>() -> bool {
     let name = type_name::<F>().trim_start_matches("&mut ");
     let path = name.split('<').next().unwrap_or(name);
