@@ -1,23 +1,36 @@
 //! Where a timeout and a group can be entered, and what is left of one that is dropped: rules T111 to T139.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-use std::cell::Cell;
-use std::future::Future;
-use std::pin::pin;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use corelane::sync::Event;
 use corelane::{
-    Error, Result, Runner, call_soon, catch_cancel_plain, sleep, task_group, timeout, timeout_at,
-    wait_for, yield_now,
+    Error, Instant, Result, Runner, TaskRef, call_soon, catch_cancel_plain, create_task,
+    current_task, now, sleep, task_group, timeout, timeout_at, wait_for, yield_now,
 };
+use futures_util::future::{Either, select};
+use futures_util::poll;
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
     Runner::builder().virtual_clock().build().run(main).unwrap()
+}
+
+async fn settle() {
+    for _ in 0..25 {
+        yield_now().await;
+    }
+}
+
+fn me() -> TaskRef {
+    current_task().unwrap().unwrap()
 }
 
 /// Polls once where no task is.
@@ -94,6 +107,157 @@ fn t122_an_error_that_the_body_makes_of_its_cancellation_leaves_without_a_timeou
         let standard: Box<dyn std::error::Error + Send + Sync> = error.into();
         let causes = std::iter::successors(standard.source(), |cause| cause.source());
         assert!(!causes.into_iter().any(|cause| cause.is::<corelane::TimeoutError>()));
+        Ok(())
+    });
+}
+
+type Moved = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// A timeout that its first task has polled and given away.
+fn limited() -> Moved {
+    Box::pin(timeout(SECOND, async |_| {
+        sleep(FOREVER).await;
+        Ok(())
+    }))
+}
+
+#[test]
+fn t111_a_timeout_that_strikes_between_its_two_tasks_is_the_second_ones() {
+    virtual_run(async || {
+        let shared: Rc<RefCell<Option<Moved>>> = Rc::default();
+        let slot = Rc::clone(&shared);
+        let first = create_task(async move {
+            let mut moved = limited();
+            assert!(poll!(&mut moved).is_pending());
+            *slot.borrow_mut() = Some(moved);
+            sleep(5 * SECOND).await;
+            assert_eq!(me().cancelling(), 0, "nothing is left of a request that was not for it");
+            Ok(())
+        });
+        sleep(2 * SECOND).await;
+        assert_eq!(first.cancelling(), 1, "the timeout is still the first one's");
+        let second = create_task(async move {
+            let moved = shared.take().unwrap();
+            assert!(moved.await.unwrap_err().is_timeout());
+            assert_eq!(me().cancelling(), 0);
+            yield_now().await;
+            Ok(now() - Instant::ZERO)
+        });
+        assert_eq!(second.await?, 2 * SECOND);
+        first.await
+    });
+}
+
+#[test]
+fn t111_a_timeout_that_strikes_after_its_first_task_and_before_its_second_is_not_lost() {
+    virtual_run(async || {
+        let mut moved = create_task(async {
+            let mut moved = limited();
+            assert!(poll!(&mut moved).is_pending());
+            Ok(RefCell::new(moved))
+        })
+        .await?
+        .into_inner();
+        sleep(2 * SECOND).await;
+        assert!(poll!(&mut moved).is_pending(), "it strikes in the next turn");
+        assert!(moved.await.unwrap_err().is_timeout());
+        assert_eq!(now() - Instant::ZERO, 2 * SECOND);
+        assert_eq!(me().cancelling(), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn t117_a_timeout_that_was_moved_compares_with_the_count_of_its_new_task() {
+    virtual_run(async || {
+        let mut moved = limited();
+        assert!(poll!(&mut moved).is_pending());
+        let second = create_task(async move {
+            assert!(catch_cancel_plain(sleep(FOREVER)).await.is_err());
+            assert!(moved.await.unwrap_err().is_timeout());
+            Ok(me().cancelling())
+        });
+        yield_now().await;
+        second.cancel();
+        assert_eq!(second.await?, 1, "its own request is outstanding as before");
+        Ok(())
+    });
+}
+
+/// What a scope is entered with, so that what is inside it is asked or is not.
+async fn waits(in_frame: bool) {
+    if in_frame {
+        let _ = catch_cancel_plain(sleep(FOREVER)).await;
+    } else {
+        sleep(FOREVER).await;
+    }
+}
+
+#[test]
+fn t117_a_timeout_that_is_dropped_when_it_has_struck_takes_its_request_along() {
+    virtual_run(async || {
+        for (in_frame, before) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+            let task = create_task(async move {
+                if before == 1 {
+                    assert!(catch_cancel_plain(sleep(FOREVER)).await.is_err());
+                }
+                let limited = Box::pin(timeout(SECOND, async |_| {
+                    waits(in_frame).await;
+                    Ok(())
+                }));
+                let end = now() + SECOND;
+                // It wins the step for which the timeout has woken the task.
+                let wins = poll_fn(|_| if now() < end { Poll::Pending } else { Poll::Ready(()) });
+                let raced = select(wins, limited).await;
+                assert!(matches!(raced, Either::Left(_)));
+                assert_eq!(me().cancelling(), before + 1);
+                drop(raced);
+                settle().await;
+                Ok(me().cancelling())
+            });
+            settle().await;
+            if before == 1 {
+                task.cancel();
+            }
+            assert_eq!(task.await?, before, "in a frame: {in_frame}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn t139_a_group_that_is_dropped_when_it_has_asked_its_body_takes_its_request_along() {
+    virtual_run(async || {
+        for (in_frame, before) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+            let task = create_task(async move {
+                if before == 1 {
+                    assert!(catch_cancel_plain(sleep(FOREVER)).await.is_err());
+                }
+                let event = Event::new();
+                let set = event.clone();
+                let group = Box::pin(task_group(async |group| {
+                    group.add(async move {
+                        set.set();
+                        Err::<(), _>(Error::msg("member"))
+                    })?;
+                    waits(in_frame).await;
+                    Ok(())
+                }));
+                let wins =
+                    poll_fn(|_| if event.is_set() { Poll::Ready(()) } else { Poll::Pending });
+                let raced = select(wins, group).await;
+                assert!(matches!(raced, Either::Left(_)));
+                assert_eq!(me().cancelling(), before + 1);
+                drop(raced);
+                settle().await;
+                Ok(me().cancelling())
+            });
+            settle().await;
+            if before == 1 {
+                task.cancel();
+            }
+            assert_eq!(task.await?, before, "in a frame: {in_frame}");
+        }
         Ok(())
     });
 }

@@ -49,10 +49,11 @@ use crate::util::cancel::{self, Frame, Request};
 /// and cannot wait for their clean-up.
 pub async fn task_group<T>(body: impl AsyncFnOnce(&TaskGroup) -> Result<T>) -> Result<T> {
     let core = executor::current()?;
-    if core.home().running().is_none() {
+    let Some(task) = core.home().running() else {
         return Err(Error::runtime("a task group is entered inside a task"));
-    }
-    let group = TaskGroup { inner: Rc::new(Inner::new(core)) };
+    };
+    let cancelling_before = core.home().cancelling(task.slot);
+    let group = TaskGroup { inner: Rc::new(Inner::new(core, cancelling_before)) };
     let leaving = Leaving(&group.inner);
     let mut body = pin!(Some(body(&group)));
     let mut ended = None;
@@ -72,8 +73,8 @@ struct Inner {
     frame: Frame,
     stage: Cell<Stage>,
     aborting: Cell<bool>,
-    /// The group itself has asked the body to end, and takes that back at the edge.
-    parent_asked: Cell<bool>,
+    /// Requests of the task that were outstanding when the scope was entered.
+    cancelling_before: usize,
     members: RefCell<BTreeMap<TaskId, u32>>,
     errors: RefCell<Vec<Error>>,
     waker: Cell<Option<Waker>>,
@@ -142,13 +143,13 @@ impl TaskGroup {
 }
 
 impl Inner {
-    fn new(core: Rc<LoopCore>) -> Self {
+    fn new(core: Rc<LoopCore>, cancelling_before: usize) -> Self {
         Self {
             core,
             frame: Frame::new(),
             stage: Cell::new(Stage::Body),
             aborting: Cell::new(false),
-            parent_asked: Cell::new(false),
+            cancelling_before,
             members: RefCell::default(),
             errors: RefCell::default(),
             waker: Cell::new(None),
@@ -201,7 +202,7 @@ impl Inner {
         if !self.aborting.get() {
             self.abort();
             if self.stage.get() == Stage::Body {
-                self.parent_asked.set(self.core.home().request_below(self.frame.number()));
+                self.core.home().request_below(self.frame.number());
             }
         }
     }
@@ -278,11 +279,10 @@ impl Inner {
         self.stage.set(Stage::Left);
         // A request that came with the end of the last member, and that nobody can be asked for any more.
         let late = self.frame.take_request();
-        self.frame.leave();
         let home = self.core.home();
         let parent = home.running().map(|task| task.slot);
-        let is_ours_alone =
-            self.parent_asked.get() && parent.is_some_and(|parent| home.uncancel(parent) == 0);
+        let is_ours_alone = home.take_back(self.frame.number()) == Some(0);
+        self.frame.leave();
         let mut errors = self.errors.take();
         let ended = match (ended, late) {
             (Ended::Value(_), Some(request)) if errors.is_empty() && !is_ours_alone => {
@@ -320,7 +320,7 @@ struct Leaving<'a>(&'a Inner);
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         if self.0.stage.replace(Stage::Left) != Stage::Left {
-            self.0.frame.leave();
+            self.0.core.home().withdraw(&self.0.frame, self.0.cancelling_before);
             self.0.abort();
         }
     }

@@ -20,7 +20,7 @@ use super::id::{TaskId, WakeId};
 use super::table::Standing;
 use crate::error::CancelledError;
 use crate::util::cancel::tree;
-use crate::util::cancel::{self, CancelTarget, Forward, Leaf, Mark, Message, StepNotes};
+use crate::util::cancel::{self, CancelTarget, Forward, Frame, Leaf, Mark, Message, StepNotes};
 
 /// One step of a request on its way. Rather than by recursion, which a long chain of tasks that await each
 /// other would take through the end of the stack, it walks with a list of what is still to be asked.
@@ -293,28 +293,70 @@ impl Home {
         super::wake::ask_about_the_dead(self, true);
     }
 
-    /// The deadline of a frame has struck: its task has one more request, which goes to the leaves below that
-    /// frame alone (rules G23, T111).
-    pub(crate) fn expire(&self, frame: u64) {
-        if self.request_below(frame) {
-            tree::set_expired(frame);
-        }
-    }
-
-    /// A request that goes only to the leaf frames below `frame`, or to `frame` if there are none. False if
-    /// its task is gone.
-    pub(crate) fn request_below(&self, frame: u64) -> bool {
-        let Some(task) = tree::alarm_task(frame).map(WakeId) else { return false };
+    /// The scope of a frame asks what is below it to end, because its deadline has struck or it aborts: its task
+    /// has one more request, which goes to the leaves below that frame alone, or to the frame if there are none
+    /// (rules G23, T111, T133). Nothing happens if that task is gone.
+    pub(crate) fn request_below(&self, frame: u64) {
+        let Some(task) = tree::alarm_task(frame).map(WakeId) else { return };
         let mut tasks = self.tasks.borrow_mut();
         if task.loop_id() != self.loop_number() || !tasks.table.is_alive(task) {
-            return false;
+            return;
         }
         let standing = tasks.table.standing(task.slot());
         tasks.table.rare(task.slot()).cancelling += 1;
         drop(tasks);
+        tree::set_asked(frame, Some(task.0));
         let leaves = tree::leaves_below(frame).into_iter();
         let asks = leaves.map(|leaf| (Ask::Leaf { task, leaf, standing }, None)).collect();
         self.cascade(asks);
-        true
+    }
+
+    /// Takes back what the scope of a frame has asked its task for, and says how many requests the running task
+    /// has left. `None` if it had not asked.
+    pub(crate) fn take_back(&self, frame: u64) -> Option<usize> {
+        let asked = WakeId(tree::asked(frame)?);
+        tree::set_asked(frame, None);
+        if self.tasks.borrow().table.is_alive(asked) {
+            self.uncancel(asked.slot());
+        }
+        Some(self.running().map_or(0, |task| self.cancelling(task.slot)))
+    }
+
+    /// What was asked of the task that polled a frame before is asked of the running one from now on.
+    #[cold]
+    pub(crate) fn hand_over(&self, frame: u64) {
+        let Some(running) = self.running() else { return };
+        if self.take_back(frame).is_some() {
+            let mut tasks = self.tasks.borrow_mut();
+            tasks.table.rare(running.slot).cancelling += 1;
+            tree::set_asked(frame, Some(tasks.table.wake_id(running.slot).0));
+        }
+    }
+
+    /// The scope of a frame is dropped: what it has asked for goes with it, and is not what a frame that went
+    /// unanswered leaves behind. More than `before` requests mean that somebody else has asked too.
+    pub(crate) fn withdraw(&self, frame: &Frame, before: usize) {
+        let asked = tree::asked(frame.number()).map(WakeId);
+        frame.leave();
+        let Some(asked) = asked else { return };
+        let mut tasks = self.tasks.borrow_mut();
+        let table = &mut tasks.table;
+        if !table.is_alive(asked) {
+            return;
+        }
+        let rare = table.rare(asked.slot());
+        rare.cancelling = rare.cancelling.saturating_sub(1);
+        if rare.cancelling > before {
+            return;
+        }
+        let root = match table.cell(asked.slot()) {
+            Some(cell) => cell.links().root(),
+            None => {
+                cancel::forget_lost();
+                cancel::current_root()
+            }
+        };
+        drop(tasks);
+        drop(tree::take_lost(root));
     }
 }

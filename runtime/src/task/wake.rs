@@ -44,7 +44,7 @@ pub(super) fn wake(id: WakeId) {
 fn strike(frame: u64) {
     let home = HOME.try_with(|home| home.borrow().clone());
     if let Ok(Some(home)) = home {
-        home.expire(frame);
+        home.request_below(frame);
     }
 }
 

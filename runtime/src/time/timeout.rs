@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::executor::{self, LoopCore, TimerKey};
-use crate::task::alarm;
+use crate::task::{TaskId, alarm};
 use crate::util::cancel::{self, Frame, Request, tree};
 use crate::util::instant::Instant;
 
@@ -27,7 +27,9 @@ pub struct Timeout {
     soon: Cell<Option<Rc<Cell<bool>>>>,
     /// Whether the body has waited, so that the deadline counts.
     armed: Cell<bool>,
-    /// Requests of the task that were outstanding when the scope was entered.
+    /// The task that polled it last.
+    task: Cell<Option<TaskId>>,
+    /// Requests of that task that were outstanding when it entered the scope.
     cancelling_before: Cell<usize>,
 }
 
@@ -115,6 +117,7 @@ async fn enter<T>(
         timer: Cell::new(None),
         soon: Cell::new(None),
         armed: Cell::new(false),
+        task: Cell::new(None),
         cancelling_before: Cell::new(0),
     };
     let mut body = pin!(Some(body(&scope)));
@@ -131,7 +134,7 @@ impl Timeout {
     /// Whether the deadline has struck (rule T115).
     #[must_use]
     pub fn expired(&self) -> bool {
-        self.state.get() == State::Expired || tree::is_expired(self.frame.number())
+        self.state.get() == State::Expired || tree::asked(self.frame.number()).is_some()
     }
 
     /// Replaces the deadline, also by none (rule T114).
@@ -159,8 +162,11 @@ impl Timeout {
         mut body: Pin<&mut Option<impl Future<Output = Result<T>>>>,
         context: &mut Context<'_>,
     ) -> Poll<Result<T>> {
+        let task = self.core.home().running().map(|task| task.id);
+        if self.task.replace(task) != task {
+            self.change_task();
+        }
         if self.state.get() == State::New {
-            self.cancelling_before.set(self.cancelling());
             self.state.set(State::Active);
             // One that has passed strikes in the next turn, ahead of whatever the body wakes (rule T113).
             let has_passed =
@@ -190,6 +196,19 @@ impl Timeout {
         }
     }
 
+    /// Another task than before polls the scope, the first one included.
+    #[cold]
+    fn change_task(&self) {
+        self.cancelling_before.set(self.cancelling());
+        self.core.home().hand_over(self.frame.number());
+        let has_passed = self.deadline.get().is_some_and(|deadline| deadline <= self.core.seen());
+        if self.armed.get() && has_passed && !self.expired() {
+            // It struck when the scope belonged to nobody, or is about to.
+            self.disarm();
+            self.strike_soon();
+        }
+    }
+
     /// The body has ended by itself.
     fn leave<T>(&self, outcome: Result<T>) -> Result<T> {
         let is_ours = self.end();
@@ -215,14 +234,11 @@ impl Timeout {
 
     /// Leaves the tree and takes back the request of its own; true if no other one came meanwhile.
     fn end(&self) -> bool {
-        let expired = self.expired();
-        self.state.set(if expired { State::Expired } else { State::Left });
         self.disarm();
+        let left = self.core.home().take_back(self.frame.number());
+        self.state.set(if left.is_some() { State::Expired } else { State::Left });
         self.frame.leave();
-        expired
-            && self.core.home().running().is_some_and(|task| {
-                self.core.home().uncancel(task.slot) <= self.cancelling_before.get()
-            })
+        left.is_some_and(|left| left <= self.cancelling_before.get())
     }
 
     fn cancelling(&self) -> usize {
@@ -250,7 +266,7 @@ impl Timeout {
             if let Some(home) = home.upgrade()
                 && counts.get()
             {
-                home.expire(number);
+                home.request_below(number);
             }
         }));
     }
@@ -277,5 +293,8 @@ impl fmt::Debug for Timeout {
 impl Drop for Timeout {
     fn drop(&mut self) {
         self.disarm();
+        if self.state.get() == State::Active {
+            self.core.home().withdraw(&self.frame, self.cancelling_before.get());
+        }
     }
 }

@@ -29,8 +29,8 @@ mod nodes;
 pub(crate) mod tree {
     //! What the loop does with the frames of its tasks.
     pub(crate) use super::frames::{
-        alarm_task, clear_recorded, end_root, is_expired, leaves_below, leaves_of, mark,
-        set_expired,
+        alarm_task, asked, clear_recorded, end_root, leaves_below, leaves_of, mark, set_asked,
+        take_lost,
     };
 }
 

@@ -303,7 +303,7 @@ pub(crate) fn clear_recorded(root: u32) {
 }
 
 /// What a frame of this task was asked for when somebody else dropped it.
-pub(super) fn take_lost(root: u32) -> Option<Request> {
+pub(crate) fn take_lost(root: u32) -> Option<Request> {
     FRAMES.with_borrow_mut(|frames| {
         let node = frames.nodes.get_mut(root as usize)?;
         node.mark.take()?;
@@ -312,19 +312,22 @@ pub(super) fn take_lost(root: u32) -> Option<Request> {
     })
 }
 
-/// The deadline of this frame has struck: remembers that.
-pub(crate) fn set_expired(number: u64) {
+/// Remembers which task the scope of this frame has asked, or that it has not asked any.
+pub(crate) fn set_asked(number: u64, task: Option<u64>) {
     FRAMES.with_borrow_mut(|frames| {
         if let Some(node) = frames.find(number) {
-            node.expired = true;
+            node.asked = task;
         }
     });
 }
 
-/// Whether the deadline of this frame has struck.
-pub(crate) fn is_expired(number: u64) -> bool {
-    number != 0
-        && FRAMES.with_borrow_mut(|frames| frames.find(number).is_some_and(|node| node.expired))
+/// The task that the scope of this frame has asked.
+pub(crate) fn asked(number: u64) -> Option<u64> {
+    if number == 0 {
+        return None;
+    }
+    let found = FRAMES.try_with(|frames| frames.borrow_mut().find(number)?.asked);
+    found.ok().flatten()
 }
 
 /// The number of the task that this frame belongs to.

@@ -32,7 +32,8 @@ pub(super) struct Node {
     pub(super) waker: Option<Waker>,
     pub(super) mark: Option<Mark>,
     pub(super) message: Message,
-    pub(super) expired: bool,
+    /// The task that the scope of this frame has asked to end what is below.
+    pub(super) asked: Option<u64>,
     pub(super) awaiting: u32,
     pub(super) target: Option<Weak<dyn CancelTarget>>,
 }
@@ -272,7 +273,7 @@ impl Node {
             waker: None,
             mark: None,
             message: None,
-            expired: false,
+            asked: None,
             awaiting: 0,
             target: None,
         }
