@@ -7,7 +7,11 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use corelane::{Result, Runner, create_task, now, sleep, spawn, yield_now};
+use corelane::lowlevel::{Poller, add_poller};
+use corelane::{
+    Result, Runner, StreamReader, StreamWriter, create_task, now, open_connection, sleep, spawn,
+    start_server, yield_now,
+};
 
 fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
     Runner::builder().virtual_clock().build().run(main).unwrap()
@@ -156,6 +160,42 @@ fn g8_tasks_that_requeue_themselves_starve_no_timer() {
         })
         .unwrap();
     assert!(turns > 10);
+}
+
+/// Mail without end that makes nothing ready.
+struct Flood;
+
+impl Poller for Flood {
+    fn poll_mail(&self) -> bool {
+        true
+    }
+
+    fn has_mail(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn g8_mail_without_end_starves_neither_a_timer_nor_a_socket() {
+    let mut runner = Runner::new();
+    runner
+        .run(async || {
+            add_poller(Rc::new(Flood))?;
+            sleep(Duration::from_millis(2)).await;
+            let echo = async |mut reader: StreamReader, writer: StreamWriter| {
+                let bytes = reader.read_exactly(3).await?;
+                writer.write(&bytes)?;
+                writer.drain().await?;
+                Ok(())
+            };
+            let server = start_server(echo, "127.0.0.1:0").await?;
+            let (mut reader, writer) = open_connection(server.local_addrs()[0]).await?;
+            writer.write(b"abc")?;
+            assert_eq!(&reader.read_exactly(3).await?[..], b"abc");
+            server.close();
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::core::{Idle, LoopCore};
 use super::hooks::Flush;
@@ -126,10 +127,17 @@ impl LoopCore {
         if !may_wait {
             return self.ask_driver(&mut buffers.done, Park::No);
         }
-        if self.idle == Idle::Park && !self.has_mail() {
-            return self.sleep(buffers);
+        match self.idle {
+            Idle::Park if self.has_mail() => self.go_on(buffers),
+            Idle::Park => self.sleep(buffers),
+            Idle::SpinThenPark(limit) => self.spin_then_sleep(buffers, Some(limit)),
+            Idle::Spin => self.spin_then_sleep(buffers, None),
         }
-        self.spin_then_sleep(buffers)
+    }
+
+    /// There is mail for the next turn, so the driver need not be asked, unless that is due.
+    fn go_on(&self, buffers: &mut Buffers) -> io::Result<()> {
+        if self.poll_is_due() { self.ask_driver(&mut buffers.done, Park::No) } else { Ok(()) }
     }
 
     /// Whether a loop with ready tasks has to look at the driver all the same (rule G8).
@@ -162,18 +170,16 @@ impl LoopCore {
         let flag = self.mailbox.flag();
         flag.prepare_sleep();
         // From here on a sender sees that the loop sleeps, so what it sent before must be seen here.
-        let park = if self.has_mail() { Park::No } else { park };
-        let asked = self.ask_driver(&mut buffers.done, park);
+        let asked = if self.has_mail() {
+            self.go_on(buffers)
+        } else {
+            self.ask_driver(&mut buffers.done, park)
+        };
         flag.wake_up();
         asked
     }
 
-    fn spin_then_sleep(&self, buffers: &mut Buffers) -> io::Result<()> {
-        let limit = match self.idle {
-            Idle::Park => return self.ask_driver(&mut buffers.done, Park::No),
-            Idle::SpinThenPark(limit) => Some(limit),
-            Idle::Spin => None,
-        };
+    fn spin_then_sleep(&self, buffers: &mut Buffers, limit: Option<Duration>) -> io::Result<()> {
         let pace = &self.pace;
         let started = self.now();
         if limit.is_some() && pace.unspun.get() > 0 {
