@@ -12,6 +12,7 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::hint::spin_loop;
 use std::mem;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use corelane::RemoteLoop;
@@ -25,9 +26,10 @@ use crate::lane::{
 const LANE_SHARE: usize = 128;
 /// The most messages taken from all lanes in one turn.
 const TURN_BUDGET: usize = 512;
-/// How often a shard that had mail looks for more before it sleeps: about a microsecond's worth, a
-/// tenth of what the sleep and the wake-up would cost both sides.
-const LINGER_LOOKS: u32 = 32;
+/// How often a shard that had mail looks for more before it sleeps, at least and at most: what it
+/// found, or did not find, the last time doubles or halves it. The most is some microseconds' worth,
+/// about what the sleep and the wake-up would cost both sides.
+const LINGER_LOOKS: RangeInclusive<u32> = 8..=256;
 
 /// One shard's ends of the mesh, on their way to its thread.
 pub(crate) struct Ends<M: Send, C: Channel = Crossbeam, R = RemoteLoop> {
@@ -94,6 +96,8 @@ pub(crate) struct Post<M: Send, C: Channel = Crossbeam, R: Ring = RemoteLoop> {
     first_bit: Cell<u32>,
     /// Mail came since the shard last lingered, so more may follow.
     expectant: Cell<bool>,
+    /// How often it looks the next time.
+    linger_looks: Cell<u32>,
 }
 
 /// None for the shard itself and for a peer that has ended.
@@ -134,6 +138,7 @@ impl<M: Send, C: Channel, R: Ring> Post<M, C, R> {
             unread: Cell::new(0),
             first_bit: Cell::new(0),
             expectant: Cell::new(false),
+            linger_looks: Cell::new(*LINGER_LOOKS.start()),
         }
     }
 
@@ -189,15 +194,21 @@ impl<M: Send, C: Channel, R: Ring> Post<M, C, R> {
         self.unread.get() != 0 || self.mailbox.has_news()
     }
 
-    /// Looks for mail once more, and a little longer if some came since the last time: a peer in the
-    /// middle of its work sends packet after packet. Returns whether there is news. An idle shard
-    /// does not linger.
+    /// Looks for mail a little longer if some came since the last time: a peer in the middle of its
+    /// work sends packet after packet. Returns whether there is news. An idle shard does not linger,
+    /// and one whose peers are slower than it can wait for does so less and less.
     pub(crate) fn linger(&self) -> bool {
-        let look = |_| {
+        if !self.expectant.take() {
+            return false;
+        }
+        let looks = self.linger_looks.get();
+        let found = (0..looks).any(|_| {
             spin_loop();
             self.mailbox.has_news()
-        };
-        self.expectant.take() && (0..LINGER_LOOKS).any(look)
+        });
+        let next = if found { looks * 2 } else { looks / 2 };
+        self.linger_looks.set(next.clamp(*LINGER_LOOKS.start(), *LINGER_LOOKS.end()));
+        found
     }
 
     /// Takes what has arrived, up to the budget of a turn, and hands it to `deliver`; retries what

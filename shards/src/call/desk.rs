@@ -1,8 +1,10 @@
 //! One shard's desk for calls: what came in by the lanes is run or handed in, what goes out is
 //! written.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,6 +13,7 @@ use corelane::lowlevel::{Flush, Poller, enlist_flush};
 use corelane::{RemoteLoop, Task, try_create_task};
 
 use super::errand::Errand;
+use super::post::Spent;
 use super::table::{CallTable, Departure, Left, Polled, Ticket};
 use super::withdrawal::Withdrawals;
 use crate::foreign::{drop_quietly, guarded, wake_all};
@@ -20,23 +23,17 @@ use crate::mesh::{self, Arrival, Ends, Post};
 
 /// What a lane carries.
 pub(crate) enum Message {
-    /// A call on its way out or home, or a post.
+    /// A call on its way out or home, a post, or the boxes of posts that were run.
     Errand(Box<dyn Errand>),
-    /// A word about those that went before.
-    Notice(Notice),
-}
-
-/// What one shard tells another about calls and posts.
-pub(crate) enum Notice {
     /// The caller gave up the call with this permit; the task that runs it is to be cancelled.
     Cancel(u32),
-    /// So many posts of the other's have been run since the last time: their permits.
-    Ran(u32),
 }
 
 /// Permits of posts go home by this part of all: often enough that who waits for one can go on while
 /// the rest is still under way, and seldom enough that a few posts wake nobody.
 const SETTLED_PART: u32 = 4;
+/// The largest box of a post that is kept for the next one: with 256 permits a lane keeps 64 KiB at most.
+const KEPT_BOX_BYTES: usize = 256;
 
 /// The two kinds of calls, each with permits of its own. A plain closure never waits, so its
 /// permits always come back, and a task that runs for one shard may invoke closures on any without
@@ -88,7 +85,7 @@ pub(crate) struct Desk {
     id: ShardId,
     post: Post<Message>,
     /// So many posts are run before their permits go home.
-    settled_count: u32,
+    settled_count: usize,
     peers: Box<[Peer]>,
     this: Weak<Desk>,
 }
@@ -97,8 +94,10 @@ struct Peer {
     lines: [Line; 2],
     /// Its calls to us that became tasks, by permit.
     running: RefCell<Vec<Option<Task<()>>>>,
-    /// Its posts that we have run and whose permits have not gone home.
-    unsettled: Cell<u32>,
+    /// The boxes of its posts that we have run: their permits have not gone home.
+    unsettled: RefCell<Vec<Box<dyn Errand>>>,
+    /// Boxes of our posts that have come home, the oldest first: no more than there are permits.
+    kept_boxes: RefCell<VecDeque<Box<dyn Errand>>>,
 }
 
 /// The calls of one kind between this shard and one peer.
@@ -120,12 +119,13 @@ impl Desk {
         let peer = |withdrawals: [_; 2]| Peer {
             lines: withdrawals.map(line),
             running: RefCell::new(Vec::new()),
-            unsettled: Cell::new(0),
+            unsettled: RefCell::default(),
+            kept_boxes: RefCell::default(),
         };
         Rc::new_cyclic(|this| Self {
             id: seed.id,
             post: Post::new(seed.ends),
-            settled_count: (permit_limit / SETTLED_PART).max(1),
+            settled_count: (permit_limit / SETTLED_PART).max(1) as usize,
             peers: seed.withdrawals.into_iter().map(peer).collect(),
             this: Weak::clone(this),
         })
@@ -172,16 +172,29 @@ impl Desk {
         self.line(to, Kind::Invoke).calls.borrow_mut().queue_post(errand)
     }
 
-    /// A post from `from` is run. The last few permits stay here until more posts come: a peer that
-    /// waits for a permit has so many under way that their turn comes.
-    pub(super) fn count_post(&self, from: usize) {
-        let unsettled = &self.peers[from].unsettled;
-        let count = unsettled.get() + 1;
-        if count < self.settled_count {
-            return unsettled.set(count);
+    /// The box of a post that came home longest ago, to be filled again.
+    pub(super) fn kept_box(&self, to: usize) -> Option<Box<dyn Errand>> {
+        self.peers[to].kept_boxes.borrow_mut().pop_front()
+    }
+
+    /// Where the kept boxes are.
+    #[cfg(test)]
+    #[cfg(not(loom))]
+    pub(super) fn kept_places(&self, to: usize) -> Vec<*const ()> {
+        self.peers[to].kept_boxes.borrow().iter().map(|kept| (&raw const **kept).cast()).collect()
+    }
+
+    /// A post from `from` is run; this was its box. The last few stay here until more posts come: a peer
+    /// that waits for a permit has so many under way that their turn comes.
+    pub(super) fn settle_later(&self, from: usize, spent: Box<dyn Errand>) {
+        let mut unsettled = self.peers[from].unsettled.borrow_mut();
+        unsettled.push(spent);
+        if unsettled.len() < self.settled_count {
+            return;
         }
-        unsettled.set(0);
-        self.post(from, Message::Notice(Notice::Ran(count)));
+        let settled = mem::replace(&mut *unsettled, Vec::with_capacity(self.settled_count));
+        drop(unsettled);
+        self.send(from, Spent::new(settled));
     }
 
     /// Asks for the answer of a call, or whether a post has left; or leaves a waker for it.
@@ -213,7 +226,7 @@ impl Desk {
             Left::Flying(permit) => {
                 line.ours_withdrawn.set(permit);
                 if kind == Kind::Call {
-                    self.post(to, Message::Notice(Notice::Cancel(permit)));
+                    self.post(to, Message::Cancel(permit));
                 }
             }
         }
@@ -271,6 +284,22 @@ impl Desk {
         drop(task);
     }
 
+    /// These boxes of our posts to `peer` have come home, and their permits with them: others may leave.
+    pub(super) fn settle(&self, peer: usize, spent: Vec<Box<dyn Errand>>) {
+        let calls = &self.line(peer, Kind::Invoke).calls;
+        calls.borrow_mut().release(spent.len() as u32);
+        // Spent boxes are empty, so dropping one runs nobody's code.
+        let small = spent.into_iter().filter(|spent| size_of_val(&**spent) <= KEPT_BOX_BYTES);
+        self.peers[peer].kept_boxes.borrow_mut().extend(small);
+        loop {
+            let next = calls.borrow_mut().next_departure();
+            if next.is_none() {
+                return;
+            }
+            self.depart(peer, next);
+        }
+    }
+
     fn line(&self, peer: usize, kind: Kind) -> &Line {
         &self.peers[peer].lines[kind as usize]
     }
@@ -280,19 +309,6 @@ impl Desk {
             errand.stamp(ticket);
             self.post(to, Message::Errand(errand));
             wake_all(waker);
-        }
-    }
-
-    /// So many of our posts to `peer` have been run: others may leave.
-    fn settle(&self, peer: usize, count: u32) {
-        let calls = &self.line(peer, Kind::Invoke).calls;
-        calls.borrow_mut().release(count);
-        loop {
-            let next = calls.borrow_mut().next_departure();
-            if next.is_none() {
-                return;
-            }
-            self.depart(peer, next);
         }
     }
 
@@ -309,13 +325,6 @@ impl Desk {
             // Our calls to a peer that has ended fail when its lane says so; its own calls nobody
             // misses.
             Err(refused) => drop(refused),
-        }
-    }
-
-    fn heed(&self, from: usize, notice: Notice) {
-        match notice {
-            Notice::Cancel(permit) => self.cancel_running(from, permit),
-            Notice::Ran(count) => self.settle(from, count),
         }
     }
 
@@ -347,7 +356,7 @@ impl Poller for Desk {
         self.post.collect(|from, arrival| {
             guarded(|| match arrival {
                 Arrival::Message(Message::Errand(errand)) => errand.arrive(from, &desk),
-                Arrival::Message(Message::Notice(notice)) => desk.heed(from, notice),
+                Arrival::Message(Message::Cancel(permit)) => desk.cancel_running(from, permit),
                 Arrival::Gone => desk.lose(from),
             });
         });

@@ -24,7 +24,7 @@ use super::table::Ticket;
 use crate::foreign::{drop_quietly, guarded};
 
 /// A call on its way out or home, or a post on its way out.
-pub(super) trait Errand: Send {
+pub(super) trait Errand: Send + Any {
     /// Writes the ticket on it, before it leaves. A post has no use for one.
     fn stamp(&mut self, _ticket: Ticket) {}
 

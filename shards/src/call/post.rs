@@ -1,13 +1,15 @@
 //! Posts: a closure travels to another shard, and nothing comes home but its permit.
 //!
 //! A post holds one of the permits of `invoke` and waits for it in the same queue, so that both keep
-//! one order. It has no ticket and no answer: over there the runs are counted, and their permits come
-//! home many at a time.
+//! one order. It has no ticket and no answer: over there the empty boxes of those that were run are
+//! collected, and come home many at a time, their permits with them. At home they are filled again, so
+//! that a stream of posts allocates nothing and the allocators of two threads do not trade memory.
 
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
@@ -110,7 +112,7 @@ where
     }
     match desk.take_post_permit(to.index()) {
         Some(true) => {
-            desk.send(to.index(), Posted::new(f));
+            desk.send(to.index(), boxed(desk, to, f));
             Ok(())
         }
         Some(false) => Err(TryPostError::Full(f)),
@@ -126,7 +128,7 @@ where
     Posting(match try_post(desk, to, f) {
         Ok(()) => Place::Decided(Ok(())),
         Err(TryPostError::Full(f)) => {
-            let slot = desk.queue_post(to.index(), Posted::new(f));
+            let slot = desk.queue_post(to.index(), boxed(desk, to, f));
             Place::Queued(Queued { desk: Rc::clone(desk), to, slot })
         }
         Err(TryPostError::Unreachable(f, error)) => {
@@ -180,13 +182,22 @@ impl fmt::Debug for Posting {
     }
 }
 
-/// A closure that nobody waits for. Its box ends where it runs.
+/// A closure that nobody waits for; none once it was run.
 struct Posted<F>(Option<F>);
 
-impl<F> Posted<F> {
-    fn new(f: F) -> Box<Self> {
-        Box::new(Self(Some(f)))
+/// `f` in a box that was at `to` before, or else in a new one.
+fn boxed<F>(desk: &Desk, to: ShardId, f: F) -> Box<dyn Errand>
+where
+    F: FnOnce() + Send + 'static,
+{
+    let Some(mut kept) = desk.kept_box(to.index()) else { return Box::new(Posted(Some(f))) };
+    let any: &mut dyn Any = &mut *kept;
+    match any.downcast_mut::<Posted<F>>() {
+        Some(posted) => posted.0 = Some(f),
+        // Who alternates between shapes allocates, and no more than without the kept ones.
+        None => kept = Box::new(Posted(Some(f))),
     }
+    kept
 }
 
 impl<F> Drop for Posted<F> {
@@ -198,12 +209,28 @@ impl<F> Drop for Posted<F> {
     }
 }
 
-impl<F: FnOnce() + Send> Errand for Posted<F> {
+impl<F: FnOnce() + Send + 'static> Errand for Posted<F> {
     fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        let f = self.0.take();
         // Before it runs, so that a panic, which is reported where the lanes are read, costs no permit.
-        desk.count_post(from);
-        if let Some(f) = self.0.take() {
+        desk.settle_later(from, self);
+        if let Some(f) = f {
             f();
         }
+    }
+}
+
+/// Boxes of posts that were run, on their way home.
+pub(super) struct Spent(Vec<Box<dyn Errand>>);
+
+impl Spent {
+    pub(super) fn new(boxes: Vec<Box<dyn Errand>>) -> Box<Self> {
+        Box::new(Self(boxes))
+    }
+}
+
+impl Errand for Spent {
+    fn arrive(self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        desk.settle(from, self.0);
     }
 }

@@ -57,3 +57,61 @@ fn a_post_that_waits_is_ready_when_the_permit_of_one_that_ran_has_come_home() {
     home.poll_mail();
     assert!(matches!(poll(&mut second), Poll::Ready(Ok(()))));
 }
+
+/// Has `far` run what `home` posted, and `home` take the boxes in.
+fn settle(home: &Desk, far: &Desk) {
+    far.poll_mail();
+    home.poll_mail();
+}
+
+#[test]
+fn the_box_of_a_post_comes_home_empty_and_is_filled_again() {
+    let [home, far] = desks();
+    let to = far.id();
+    let held = Arc::new(());
+    let closure = || {
+        let held = Arc::clone(&held);
+        move || drop(held)
+    };
+    assert!(try_post(&home, to, closure()).is_ok());
+    settle(&home, &far);
+    assert_eq!(Arc::strong_count(&held), 1, "it was run and dropped over there");
+    let kept = home.kept_places(to.index());
+    assert_eq!(kept.len(), 1);
+    assert!(try_post(&home, to, closure()).is_ok());
+    assert_eq!(home.kept_places(to.index()), [], "it is on its way again");
+    settle(&home, &far);
+    assert_eq!(Arc::strong_count(&held), 1);
+    assert_eq!(home.kept_places(to.index()), kept, "it is the same box");
+}
+
+#[test]
+fn a_kept_box_that_does_not_fit_is_given_up_and_a_large_one_is_not_kept() {
+    let [home, far] = desks();
+    let to = far.id();
+    assert!(try_post(&home, to, || ()).is_ok());
+    settle(&home, &far);
+    let kept = home.kept_places(to.index());
+    let large = [7u8; 1000];
+    assert!(try_post(&home, to, move || assert_eq!(large.len(), 1000)).is_ok());
+    settle(&home, &far);
+    assert_eq!(kept.len(), 1);
+    assert_eq!(home.kept_places(to.index()), []);
+}
+
+#[test]
+fn no_more_boxes_are_kept_than_there_are_permits() {
+    let [home, far] = desks();
+    let to = far.id();
+    for number in 0..10u64 {
+        // Two shapes in turn: none of them fits the box that has just come home.
+        let sent = if number % 2 == 0 {
+            try_post(&home, to, move || _ = number).is_ok()
+        } else {
+            try_post(&home, to, move || _ = (number, number)).is_ok()
+        };
+        assert!(sent);
+        settle(&home, &far);
+        assert_eq!(home.kept_places(to.index()).len(), 1);
+    }
+}
