@@ -18,6 +18,8 @@ pub(crate) mod outgoing;
 pub(crate) mod read_buffer;
 pub(crate) mod reader;
 pub(crate) mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod writer;
 
 pub use self::error::ReadError;

@@ -1,0 +1,3 @@
+//! TLS of a stream.
+
+pub(crate) mod session;
