@@ -158,6 +158,8 @@ pub use group::{
     task_group, wait,
 };
 pub use io::{ReadError, StreamReader, StreamWriter};
+#[cfg(feature = "tls")]
+pub use net::tls;
 pub use net::{
     ConnectBuilder, Server, ServerBuilder, ToSocketAddrs, open_connection, start_server,
 };

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("executor", &["util", "error", "task", "driver"]),
     ("time", &["util", "error", "sync", "task", "executor"]),
     ("group", &["util", "error", "sync", "task", "executor", "time"]),
-    ("io", &["util", "error", "sync", "task", "executor", "driver"]),
+    ("io", &["util", "error", "sync", "task", "executor", "driver", "time"]),
     ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
     ("signal", &["util"]),
     ("remote", &["util", "error", "task", "executor"]),

@@ -50,8 +50,7 @@ impl BufPool {
 
     /// An empty buffer of [`BUF_BYTES`].
     pub(crate) fn take(&self) -> Buf {
-        let storage = POOL.try_with(|pool| pool.idle.borrow_mut().pop()).ok().flatten();
-        Buf::from_storage(storage.unwrap_or_else(|| Vec::with_capacity(BUF_BYTES)))
+        Buf::from_pool()
     }
 }
 
@@ -108,6 +107,12 @@ enum State {
 }
 
 impl Buf {
+    /// An empty buffer of [`BUF_BYTES`], from this thread's pool if that has one.
+    pub(crate) fn from_pool() -> Self {
+        let storage = POOL.try_with(|pool| pool.idle.borrow_mut().pop()).ok().flatten();
+        Self::from_storage(storage.unwrap_or_else(|| Vec::with_capacity(BUF_BYTES)))
+    }
+
     fn from_storage(storage: Vec<u8>) -> Self {
         Self(State::Own { storage, start: 0 })
     }

@@ -17,9 +17,9 @@ pub(crate) mod one_op;
 pub(crate) mod outgoing;
 pub(crate) mod read_buffer;
 pub(crate) mod reader;
-pub(crate) mod stream;
 #[cfg(feature = "tls")]
-pub(crate) mod tls;
+pub(crate) mod session;
+pub(crate) mod stream;
 pub(crate) mod writer;
 
 pub use self::error::ReadError;

@@ -160,7 +160,8 @@ pub(crate) fn reclaim(sent: WriteData) {
     }
 }
 
-fn take_storage() -> BytesMut {
+/// An empty buffer, from the pool if that has one.
+pub(crate) fn take_storage() -> BytesMut {
     // A thread that is ending has no pool any more.
     let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
     pooled.unwrap_or_else(|| BytesMut::with_capacity(FIRST_BYTES))

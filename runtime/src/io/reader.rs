@@ -219,6 +219,12 @@ impl StreamReader {
         self.stream.limit_bytes()
     }
 
+    /// The connection.
+    #[cfg(feature = "tls")]
+    pub(crate) fn stream(&self) -> &Rc<Stream> {
+        &self.stream
+    }
+
     /// Waits for a chunk and adds it to the buffer; false at the end of the stream.
     async fn read_chunk(&mut self) -> io::Result<bool> {
         poll_fn(|context| self.poll_chunk(context)).await

@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
 
+use self::encrypted::Tls;
 use crate::driver::{OpId, Outcome, SourceId};
 use crate::executor::{Flush, IoHandle, OpOwner};
 use crate::io::incoming::Incoming;
@@ -26,6 +27,11 @@ use crate::io::lines::Lines;
 use crate::io::outgoing::Outgoing;
 use crate::util::slab::Key;
 
+#[cfg(feature = "tls")]
+mod encrypted;
+#[cfg(not(feature = "tls"))]
+#[path = "stream/plain.rs"]
+mod encrypted;
 mod receiving;
 mod sending;
 #[cfg(test)]
@@ -74,6 +80,8 @@ struct Inner {
     lent: bool,
     /// What few connections use; `None` means default water marks and nobody in line.
     lines: Option<Box<Lines>>,
+    /// Stands between the raw bytes and the two buffers, once the connection speaks TLS.
+    tls: Option<Tls>,
     list: Option<(Rc<dyn ConnectionList>, Key)>,
 }
 
@@ -140,6 +148,7 @@ impl Stream {
             enlisted: false,
             lent: false,
             lines: None,
+            tls: None,
             list,
         };
         let stream = Rc::new(Self {
@@ -179,10 +188,16 @@ impl Stream {
     /// The error that ended the connection, if one did (rule S51).
     pub(crate) fn failure(&self) -> io::Result<()> {
         self.end_with_loop();
-        match self.inner.borrow().life {
-            Life::Lost(Some(failure)) => Err(failure.into()),
+        let inner = self.inner.borrow();
+        match inner.life {
+            Life::Lost(Some(failure)) => Err(inner.error(failure)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it speaks TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.inner.borrow().tls.is_some()
     }
 
     /// Whether `close`, `abort` or an error has ended the connection, or is about to.
@@ -229,6 +244,7 @@ impl Stream {
         let outgoing = mem::take(&mut inner.outgoing);
         inner.in_flight_bytes = 0;
         let (reader, lines, list) = (inner.reader.take(), inner.lines.take(), inner.list.take());
+        let tls = inner.tls.as_mut().map(Tls::lost);
         drop(inner);
 
         // The op before its source: the driver then has nothing left to tell us.
@@ -244,7 +260,14 @@ impl Stream {
             list.connection_lost(key);
         }
         // Last: written slices may run their owner's code when they are dropped.
-        drop((incoming, outgoing));
+        drop((incoming, outgoing, tls));
+    }
+}
+
+impl Inner {
+    /// What ended the connection, as far as it is known.
+    fn error(&self, failure: Failure) -> io::Error {
+        self.tls.as_ref().and_then(Tls::error).unwrap_or_else(|| failure.into())
     }
 }
 

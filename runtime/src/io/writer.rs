@@ -87,10 +87,10 @@ impl StreamWriter {
         self.stream.write_eof();
     }
 
-    /// Whether [`write_eof`](Self::write_eof) is possible.
+    /// Whether a peer can be expected to go on after [`write_eof`](Self::write_eof): not one that speaks TLS.
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
-        true
+        !self.stream.is_encrypted()
     }
 
     /// Closes the connection when everything is sent, however long the peer takes. Reading ends now (rules
@@ -149,6 +149,12 @@ impl StreamWriter {
     #[must_use]
     pub fn write_buffer_len(&self) -> usize {
         self.stream.unsent_bytes()
+    }
+
+    /// The connection.
+    #[cfg(feature = "tls")]
+    pub(crate) fn stream(&self) -> &Rc<Stream> {
+        &self.stream
     }
 
     /// The address of the other end.

@@ -3,6 +3,8 @@
 mod resolve;
 mod server;
 mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use self::resolve::ToSocketAddrs;
 pub use self::server::{Server, ServerBuilder, start_server};

@@ -26,6 +26,19 @@ mod sealed {
     /// Only types of which we know how they are looked up without blocking the loop.
     pub trait Addressed {
         fn target(&self) -> Target;
+
+        /// The name or number that stands for the machine, if there is one for all.
+        #[cfg(feature = "tls")]
+        fn host(&self) -> Option<String> {
+            match self.target() {
+                Target::Name(host, _) => Some(host),
+                Target::Addrs(addrs) => match &addrs[..] {
+                    [addr] => Some(addr.ip().to_string()),
+                    _ => None,
+                },
+                Target::Invalid(_) => None,
+            }
+        }
     }
 
     /// What an address comes to before anybody is asked.

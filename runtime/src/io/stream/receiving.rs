@@ -5,11 +5,11 @@ use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{Failure, Reading, Stream};
+use super::{Failure, Reading, Stream, Tls};
 use crate::driver::{Buf, Op, Outcome, Started};
 
 /// The most that one receive brings.
-const RECEIVE_BYTES: usize = 16 * 1024;
+pub(super) const RECEIVE_BYTES: usize = 16 * 1024;
 
 impl Stream {
     /// Takes the next chunk: `None` at the end of the stream. Fails if the connection has, even if bytes
@@ -32,7 +32,8 @@ impl Stream {
             return Poll::Ready(Ok(Some(chunk)));
         }
         if inner.reading == Reading::Ended {
-            return Poll::Ready(Ok(None));
+            let truncation = inner.tls.as_ref().and_then(Tls::truncation);
+            return Poll::Ready(truncation.map_or(Ok(None), Err));
         }
         let waker = context.waker();
         let replaced = match &mut inner.reader {
@@ -52,7 +53,8 @@ impl Stream {
     /// Whether no chunk is here and none will come.
     pub(crate) fn is_read_up(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.reading == Reading::Ended && inner.incoming.is_empty()
+        let is_truncated = inner.tls.as_ref().is_some_and(|tls| tls.truncation().is_some());
+        inner.reading == Reading::Ended && inner.incoming.is_empty() && !is_truncated
     }
 
     /// The reader says how many unread bytes it holds now. At or below the limit, paused reading goes on.
@@ -90,7 +92,7 @@ impl Stream {
     }
 
     /// Starts a read, and further ones as long as they need no waiting and there is room.
-    pub(super) fn read_on(&self) {
+    pub(super) fn read_on(self: &Rc<Self>) {
         loop {
             let Some(read_op) = self.inner.borrow().read_op else { return };
             let op = Op::Read { source: self.source, max_bytes: RECEIVE_BYTES };
@@ -115,7 +117,7 @@ impl Stream {
     }
 
     /// Takes note of the end of a read.
-    fn received(&self, outcome: Outcome) {
+    fn received(self: &Rc<Self>, outcome: Outcome) {
         let mut inner = self.inner.borrow_mut();
         // It may have been on its way when reading was stopped; then nobody wants it.
         if matches!(inner.reading, Reading::Stopped | Reading::Ended) {
@@ -123,6 +125,10 @@ impl Stream {
         }
         inner.reading = Reading::Idle;
         match outcome {
+            Outcome::Read(chunk) if inner.tls.is_some() => {
+                drop(inner);
+                self.received_encrypted(&chunk);
+            }
             Outcome::Read(chunk) => inner.incoming.push(chunk),
             Outcome::Failed(error, _) => {
                 drop(inner);
@@ -132,16 +138,23 @@ impl Stream {
                 // The end: no read will follow, so its number is free.
                 inner.reading = Reading::Ended;
                 let read_op = inner.read_op.take();
+                let is_encrypted = inner.tls.is_some();
                 drop(inner);
                 if let Some(read_op) = read_op {
                     self.io.release(read_op);
+                }
+                if is_encrypted {
+                    self.ended_encrypted();
                 }
             }
         }
     }
 
     /// A read has completed: reads on, and wakes who waits for it.
-    pub(super) fn read_completed(&self, outcome: Outcome) {
+    pub(super) fn read_completed(self: &Rc<Self>, outcome: Outcome) {
+        if self.is_listening() {
+            return self.heard_and_listen_on(outcome);
+        }
         self.received(outcome);
         if self.has_room() {
             self.read_on();

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Failure, Flow, Inner, Life, Sending, Stream, WRITE};
+use super::{Failure, Flow, Inner, Life, Sending, Stream, Tls, WRITE};
 use crate::driver::buf::COPY_LIMIT_BYTES;
-use crate::driver::{Op, Outcome, Started};
+use crate::driver::{Op, Outcome, Started, WriteData};
 use crate::error::{Error, Result};
 use crate::executor::{Flush, OpOwner};
 use crate::io::lines::{Line, Lines};
@@ -100,8 +100,7 @@ impl Stream {
 
     /// Bytes that were written and not sent.
     pub(crate) fn unsent_bytes(&self) -> usize {
-        let inner = self.inner.borrow();
-        inner.outgoing.len() + inner.in_flight_bytes
+        self.inner.borrow().unsent_bytes()
     }
 
     /// Sets the marks at which writers pause and go on.
@@ -154,6 +153,10 @@ impl Stream {
     pub(super) fn send_all(self: &Rc<Self>) {
         while self.send_op() {}
         let inner = self.inner.borrow();
+        if inner.tls.is_some() {
+            drop(inner);
+            return self.finish_encrypted();
+        }
         if inner.in_flight_bytes > 0 || inner.outgoing.len() > 0 {
             return;
         }
@@ -164,39 +167,56 @@ impl Stream {
             }
             (Life::Open, Sending::EofWanted) => {
                 drop(inner);
-                self.inner.borrow_mut().sending = Sending::EofSent;
-                if let Err(error) = self.io.shutdown(self.source, Shutdown::Write) {
-                    self.lose(Some(Failure::from(&error)));
-                }
+                self.half_close();
             }
             _ => {}
         }
     }
 
+    /// Tells the peer that no more will come.
+    pub(super) fn half_close(&self) {
+        self.inner.borrow_mut().sending = Sending::EofSent;
+        if let Err(error) = self.io.shutdown(self.source, Shutdown::Write) {
+            self.lose(Some(Failure::from(&error)));
+        }
+    }
+
     /// Starts one write. True if it was done at once and there is more.
-    fn send_op(self: &Rc<Self>) -> bool {
-        let (write_op, data) = {
-            let mut inner = self.inner.borrow_mut();
-            let count_bytes = inner.next_op_bytes();
-            if count_bytes == 0 {
-                return false;
+    pub(super) fn send_op(self: &Rc<Self>) -> bool {
+        let is_encrypted = self.inner.borrow().tls.is_some();
+        let data = if is_encrypted { self.take_encrypted() } else { self.take_plain() };
+        let Some(data) = data else { return false };
+        match self.start_write(data) {
+            Started::Parked => false,
+            Started::Done(outcome) => {
+                self.sent(outcome);
+                // Asked once more, TLS says what it has.
+                is_encrypted || self.inner.borrow().outgoing.len() > 0
             }
-            inner.in_flight_bytes = count_bytes;
-            (inner.write_op, inner.outgoing.take(count_bytes))
-        };
+        }
+    }
+
+    /// Takes what the next write sends.
+    fn take_plain(&self) -> Option<WriteData> {
+        let mut inner = self.inner.borrow_mut();
+        let count_bytes = inner.next_op_bytes();
+        if count_bytes == 0 {
+            return None;
+        }
+        inner.in_flight_bytes = count_bytes;
+        Some(inner.outgoing.take(count_bytes))
+    }
+
+    /// Starts the write op of this stream, which may have its number from an earlier one.
+    pub(super) fn start_write(self: &Rc<Self>, data: WriteData) -> Started {
+        let write_op = self.inner.borrow().write_op;
         let write_op = write_op.unwrap_or_else(|| {
             let owner = Rc::clone(self) as Rc<dyn OpOwner>;
             let write_op = self.io.register(owner, WRITE);
             self.inner.borrow_mut().write_op = Some(write_op);
             write_op
         });
-        match self.io.start(write_op, Op::Write { source: self.source, data }) {
-            Started::Parked => false,
-            Started::Done(outcome) => {
-                self.sent(outcome);
-                self.inner.borrow().outgoing.len() > 0
-            }
-        }
+        self.io.start(write_op, Op::Write { source: self.source, data })
     }
 
     /// Takes note of the end of a write.
@@ -255,15 +275,21 @@ impl Inner {
         self.lines.get_or_insert_default()
     }
 
+    /// Bytes that were written and not sent. What is in flight counts as it is sent: encrypted, if it is.
+    fn unsent_bytes(&self) -> usize {
+        let before_bytes = self.tls.as_ref().map_or(0, Tls::unsent_bytes);
+        self.outgoing.len() + self.in_flight_bytes + before_bytes
+    }
+
     fn update_flow(&mut self) {
-        let unsent_bytes = self.outgoing.len() + self.in_flight_bytes;
+        let unsent_bytes = self.unsent_bytes();
         let paused = self.marks().is_paused(self.flow == Flow::Paused, unsent_bytes);
         self.flow = if paused { Flow::Paused } else { Flow::Free };
     }
 
     /// How many bytes the next write takes. Of a buffer above its high mark only what is above the low
     /// one: then its completion is the moment at which `drain` may go on (rule S71).
-    fn next_op_bytes(&self) -> usize {
+    pub(super) fn next_op_bytes(&self) -> usize {
         let (marks, pending_bytes) = (self.marks(), self.outgoing.len());
         if self.in_flight_bytes > 0 {
             0

@@ -19,7 +19,8 @@ impl Stream {
         let inner = self.inner.borrow();
         match (inner.life, inner.flow) {
             (Life::Lost(failure), _) => {
-                Some(Err(failure.unwrap_or(Failure::Kind(io::ErrorKind::ConnectionReset)).into()))
+                let failure = failure.unwrap_or(Failure::Kind(io::ErrorKind::ConnectionReset));
+                Some(Err(inner.error(failure)))
             }
             (_, Flow::Free) => Some(Ok(())),
             (_, Flow::Paused) => None,

@@ -1,3 +1,0 @@
-//! TLS of a stream.
-
-pub(crate) mod session;
