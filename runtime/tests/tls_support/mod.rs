@@ -1,6 +1,7 @@
 //! What the tests of TLS share: an authority that makes certificates, a server, and a wire that can be cut.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;

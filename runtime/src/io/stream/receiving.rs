@@ -22,8 +22,9 @@ impl Stream {
         if let Some(chunk) = self.inner.borrow_mut().incoming.pop() {
             return Poll::Ready(Ok(Some(chunk)));
         }
-        if self.inner.borrow().reading == Reading::Idle {
-            // A read that needs more goes on whatever the limit says (rule S40).
+        while self.is_idle_without_bytes() {
+            // A read that needs more goes on whatever the limit says (rule S40), and again if all that came was
+            // a part of a TLS record.
             self.read_on();
             self.failure()?;
         }
@@ -107,6 +108,12 @@ impl Stream {
                 return;
             }
         }
+    }
+
+    /// Whether flow control has paused reading, and nothing is here.
+    fn is_idle_without_bytes(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.reading == Reading::Idle && inner.incoming.is_empty()
     }
 
     /// Whether reading may go on without being asked (rule S40).
