@@ -64,6 +64,8 @@
 //! | `Barrier` | [`sync::Barrier`] | `abort` and `reset` need no `await` |
 //! | `open_connection` | [`open_connection`] | |
 //! | `start_server` | [`start_server`] | |
+//! | `open_unix_connection`, `start_unix_server` | [`open_unix_connection`], [`start_unix_server`] | |
+//! | `server.serve_forever()`, `async with server` | [`Server::serve_forever`], [`Server::scope`] | the scope is a closure |
 //! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | |
 //! | `loop.call_soon(f)` | [`call_soon`] | |
 //! | `loop.call_soon_threadsafe(f)` | [`RemoteLoop::submit`] | |
@@ -142,7 +144,7 @@ pub mod aggregate {
 }
 
 pub use blocking::to_thread;
-pub use driver::DriverKind;
+pub use driver::{DriverKind, PeerCredentials};
 pub use error::{
     CancelledError, Error, ExceptionGroup, InterruptedError, InvalidStateError, Result,
     RuntimeError, TimeoutError, ValueError,
@@ -161,7 +163,8 @@ pub use io::{ReadError, StreamReader, StreamWriter};
 #[cfg(feature = "tls")]
 pub use net::tls;
 pub use net::{
-    ConnectBuilder, Server, ServerBuilder, ToSocketAddrs, open_connection, start_server,
+    BoundServer, ConnectBuilder, Server, ServerBuilder, ToSocketAddrs, open_connection,
+    open_unix_connection, start_server, start_unix_server,
 };
 pub use remote::{RemoteTask, run_coroutine_threadsafe};
 pub use runner::{Builder, Runner, run};

@@ -21,7 +21,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
     ("signal", &["util"]),
     ("remote", &["util", "error", "task", "executor"]),
-    ("net", &["util", "error", "sync", "task", "executor", "driver", "time", "io", "blocking"]),
+    (
+        "net",
+        &["util", "error", "sync", "task", "executor", "driver", "time", "group", "io", "blocking"],
+    ),
 ];
 
 /// The front door, which may import everything.

@@ -171,7 +171,7 @@ fn a_refused_connection_fails_with_connection_refused() {
 fn s10_a_failed_bind_names_the_address() {
     with_sockets(|rig| {
         let (_listener, addr) = rig.listen();
-        let spec = SourceSpec::Listen { addr, backlog: 8, reuse_port: false };
+        let spec = SourceSpec::Listen { addr, backlog: Some(8), reuse_port: false };
         let error = rig.driver.open(spec).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&addr.to_string()), "{error}");
@@ -181,7 +181,7 @@ fn s10_a_failed_bind_names_the_address() {
 #[test]
 fn listeners_share_a_port_when_asked_to() {
     with_sockets(|rig| {
-        let spec = |addr| SourceSpec::Listen { addr, backlog: 8, reuse_port: true };
+        let spec = |addr| SourceSpec::Listen { addr, backlog: Some(8), reuse_port: true };
         let first = rig.driver.open(spec("127.0.0.1:0".parse().unwrap())).unwrap();
         let addr = rig.driver.local_addr(first).unwrap();
         let second = rig.driver.open(spec(addr)).unwrap();

@@ -29,6 +29,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
 use crate::util::instant::Instant;
@@ -45,7 +46,8 @@ mod conformance;
 
 pub(crate) use buf::Buf;
 pub(crate) use op::{Completion, Op, OpId, Outcome, Started, WriteData};
-pub(crate) use source::{SocketOption, SourceId, SourceKind, SourceSpec};
+pub use source::PeerCredentials;
+pub(crate) use source::{End, SocketOption, SourceId, SourceKind, SourceSpec};
 
 /// The most sources that one turn serves. A thousand ready connections must not hold a thousand buffers.
 pub(crate) const EVENTS_PER_TURN: usize = 256;
@@ -109,6 +111,25 @@ pub(crate) trait Driver {
     /// # Errors
     /// As [`local_addr`](Self::local_addr).
     fn peer_addr(&self, source: SourceId) -> io::Result<SocketAddr>;
+
+    /// The address of one end of a Unix socket; an end that nobody gave one is unnamed.
+    ///
+    /// # Errors
+    /// What the system says; `Unsupported` for another kind of source.
+    fn unix_addr(&self, source: SourceId, end: End) -> io::Result<UnixAddr>;
+
+    /// Who is at the other end of a Unix socket.
+    ///
+    /// # Errors
+    /// As [`unix_addr`](Self::unix_addr).
+    fn peer_credentials(&self, source: SourceId) -> io::Result<PeerCredentials>;
+
+    /// Lets a listener that is only bound take connections, of which the system keeps `backlog` waiting.
+    ///
+    /// # Errors
+    /// What the system says, for instance that another listener was faster; `NotConnected` for a stale
+    /// source.
+    fn listen(&mut self, source: SourceId, backlog: u32) -> io::Result<()>;
 
     /// Changes a property of a socket.
     ///

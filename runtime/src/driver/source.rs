@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
 use crate::util::slab::Key;
@@ -13,15 +14,23 @@ pub(crate) struct SourceId(pub(super) Key);
 /// A source to be opened.
 #[derive(Debug)]
 pub(crate) enum SourceSpec {
-    /// A TCP listener: bound, with `SO_REUSEADDR`, listening when `open` returns. IPv6 addresses take no
-    /// IPv4 connections. What it accepts has `TCP_NODELAY`.
+    /// A TCP listener: bound, with `SO_REUSEADDR`. IPv6 addresses take no IPv4 connections. What it accepts
+    /// has `TCP_NODELAY`.
     Listen {
         /// Where; port 0 lets the system choose.
         addr: SocketAddr,
-        /// Connections that the system keeps waiting; it may cap this.
-        backlog: u32,
+        /// Connections that the system keeps waiting; it may cap this. `None` only binds, and connections are
+        /// refused until `Driver::listen` is called.
+        backlog: Option<u32>,
         /// Several listeners share the address, and the system spreads connections over them.
         reuse_port: bool,
+    },
+    /// A listener on a Unix stream socket. A file at its path is in the way, whatever it is.
+    ListenUnix {
+        /// A path or an abstract name.
+        addr: UnixAddr,
+        /// As of `Listen`.
+        backlog: Option<u32>,
     },
     /// A TCP connection with `TCP_NODELAY`. `open` starts it; `Op::Connected` waits for it.
     Connect {
@@ -29,6 +38,12 @@ pub(crate) enum SourceSpec {
         addr: SocketAddr,
         /// The address to connect from, if it matters.
         local: Option<SocketAddr>,
+    },
+    /// A connection to a Unix stream socket, waited for with `Op::Connected` as well. The system does not tell
+    /// when a listener whose queue is full has room again, so opening fails with `WouldBlock` then.
+    ConnectUnix {
+        /// A path or an abstract name.
+        addr: UnixAddr,
     },
     /// A descriptor that somebody else made. The driver makes it non-blocking and owns it from here on.
     Adopt {
@@ -53,6 +68,27 @@ pub(crate) enum SourceKind {
     Listener,
     /// A pipe, or another descriptor that is read and written rather than received from and sent to.
     Pipe,
+}
+
+/// Which end of a connection is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// This one.
+    Local,
+    /// The other one.
+    Peer,
+}
+
+/// The process at the other end of a Unix socket, as it was when the connection was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerCredentials {
+    /// Its number; `None` if this process cannot see it, as from inside a container.
+    pub process_id: Option<u32>,
+    /// Its effective user.
+    pub user_id: u32,
+    /// Its effective group.
+    pub group_id: u32,
 }
 
 #[allow(dead_code, reason = "every driver offers all options; a socket type of its own will ask")]

@@ -5,11 +5,12 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started};
-use crate::driver::source::{SocketOption, SourceId, SourceSpec};
+use crate::driver::source::{End, PeerCredentials, SocketOption, SourceId, SourceSpec};
 use crate::driver::{Driver, Park};
 use crate::util::instant::Instant;
 use crate::util::unpark::{Unpark, Unparker};
@@ -63,6 +64,18 @@ impl Driver for VirtualClock {
     }
 
     fn peer_addr(&self, _source: SourceId) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn unix_addr(&self, _source: SourceId, _end: End) -> io::Result<UnixAddr> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn peer_credentials(&self, _source: SourceId) -> io::Result<PeerCredentials> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn listen(&mut self, _source: SourceId, _backlog: u32) -> io::Result<()> {
         Err(io::ErrorKind::NotConnected.into())
     }
 

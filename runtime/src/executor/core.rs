@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use super::ops::{OpOwner, OpTable, Recipient};
 use super::timers::{Look, TimerKey, Timers};
 use super::turn::Pace;
 use crate::driver::{
-    self, Completion, Driver, DriverKind, Op, OpId, Outcome, SocketOption, SourceId, SourceSpec,
-    Started,
+    self, Completion, Driver, DriverKind, End, Op, OpId, Outcome, PeerCredentials, SocketOption,
+    SourceId, SourceSpec, Started,
 };
 use crate::error::Error;
 use crate::task::{Callback, Home, Mailbox, Report, ReportKind};
@@ -280,6 +281,18 @@ impl LoopCore {
 
     pub(crate) fn peer_addr(&self, source: SourceId) -> io::Result<SocketAddr> {
         self.driver.borrow().peer_addr(source)
+    }
+
+    pub(crate) fn unix_addr(&self, source: SourceId, end: End) -> io::Result<UnixAddr> {
+        self.driver.borrow().unix_addr(source, end)
+    }
+
+    pub(crate) fn peer_credentials(&self, source: SourceId) -> io::Result<PeerCredentials> {
+        self.driver.borrow().peer_credentials(source)
+    }
+
+    pub(crate) fn listen(&self, source: SourceId, backlog: u32) -> io::Result<()> {
+        self.driver.borrow_mut().listen(source, backlog)
     }
 
     pub(crate) fn set_option(&self, source: SourceId, option: SocketOption) -> io::Result<()> {

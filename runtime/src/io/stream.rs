@@ -16,11 +16,12 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 use std::task::Waker;
 
 use self::encrypted::Tls;
-use crate::driver::{OpId, Outcome, SourceId};
+use crate::driver::{End, OpId, Outcome, PeerCredentials, SourceId};
 use crate::executor::{Flush, IoHandle, OpOwner};
 use crate::io::incoming::Incoming;
 use crate::io::lines::Lines;
@@ -183,6 +184,16 @@ impl Stream {
     /// The address of the other end.
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.peer_addr(self.source)
+    }
+
+    /// The address of one end, if it is a Unix socket.
+    pub(crate) fn unix_addr(&self, end: End) -> io::Result<UnixAddr> {
+        self.io.unix_addr(self.source, end)
+    }
+
+    /// Who is at the other end of a Unix socket.
+    pub(crate) fn peer_credentials(&self) -> io::Result<PeerCredentials> {
+        self.io.peer_credentials(self.source)
     }
 
     /// The error that ended the connection, if one did (rule S51).

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
 use super::lines::Line;
 use super::stream::Stream;
+use crate::driver::{End, PeerCredentials};
 use crate::error::{Error, Result};
 use crate::executor::yield_now;
 use crate::util::watermark::Watermarks;
@@ -160,7 +162,7 @@ impl StreamWriter {
     /// The address of the other end.
     ///
     /// # Errors
-    /// What the system says; `NotConnected` when the connection is gone.
+    /// What the system says; `NotConnected` when the connection is gone, `Unsupported` if it is a Unix socket.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.stream.peer_addr()
     }
@@ -168,9 +170,33 @@ impl StreamWriter {
     /// The address of this end.
     ///
     /// # Errors
-    /// What the system says; `NotConnected` when the connection is gone.
+    /// What the system says; `NotConnected` when the connection is gone, `Unsupported` if it is a Unix socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
+    }
+
+    /// The Unix address of the other end; unnamed, as a client's is, if nobody gave it one.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` when the connection is gone, `Unsupported` if it is no Unix socket.
+    pub fn unix_peer_addr(&self) -> io::Result<UnixAddr> {
+        self.stream.unix_addr(End::Peer)
+    }
+
+    /// The Unix address of this end.
+    ///
+    /// # Errors
+    /// As [`unix_peer_addr`](Self::unix_peer_addr).
+    pub fn unix_local_addr(&self) -> io::Result<UnixAddr> {
+        self.stream.unix_addr(End::Local)
+    }
+
+    /// Which process is at the other end of a Unix socket, and whose it is.
+    ///
+    /// # Errors
+    /// As [`unix_peer_addr`](Self::unix_peer_addr).
+    pub fn peer_credentials(&self) -> io::Result<PeerCredentials> {
+        self.stream.peer_credentials()
     }
 }
 

@@ -5,7 +5,9 @@ mod server;
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod unix;
 
 pub use self::resolve::ToSocketAddrs;
-pub use self::server::{Server, ServerBuilder, start_server};
+pub use self::server::{BoundServer, Server, ServerBuilder, start_server, start_unix_server};
 pub use self::tcp::{ConnectBuilder, open_connection};
+pub use self::unix::open_unix_connection;

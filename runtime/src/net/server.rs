@@ -1,23 +1,27 @@
 //! A server: listeners, an accept loop each, and a task for each connection.
+//!
+//! ```text
+//!  ServerBuilder ─bind─▶ BoundServer ─start─▶ Server: Bound ─start_serving─▶ Serving ─close─▶ Closed
+//! ```
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
+use std::path::Path;
 use std::rc::Rc;
 
-use self::service::{Limits, Listener, Service, handle};
-use super::resolve::{Resolved, ToSocketAddrs, resolve};
-use super::tcp::check_limit;
-use crate::driver::SourceSpec;
-use crate::error::Result;
-use crate::executor::{IoHandle, current_io, try_create_task};
-use crate::io::stream::DEFAULT_LIMIT_BYTES;
+pub use self::builder::{BoundServer, ServerBuilder};
+use self::service::{Phase, Service};
+use super::resolve::ToSocketAddrs;
+use crate::error::{Error, Result};
+use crate::group::{catch_cancel, catch_cancel_plain};
 use crate::io::{StreamReader, StreamWriter};
 
+mod builder;
+mod listener;
 mod service;
-
-/// Connections that the system keeps waiting unless told otherwise.
-const DEFAULT_BACKLOG: u32 = 1024;
 
 /// Starts a server with the usual options: see [`ServerBuilder::start`].
 ///
@@ -35,7 +39,7 @@ const DEFAULT_BACKLOG: u32 = 1024;
 /// )
 /// .await?;
 /// println!("listening on {:?}", server.local_addrs());
-/// # Ok(())
+/// server.serve_forever().await
 /// # }
 /// ```
 ///
@@ -51,153 +55,131 @@ where
     Server::builder().start(handler, addr).await
 }
 
-/// What a server is started with.
-#[derive(Debug, Clone)]
-#[must_use = "a builder starts nothing by itself"]
-pub struct ServerBuilder {
-    limit_bytes: usize,
-    backlog: u32,
-    reuse_port: bool,
-    max_connections: usize,
-}
-
-impl ServerBuilder {
-    /// How many bytes may come before a separator; twice as many are read ahead. 64 KiB by default; must not
-    /// be 0.
-    pub fn limit_bytes(mut self, limit_bytes: usize) -> Self {
-        self.limit_bytes = limit_bytes;
-        self
-    }
-
-    /// How many connections the system keeps waiting until they are accepted; 1024 by default, and the
-    /// system may cap it.
-    pub fn backlog(mut self, backlog: u32) -> Self {
-        self.backlog = backlog;
-        self
-    }
-
-    /// Whether several listeners may share the address, with connections spread over them by the system
-    /// (`SO_REUSEPORT`).
-    pub fn reuse_port(mut self, reuse_port: bool) -> Self {
-        self.reuse_port = reuse_port;
-        self
-    }
-
-    /// The most connections at a time; further ones wait in the backlog. Unlimited by default. Each listener
-    /// but the first may exceed it by one.
-    pub fn max_connections(mut self, max_connections: usize) -> Self {
-        self.max_connections = max_connections;
-        self
-    }
-
-    /// Binds, listens, and serves when it returns (rule S10). Port 0 lets the system choose: see
-    /// [`Server::local_addrs`]. An address that stands for several gets a listener on each.
-    ///
-    /// `handler` runs as a task of its own for each connection (rules S11 to S14). If it fails or panics, that
-    /// is reported with kind `client-callback` and the connection is closed; if it is cancelled, the
-    /// connection is closed. Other connections go on. When it returns, the connection belongs to whoever
-    /// has kept the writer, and is closed if nobody has.
-    ///
-    /// # Errors
-    /// What the resolver or the system says, with the address; `InvalidInput` for what is no address or a
-    /// limit of 0.
-    ///
-    /// # Cancel safety
-    /// Safe: nothing listens if it is given up.
-    pub async fn start<H>(&self, handler: H, addr: impl ToSocketAddrs) -> io::Result<Server>
-    where
-        H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
-    {
-        check_limit(self.limit_bytes)?;
-        let io = current_io()?;
-        let resolved = resolve(addr).await?;
-        let listeners = self.listen(&io, resolved)?;
-        let handler = Rc::new(handler);
-        let begin = move |stream| {
-            // On a loop that is closing there are no new tasks; the stream closes as it is dropped.
-            drop(try_create_task(handle(Rc::clone(&handler), stream)));
-        };
-        let limits = Limits { read_bytes: self.limit_bytes, max_connections: self.max_connections };
-        let service = Service::new(io, Box::new(begin), limits, listeners);
-        service.register();
-        Ok(Server { service })
-    }
-
-    fn listen(&self, io: &IoHandle, resolved: Resolved) -> io::Result<Vec<Listener>> {
-        let mut listeners = Unstarted { io, listeners: Vec::new() };
-        let mut missing = None;
-        for addr in resolved.addrs {
-            let Self { backlog, reuse_port, .. } = *self;
-            match io.open(SourceSpec::Listen { addr, backlog, reuse_port }) {
-                Ok(source) => {
-                    listeners.listeners.push(Listener::new(source, addr));
-                    let addr = io.local_addr(source)?;
-                    if let Some(listener) = listeners.listeners.last_mut() {
-                        listener.addr = addr;
-                    }
-                }
-                // A name may stand for addresses of a family that this machine does not have.
-                Err(error)
-                    if resolved.by_name && error.kind() == io::ErrorKind::AddrNotAvailable =>
-                {
-                    missing = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        match missing {
-            Some(error) if listeners.listeners.is_empty() => Err(error),
-            _ => Ok(std::mem::take(&mut listeners.listeners)),
-        }
-    }
-}
-
-/// Listeners that are closed again if one of them cannot be opened.
-struct Unstarted<'io> {
-    io: &'io IoHandle,
-    listeners: Vec<Listener>,
-}
-
-impl Drop for Unstarted<'_> {
-    fn drop(&mut self) {
-        for listener in &self.listeners {
-            self.io.close(listener.source);
-        }
-    }
+/// Starts a server on a Unix socket with the usual options: see [`ServerBuilder::start_unix`].
+///
+/// ```
+/// # async fn example(folder: &std::path::Path) -> corelane::Result<()> {
+/// let path = folder.join("greeter");
+/// let greeter = async |_reader, writer: corelane::StreamWriter| writer.write(b"hello\n");
+/// let server = corelane::start_unix_server(greeter, &path).await?;
+/// let (mut reader, _writer) = corelane::open_unix_connection(&path).await?;
+/// assert_eq!(reader.read_line().await?, "hello\n");
+/// server.close();
+/// assert!(!path.exists());
+/// # Ok(())
+/// # }
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().to_owned();
+/// # corelane::run(async move || example(&path).await)?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`ServerBuilder::start_unix`].
+///
+/// # Cancel safety
+/// Safe: nothing listens if it is given up.
+pub async fn start_unix_server<H>(handler: H, path: impl AsRef<Path>) -> io::Result<Server>
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
+{
+    Server::builder().start_unix(handler, path).await
 }
 
 /// A server that was started. Dropping it stops listening and leaves connections alone (rule S29).
 pub struct Server {
     service: Rc<Service>,
+    /// Whether somebody waits in `serve_forever`.
+    serves_forever: Cell<bool>,
 }
 
 impl Server {
     /// A server yet to be started.
     pub fn builder() -> ServerBuilder {
-        ServerBuilder {
-            limit_bytes: DEFAULT_LIMIT_BYTES,
-            backlog: DEFAULT_BACKLOG,
-            reuse_port: false,
-            max_connections: usize::MAX,
-        }
+        ServerBuilder::new()
     }
 
-    /// Whether it listens: until [`close`](Self::close) (rule S20).
+    fn new(service: Rc<Service>) -> Self {
+        Self { service, serves_forever: Cell::new(false) }
+    }
+
+    /// Whether it accepts connections: from [`start_serving`](Self::start_serving), which starting does unless
+    /// told otherwise, until [`close`](Self::close) (rule S20).
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        !self.service.is_closed()
+        self.service.phase() == Phase::Serving
     }
 
-    /// Where it listens; empty once closed (rule S21).
+    /// Where it listens, or will, as far as that are internet addresses; empty once closed (rule S21).
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.service.local_addrs()
+        self.service.map_listeners(|listener| listener.internet_addr())
+    }
+
+    /// Where it listens, or will, as far as that are Unix addresses; empty once closed (rule S21).
+    #[must_use]
+    pub fn unix_addrs(&self) -> Vec<UnixAddr> {
+        self.service.map_listeners(|listener| listener.unix_addr())
     }
 
     /// How many of its connections are not gone yet.
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.service.connection_count()
+    }
+
+    /// Begins to accept connections, if it does not already (rule S23).
+    ///
+    /// # Errors
+    /// Runtime if it is closed; what the system says when it will not listen, for instance that another
+    /// listener on the same address was faster.
+    pub fn start_serving(&self) -> Result<()> {
+        self.service.serve()
+    }
+
+    /// Begins to accept connections, if it does not already, and waits until the task is cancelled or the
+    /// server is closed. Either way it closes the server, waits until its connections are gone, and ends
+    /// cancelled (rules S21, S24): it never returns `Ok`.
+    ///
+    /// # Errors
+    /// Cancelled when the server was closed; Runtime if it is closed already or somebody else is in here; as
+    /// [`start_serving`](Self::start_serving).
+    ///
+    /// # Cancel safety
+    /// A cancellation closes the server and waits for its connections; another one gives up that wait. If
+    /// the future is just dropped, the server goes on serving.
+    pub async fn serve_forever(&self) -> Result<()> {
+        if self.serves_forever.replace(true) {
+            return Err(Error::runtime("serve_forever of this server is being awaited already"));
+        }
+        let _serving = Reset(&self.serves_forever);
+        self.start_serving()?;
+        let cancelled = catch_cancel_plain(self.service.wait_ended()).await;
+        self.close();
+        self.wait_closed().await;
+        match cancelled {
+            Ok(()) => Err(Error::cancelled()),
+            Err(cancelled) => cancelled.resume().await,
+        }
+    }
+
+    /// Runs `body`, then closes the server and waits until its connections are gone, also if the body failed or
+    /// was cancelled (rule S26): asyncio's `async with server`.
+    ///
+    /// # Errors
+    /// What `body` returns.
+    ///
+    /// # Cancel safety
+    /// A cancellation goes to the body first, then the server is closed and its connections are waited for;
+    /// another one gives up that wait. If the future is just dropped, the server goes on.
+    pub async fn scope<T>(&self, body: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
+        let outcome = catch_cancel(body(self)).await;
+        self.close();
+        self.wait_closed().await;
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(cancelled) => cancelled.resume().await,
+        }
     }
 
     /// Stops listening; connections go on (rule S21). Twice is once.
@@ -239,7 +221,17 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("local_addrs", &self.local_addrs())
+            .field("unix_addrs", &self.unix_addrs())
             .field("connection_count", &self.connection_count())
             .finish_non_exhaustive()
+    }
+}
+
+/// Takes a mark back when its wait is over or given up.
+struct Reset<'a>(&'a Cell<bool>);
+
+impl Drop for Reset<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }

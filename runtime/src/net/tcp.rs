@@ -37,7 +37,7 @@ pub async fn open_connection(addr: impl ToSocketAddrs) -> io::Result<(StreamRead
 #[derive(Debug, Clone)]
 #[must_use = "a builder opens nothing by itself"]
 pub struct ConnectBuilder {
-    limit_bytes: usize,
+    pub(super) limit_bytes: usize,
     local_addr: Option<SocketAddr>,
 }
 

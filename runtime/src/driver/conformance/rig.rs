@@ -118,7 +118,7 @@ impl Rig {
 
     pub(super) fn listen(&mut self) -> (SourceId, SocketAddr) {
         let addr = "127.0.0.1:0".parse().unwrap();
-        let spec = SourceSpec::Listen { addr, backlog: 1024, reuse_port: false };
+        let spec = SourceSpec::Listen { addr, backlog: Some(1024), reuse_port: false };
         let listener = self.driver.open(spec).unwrap();
         (listener, self.driver.local_addr(listener).unwrap())
     }

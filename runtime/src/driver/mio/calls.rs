@@ -1,10 +1,10 @@
 //! The system calls, one function each. Every one tries again when a signal interrupts it.
 //!
-//! All of them have safe wrappers in rustix, among them the receive into uninitialised room; so this
-//! room needs no `unsafe` of its own.
+//! Nearly all of them have safe wrappers in rustix, among them the receive into uninitialised room. The one
+//! that has not is [`peer_credentials`].
 
 use std::io::{self, IoSlice};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -14,7 +14,7 @@ use rustix::time::{
 };
 
 use crate::driver::op::WriteData;
-use crate::driver::source::SourceKind;
+use crate::driver::source::{PeerCredentials, SourceKind};
 use crate::util::instant::Instant;
 
 /// The most slices that one gathering call takes. Well under the system's 1,024, because the list is
@@ -110,11 +110,49 @@ pub(super) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, SourceKind), 
                 let kind = if is_tcp { SourceKind::Stream } else { SourceKind::UnixStream };
                 return Ok((descriptor, kind));
             }
-            // The peer gave up while it was waiting in the queue: the next one may still be there.
-            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            // The peer gave up while it was waiting in the queue, or its network did, which Linux tells
+            // the listener: the next one may still be there.
+            Err(
+                Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH,
+            ) => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Who is at the other end of a Unix socket. The wrapper of rustix takes the process for a number that is
+/// never 0, and that of a process this one cannot see is.
+#[allow(unsafe_code, reason = "a system call whose safe wrapper is wrong for some answers")]
+pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed, so it is open; `found` and `len` live until the call returns, and
+    // `len` is the size of `found`, so nothing is written beyond it. Every bit pattern is a `ucred`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut len,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(PeerCredentials {
+        process_id: u32::try_from(found.pid).ok().filter(|id| *id != 0),
+        user_id: found.uid,
+        group_id: found.gid,
+    })
 }
 
 /// The system's monotonic clock, counted from the moment it was made.
@@ -165,7 +203,7 @@ pub(super) fn arm(timer: BorrowedFd<'_>, clock: &Clock, deadline: Instant) -> io
 }
 
 /// Repeats a call that a signal interrupted.
-fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
             Err(Errno::INTR) => {}

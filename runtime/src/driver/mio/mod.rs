@@ -20,6 +20,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::driver::buf::BufPool;
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started, Unsent};
-use crate::driver::source::{SocketOption, SourceId, SourceKind, SourceSpec};
+use crate::driver::source::{End, PeerCredentials, SocketOption, SourceId, SourceKind, SourceSpec};
 use crate::driver::{Driver, EVENTS_PER_TURN, Park};
 use crate::util::instant::Instant;
 use crate::util::slab::Key;
@@ -229,6 +230,18 @@ impl Driver for MioDriver {
 
     fn peer_addr(&self, source: SourceId) -> io::Result<SocketAddr> {
         open::peer_addr(&self.source(source)?.descriptor)
+    }
+
+    fn unix_addr(&self, source: SourceId, end: End) -> io::Result<UnixAddr> {
+        open::unix_addr(&self.source(source)?.descriptor, end)
+    }
+
+    fn peer_credentials(&self, source: SourceId) -> io::Result<PeerCredentials> {
+        open::peer_credentials(&self.source(source)?.descriptor)
+    }
+
+    fn listen(&mut self, source: SourceId, backlog: u32) -> io::Result<()> {
+        open::listen_later(&self.source(source)?.descriptor, backlog)
     }
 
     fn set_option(&mut self, source: SourceId, option: SocketOption) -> io::Result<()> {

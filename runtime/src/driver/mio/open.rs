@@ -1,27 +1,40 @@
 //! Sockets from a [`SourceSpec`]: made, given their options, bound, listening or connecting.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt,
+};
 
+use crate::driver::mio::calls;
 use crate::driver::mio::slots::Source;
-use crate::driver::source::{SocketOption, SourceKind, SourceSpec};
+use crate::driver::source::{End, PeerCredentials, SocketOption, SourceKind, SourceSpec};
 
 /// Makes the source that `spec` describes. It is not registered yet.
 pub(super) fn open(spec: SourceSpec) -> io::Result<Source> {
     match spec {
-        SourceSpec::Listen { addr, backlog, reuse_port } => listen(addr, backlog, reuse_port)
+        SourceSpec::Listen { addr, backlog, reuse_port } => bind(addr, backlog, reuse_port)
             .map(|socket| Source::new(socket, SourceKind::Listener, false, false))
             .map_err(|error| name("cannot listen on", addr, error)),
+        SourceSpec::ListenUnix { addr, backlog } => bind_unix(&addr, backlog)
+            .map(|socket| Source::new(socket, SourceKind::Listener, false, false))
+            .map_err(|error| name("cannot listen on", Unix(&addr), error)),
         SourceSpec::Connect { addr, local } => {
             connect(addr, local).map(|socket| Source::new(socket, SourceKind::Stream, false, false))
         }
+        SourceSpec::ConnectUnix { addr } => connect_unix(&addr)
+            .map(|socket| Source::new(socket, SourceKind::UnixStream, false, true))
+            .map_err(|error| name("cannot connect to", Unix(&addr), error)),
         SourceSpec::Adopt { descriptor, kind } => {
             rustix::io::ioctl_fionbio(&descriptor, true)?;
             let is_tcp = kind == SourceKind::Stream
@@ -35,7 +48,7 @@ pub(super) fn open(spec: SourceSpec) -> io::Result<Source> {
     }
 }
 
-fn listen(addr: SocketAddr, backlog: u32, reuse_port: bool) -> Result<OwnedFd, Errno> {
+fn bind(addr: SocketAddr, backlog: Option<u32>, reuse_port: bool) -> io::Result<OwnedFd> {
     let socket = tcp_socket(addr)?;
     if addr.is_ipv6() {
         // One listener, one family: so that the same port can be had for both, whatever the system's
@@ -47,8 +60,48 @@ fn listen(addr: SocketAddr, backlog: u32, reuse_port: bool) -> Result<OwnedFd, E
         sockopt::set_socket_reuseport(&socket, true)?;
     }
     rustix::net::bind(&socket, &addr)?;
-    rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    if let Some(backlog) = backlog {
+        listen(&socket, backlog)?;
+    }
     Ok(socket)
+}
+
+fn bind_unix(addr: &UnixAddr, backlog: Option<u32>) -> io::Result<OwnedFd> {
+    let socket = unix_socket()?;
+    rustix::net::bind(&socket, &to_system(addr)?)?;
+    if let Some(backlog) = backlog {
+        listen(&socket, backlog)?;
+    }
+    Ok(socket)
+}
+
+/// Lets a bound socket take connections.
+pub(super) fn listen(socket: impl AsFd, backlog: u32) -> Result<(), Errno> {
+    rustix::net::listen(socket, i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
+/// The same for a socket that was bound earlier; the error names its address.
+pub(super) fn listen_later(socket: impl AsFd, backlog: u32) -> io::Result<()> {
+    listen(&socket, backlog).map_err(|error| {
+        match (local_addr(&socket), unix_addr(&socket, End::Local)) {
+            (Ok(addr), _) => name("cannot listen on", addr, error),
+            (_, Ok(addr)) => name("cannot listen on", Unix(&addr), error),
+            _ => error.into(),
+        }
+    })
+}
+
+/// Connects at once or not at all: a Unix socket has no half-made connections.
+fn connect_unix(addr: &UnixAddr) -> io::Result<OwnedFd> {
+    let socket = unix_socket()?;
+    let addr = to_system(addr)?;
+    calls::retry(|| rustix::net::connect(&socket, &addr))?;
+    Ok(socket)
+}
+
+fn unix_socket() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
 fn connect(addr: SocketAddr, local: Option<SocketAddr>) -> io::Result<OwnedFd> {
@@ -110,21 +163,84 @@ pub(super) fn peer_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
     }
 }
 
+/// The address of one end of a Unix socket.
+pub(super) fn unix_addr(socket: impl AsFd, end: End) -> io::Result<UnixAddr> {
+    let addr = match end {
+        End::Local => Some(rustix::net::getsockname(socket)?),
+        End::Peer => rustix::net::getpeername(socket)?,
+    };
+    match addr {
+        Some(addr) => from_system(addr),
+        // An end without a name has no address, in the eyes of some systems.
+        None => UnixAddr::from_pathname(""),
+    }
+}
+
+/// Who is at the other end of a Unix socket.
+pub(super) fn peer_credentials(socket: impl AsFd) -> io::Result<PeerCredentials> {
+    // Other sockets answer as well, with the number of nobody.
+    if sockopt::socket_domain(&socket)? != AddressFamily::UNIX {
+        return Err(not_unix());
+    }
+    calls::peer_credentials(socket.as_fd())
+}
+
+fn to_system(addr: &UnixAddr) -> Result<SocketAddrUnix, Errno> {
+    match (addr.as_pathname(), addr.as_abstract_name()) {
+        (Some(path), _) => SocketAddrUnix::new(path),
+        (None, Some(name)) => SocketAddrUnix::new_abstract_name(name),
+        (None, None) => Err(Errno::INVAL),
+    }
+}
+
+fn from_system(addr: SocketAddrAny) -> io::Result<UnixAddr> {
+    let addr: SocketAddrUnix = addr.try_into().map_err(|_| not_unix())?;
+    match (addr.path_bytes(), addr.abstract_name()) {
+        (Some(path), _) => UnixAddr::from_pathname(OsStr::from_bytes(path)),
+        // An empty name is how rustix shows that there is none.
+        (None, Some(name)) if !name.is_empty() => UnixAddr::from_abstract_name(name),
+        _ => UnixAddr::from_pathname(""),
+    }
+}
+
+fn not_unix() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "not a Unix socket")
+}
+
 fn internet_addr(addr: Result<SocketAddr, Errno>) -> io::Result<SocketAddr> {
     addr.map_err(|_| io::Error::new(io::ErrorKind::Unsupported, "not an internet socket"))
 }
 
 /// Adds to an error what was tried with which address; kind and cause stay.
-fn name(tried: &'static str, addr: SocketAddr, cause: impl Into<io::Error>) -> io::Error {
+fn name(tried: &'static str, addr: impl fmt::Display, cause: impl Into<io::Error>) -> io::Error {
     let cause = cause.into();
-    io::Error::new(cause.kind(), AddressError { tried, addr, cause })
+    // A kind of its own for addresses of a family that the system was built or booted without: the standard
+    // library has none.
+    let kind = match cause.raw_os_error() {
+        Some(libc::EAFNOSUPPORT) => io::ErrorKind::Unsupported,
+        _ => cause.kind(),
+    };
+    io::Error::new(kind, AddressError { tried, addr: addr.to_string(), cause })
+}
+
+/// A Unix address as people write it: abstract names begin with an `@`.
+struct Unix<'a>(&'a UnixAddr);
+
+impl fmt::Display for Unix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_pathname(), self.0.as_abstract_name()) {
+            (Some(path), _) => write!(f, "{}", path.display()),
+            (None, Some(name)) => write!(f, "@{}", name.escape_ascii()),
+            (None, None) => f.write_str("a socket without a name"),
+        }
+    }
 }
 
 /// An error of the system and the address it is about.
 #[derive(Debug)]
 struct AddressError {
     tried: &'static str,
-    addr: SocketAddr,
+    addr: String,
     cause: io::Error,
 }
 

@@ -9,7 +9,7 @@ use super::*;
 fn listening() -> (MioDriver, SourceId, SocketAddr) {
     let mut driver = MioDriver::new().unwrap();
     let addr = "127.0.0.1:0".parse().unwrap();
-    let spec = SourceSpec::Listen { addr, backlog: 128, reuse_port: false };
+    let spec = SourceSpec::Listen { addr, backlog: Some(128), reuse_port: false };
     let listener = driver.open(spec).unwrap();
     let addr = driver.local_addr(listener).unwrap();
     (driver, listener, addr)

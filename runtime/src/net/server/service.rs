@@ -1,6 +1,7 @@
 //! The accept loops of a server and its connections.
 //!
 //! ```text
+//!  Idle ──serve──▶
 //!   InFlight ──accepted──▶ a task handles it, and on
 //!      │ ▲
 //!      │ ├── there is room again ── Full ◀── as many as allowed ────┐
@@ -13,19 +14,20 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::driver::{Op, OpId, Outcome, SourceId, Started};
+use super::listener::{Accepting, Listener};
+use crate::driver::{Op, Outcome, SourceId, Started};
 use crate::error::{Error, Result};
-use crate::executor::{IoHandle, OpOwner, spawn};
+use crate::executor::{IoHandle, OpOwner, try_create_task};
 use crate::io::stream::{ConnectionList, Stream};
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::tcp::streams;
+use crate::sync::Event;
 use crate::sync::wait_list::{Place, Standing, WaitList};
 use crate::task::ReportKind;
 use crate::time::sleep;
@@ -37,8 +39,8 @@ const ACCEPTS_IN_A_ROW: usize = 64;
 /// How long a listener rests when the system has no descriptor left (rule S28).
 const REST: Duration = Duration::from_secs(1);
 
-/// Begins the task of a connection.
-type Begin = Box<dyn Fn(Rc<Stream>)>;
+/// Begins with a connection that has come.
+pub(super) type Begin = Box<dyn Fn(Rc<Stream>)>;
 
 /// What the accept loops, the connections and the handle share.
 pub(super) struct Service {
@@ -48,40 +50,29 @@ pub(super) struct Service {
     listeners: RefCell<Vec<Listener>>,
     connections: RefCell<Slab<Weak<Stream>>>,
     closers: RefCell<WaitList>,
-    is_closed: Cell<bool>,
+    phase: Cell<Phase>,
+    /// Set when it is closed, for `serve_forever`.
+    ended: Event,
+}
+
+/// The life of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// To its addresses; connections are refused.
+    Bound,
+    Serving,
+    Closed,
 }
 
 /// Limits of a service.
+#[derive(Debug, Clone)]
 pub(super) struct Limits {
     /// Of each reader.
     pub(super) read_bytes: usize,
+    /// Of each listener: connections that the system keeps waiting.
+    pub(super) backlog: u32,
     /// Of the service.
     pub(super) max_connections: usize,
-}
-
-/// A listening socket and its accept loop.
-pub(super) struct Listener {
-    pub(super) source: SourceId,
-    pub(super) addr: SocketAddr,
-    op: Option<OpId>,
-    state: Accepting,
-}
-
-impl Listener {
-    /// One that does not accept yet.
-    pub(super) fn new(source: SourceId, addr: SocketAddr) -> Self {
-        Self { source, addr, op: None, state: Accepting::Resting }
-    }
-}
-
-/// What an accept loop is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Accepting {
-    InFlight,
-    /// As many connections as allowed.
-    Full,
-    /// Others have their turn, or the system has no descriptor left.
-    Resting,
 }
 
 impl Service {
@@ -98,18 +89,30 @@ impl Service {
             listeners: RefCell::new(listeners),
             connections: RefCell::default(),
             closers: RefCell::new(WaitList::new()),
-            is_closed: Cell::new(false),
+            phase: Cell::new(Phase::Bound),
+            ended: Event::new(),
         })
     }
 
-    /// Begins to accept on each listener, which an op table then keeps alive until the server is closed.
-    pub(super) fn register(self: &Rc<Self>) {
+    /// Begins to listen and to accept on each listener. The loop's op table keeps the service alive until it is
+    /// closed.
+    pub(super) fn serve(self: &Rc<Self>) -> Result<()> {
+        match self.phase.get() {
+            Phase::Bound => {}
+            Phase::Serving => return Ok(()),
+            Phase::Closed => return Err(Error::runtime("the server is closed")),
+        }
+        for listener in &*self.listeners.borrow() {
+            self.io.listen(listener.source, self.limits.backlog)?;
+        }
+        self.phase.set(Phase::Serving);
         let count = self.listeners.borrow().len();
         for number in 0..count {
             let op = self.io.register(Rc::clone(self) as Rc<dyn OpOwner>, number as u32);
             self.listeners.borrow_mut()[number].op = Some(op);
             self.accept_on(number);
         }
+        Ok(())
     }
 
     /// Accepts what is waiting, then starts an accept that waits.
@@ -155,9 +158,11 @@ impl Service {
                 self.io.report(ReportKind::Callback, Error::from(error));
                 self.rest(number);
                 let service = Rc::clone(self);
-                drop(spawn(async move {
+                // A loop that is closing has no new tasks, and accepts nothing more.
+                drop(try_create_task(async move {
                     sleep(REST).await;
                     service.accept_on(number);
+                    Ok(())
                 }));
                 false
             }
@@ -185,24 +190,28 @@ impl Service {
     }
 
     pub(super) fn close(&self) {
-        if self.is_closed.replace(true) {
+        if self.phase.replace(Phase::Closed) == Phase::Closed {
             return;
         }
         for listener in self.listeners.take() {
-            if let Some(op) = listener.op {
-                self.io.release(op);
-            }
-            self.io.close(listener.source);
+            listener.close(&self.io);
         }
+        self.ended.set();
         self.wake_closers();
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.is_closed.get()
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
     }
 
-    pub(super) fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.borrow().iter().map(|listener| listener.addr).collect()
+    /// What `f` finds in the listeners; nothing once closed.
+    pub(super) fn map_listeners<T>(&self, f: impl FnMut(&Listener) -> Option<T>) -> Vec<T> {
+        self.listeners.borrow().iter().filter_map(f).collect()
+    }
+
+    /// Waits until it is closed; there may be connections still.
+    pub(super) async fn wait_ended(&self) {
+        self.ended.wait().await;
     }
 
     pub(super) fn connection_count(&self) -> usize {
@@ -217,7 +226,7 @@ impl Service {
 
     /// Closed, and without connections.
     fn is_gone(&self) -> bool {
-        self.is_closed.get() && self.connections.borrow().is_empty()
+        self.phase.get() == Phase::Closed && self.connections.borrow().is_empty()
     }
 
     fn wake_closers(&self) {

@@ -1,0 +1,108 @@
+//! A listening socket of a server: where it listens, and what becomes of its file.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
+
+use crate::driver::{OpId, SourceId};
+use crate::executor::IoHandle;
+use crate::net::unix::SocketFile;
+
+/// A listening socket and its accept loop.
+pub(super) struct Listener {
+    pub(super) source: SourceId,
+    pub(super) addr: ListenAddr,
+    /// Once it serves.
+    pub(super) op: Option<OpId>,
+    pub(super) state: Accepting,
+}
+
+/// Where a listener listens.
+pub(super) enum ListenAddr {
+    Internet(SocketAddr),
+    /// With the file that is removed when the server is closed.
+    Unix(UnixAddr, Option<SocketFile>),
+}
+
+/// What an accept loop is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepting {
+    /// It has not begun.
+    Idle,
+    InFlight,
+    /// As many connections as allowed.
+    Full,
+    /// Others have their turn, or the system has no descriptor left.
+    Resting,
+}
+
+impl Listener {
+    pub(super) fn internet_addr(&self) -> Option<SocketAddr> {
+        match self.addr {
+            ListenAddr::Internet(addr) => Some(addr),
+            ListenAddr::Unix(..) => None,
+        }
+    }
+
+    pub(super) fn unix_addr(&self) -> Option<UnixAddr> {
+        match &self.addr {
+            ListenAddr::Internet(_) => None,
+            ListenAddr::Unix(addr, _) => Some(addr.clone()),
+        }
+    }
+
+    /// Stops listening, and removes the file if there is one and it is still ours.
+    pub(super) fn close(self, io: &IoHandle) {
+        // The file first: as long as the socket lives nobody else's file can have its number.
+        if let ListenAddr::Unix(_, Some(file)) = self.addr {
+            file.remove();
+        }
+        if let Some(op) = self.op {
+            io.release(op);
+        }
+        io.close(self.source);
+    }
+}
+
+/// Listeners that are closed again if they do not become a server's.
+pub(super) struct Unstarted {
+    pub(super) io: IoHandle,
+    pub(super) listeners: Vec<Listener>,
+}
+
+impl Unstarted {
+    pub(super) fn new(io: IoHandle) -> Self {
+        Self { io, listeners: Vec::new() }
+    }
+
+    /// Takes over a source that is bound; it is closed if `find_addr` cannot say where.
+    pub(super) fn add(
+        &mut self,
+        source: SourceId,
+        find_addr: impl FnOnce(&IoHandle, SourceId) -> io::Result<ListenAddr>,
+    ) -> io::Result<()> {
+        match find_addr(&self.io, source) {
+            Ok(addr) => {
+                let state = Accepting::Idle;
+                self.listeners.push(Listener { source, addr, op: None, state });
+                Ok(())
+            }
+            Err(error) => {
+                self.io.close(source);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Listener> {
+        std::mem::take(&mut self.listeners)
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        for listener in self.take() {
+            listener.close(&self.io);
+        }
+    }
+}
