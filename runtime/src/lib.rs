@@ -129,6 +129,7 @@ mod group;
 mod io;
 pub mod lowlevel;
 mod net;
+pub mod process;
 mod remote;
 pub mod rules;
 mod runner;
@@ -166,8 +167,10 @@ pub use net::{
     BoundServer, ConnectBuilder, Server, ServerBuilder, ToSocketAddrs, open_connection,
     open_unix_connection, start_server, start_unix_server,
 };
+pub use process::{create_subprocess_exec, create_subprocess_shell};
 pub use remote::{RemoteTask, run_coroutine_threadsafe};
 pub use runner::{Builder, Runner, run};
+pub use signal::{Signal, signal};
 pub use task::{
     DoneKey, FinishedTask, Join, LocalContext, LocalKey, LocalScope, Report, ReportKind, Task,
     TaskId, TaskInfo, TaskState,

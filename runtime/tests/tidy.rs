@@ -19,8 +19,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("group", &["util", "error", "sync", "task", "executor", "time"]),
     ("io", &["util", "error", "sync", "task", "executor", "driver", "time"]),
     ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
-    ("signal", &["util"]),
+    ("signal", &["util", "executor", "driver"]),
     ("remote", &["util", "error", "task", "executor"]),
+    ("process", &["util", "error", "sync", "executor", "driver", "io"]),
     (
         "net",
         &["util", "error", "sync", "task", "executor", "driver", "time", "group", "io", "blocking"],
@@ -32,7 +33,7 @@ const FRONT: &[&str] = &["lib", "asyncio", "rules", "runner", "lowlevel"];
 
 /// Files that may hold `unsafe`, each with the reason in its head.
 const UNSAFE_ROOMS: &[&str] =
-    &["runtime/src/task/waker.rs", "runtime/src/task/cell.rs", "runtime/src/driver/mio/calls.rs"];
+    &["runtime/src/task/waker.rs", "runtime/src/task/cell.rs", "runtime/src/process/session.rs"];
 
 const MAX_LINES: usize = 500;
 

@@ -45,6 +45,12 @@ pub(crate) enum Op {
         /// No more than this is received; must not be zero.
         max_bytes: usize,
     },
+    /// Waits until something has happened to a source from which nothing is received: a process that a
+    /// descriptor stands for has ended, the reading end of a pipe has gone. Counts as the source's read.
+    Watch {
+        /// What is watched.
+        source: SourceId,
+    },
     /// Sends all of `data`.
     Write {
         /// Where to.
@@ -59,7 +65,10 @@ impl Op {
     pub(crate) fn unsent(self) -> Unsent {
         match self {
             Self::Write { data, .. } => Some(Box::new(data)),
-            Self::Accept { .. } | Self::Connected { .. } | Self::Read { .. } => None,
+            Self::Accept { .. }
+            | Self::Connected { .. }
+            | Self::Read { .. }
+            | Self::Watch { .. } => None,
         }
     }
 }
@@ -82,6 +91,8 @@ pub(crate) enum Outcome {
     Read(Buf),
     /// `Read`: the peer will send no more. Further reads end in the same way.
     Eof,
+    /// `Watch`: it has happened. Further watches end in the same way.
+    Happened,
     /// `Write`: everything was sent. The bytes come back: their storage is good for the next write.
     Wrote(WriteData),
     /// The system refused. Never `WouldBlock` and never `Interrupted`.

@@ -54,7 +54,6 @@ pub(crate) enum SourceSpec {
     },
 }
 
-#[allow(dead_code, reason = "every driver offers all kinds; child processes will ask for pipes")]
 /// What a descriptor is, as far as the system calls for it differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceKind {
@@ -67,7 +66,12 @@ pub(crate) enum SourceKind {
     /// A listening stream socket, TCP or Unix.
     Listener,
     /// A pipe, or another descriptor that is read and written rather than received from and sent to.
+    /// One that the system cannot wait for, as a file on a disk, is always ready.
     Pipe,
+    /// The same in its sending end: it is written and watched.
+    PipeEnd,
+    /// A descriptor that stands for a process. It is watched.
+    Process,
 }
 
 /// Which end of a connection is meant.

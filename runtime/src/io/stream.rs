@@ -46,6 +46,17 @@ pub(crate) const DEFAULT_LIMIT_BYTES: usize = 65_536;
 const READ: u32 = 0;
 const WRITE: u32 = 1;
 
+/// Which ways bytes go through a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A connection.
+    Both,
+    /// The receiving end of a pipe. It ends with its reader, or with the bytes.
+    In,
+    /// The sending end of a pipe. It ends with its writers, or with the pipe's other end.
+    Out,
+}
+
 /// Who keeps count of connections (rules S22, S27).
 pub(crate) trait ConnectionList {
     /// The connection with this key is gone. Called with nothing borrowed.
@@ -57,6 +68,7 @@ pub(crate) struct Stream {
     io: IoHandle,
     source: SourceId,
     limit_bytes: usize,
+    way: Way,
     /// Unread bytes that the reader has taken over; they count for flow control (rule S40).
     held_bytes: Cell<usize>,
     writer_count: Cell<u32>,
@@ -135,6 +147,26 @@ impl Stream {
         limit_bytes: usize,
         list: Option<(Rc<dyn ConnectionList>, Key)>,
     ) -> Rc<Self> {
+        Self::open(io, source, limit_bytes, Way::Both, list)
+    }
+
+    /// Takes over one end of a pipe.
+    pub(crate) fn one_way(
+        io: IoHandle,
+        source: SourceId,
+        limit_bytes: usize,
+        way: Way,
+    ) -> Rc<Self> {
+        Self::open(io, source, limit_bytes, way, None)
+    }
+
+    fn open(
+        io: IoHandle,
+        source: SourceId,
+        limit_bytes: usize,
+        way: Way,
+        list: Option<(Rc<dyn ConnectionList>, Key)>,
+    ) -> Rc<Self> {
         let inner = Inner {
             life: Life::Open,
             read_op: None,
@@ -156,6 +188,7 @@ impl Stream {
             io,
             source,
             limit_bytes,
+            way,
             held_bytes: Cell::new(0),
             writer_count: Cell::new(0),
             inner: RefCell::new(inner),

@@ -20,7 +20,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::low_level::pipe;
 
 use crate::executor::{HALT, RemoteLoop};
-use crate::signal::SignalHold;
+use crate::signal::{SignalHold, is_streamed};
 use crate::util::atomic::lock;
 
 static WATCHER: OnceLock<Watcher> = OnceLock::new();
@@ -106,6 +106,9 @@ impl Watcher {
         let mut active = lock(&self.active);
         let new = self.drain(&mut active);
         let Some(remote) = active.as_ref().filter(|_| new > 0) else { return };
+        if is_streamed() {
+            return;
+        }
         if COUNT.fetch_add(new, Ordering::Relaxed) + new > 1 {
             HALT.store(true, Ordering::Relaxed);
         }

@@ -15,6 +15,7 @@ mod locks;
 mod order;
 mod order_hops;
 mod order_waits;
+mod processes;
 mod queues;
 mod run;
 mod sync;

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 use rustix::time::{
@@ -32,7 +33,9 @@ pub(super) fn receive(
 ) -> Result<usize, Errno> {
     if room >= storage.capacity() - storage.len() {
         return retry(|| match kind {
-            SourceKind::Pipe => rustix::io::read(descriptor, spare_capacity(storage)),
+            SourceKind::Pipe | SourceKind::PipeEnd => {
+                rustix::io::read(descriptor, spare_capacity(storage))
+            }
             _ => rustix::net::recv(descriptor, spare_capacity(storage), RecvFlags::empty())
                 .map(|(count, _)| count),
         });
@@ -42,7 +45,9 @@ pub(super) fn receive(
     let filled = storage.len();
     storage.resize(filled + room, 0);
     let received = retry(|| match kind {
-        SourceKind::Pipe => rustix::io::read(descriptor, &mut storage[filled..]),
+        SourceKind::Pipe | SourceKind::PipeEnd => {
+            rustix::io::read(descriptor, &mut storage[filled..])
+        }
         _ => rustix::net::recv(descriptor, &mut storage[filled..], RecvFlags::empty())
             .map(|(count, _)| count),
     });
@@ -61,7 +66,7 @@ pub(super) fn send(
         WriteData::Buf(buf) => {
             let rest = &buf[sent..];
             retry(|| match kind {
-                SourceKind::Pipe => rustix::io::write(descriptor, rest),
+                SourceKind::Pipe | SourceKind::PipeEnd => rustix::io::write(descriptor, rest),
                 _ => rustix::net::send(descriptor, rest, SendFlags::NOSIGNAL),
             })
         }
@@ -69,7 +74,9 @@ pub(super) fn send(
             let mut slices = [IoSlice::new(&[]); GATHER_LIMIT];
             let count = gather(chunks, sent, &mut slices);
             retry(|| match kind {
-                SourceKind::Pipe => rustix::io::writev(descriptor, &slices[..count]),
+                SourceKind::Pipe | SourceKind::PipeEnd => {
+                    rustix::io::writev(descriptor, &slices[..count])
+                }
                 _ => rustix::net::sendmsg(
                     descriptor,
                     &slices[..count],
@@ -153,6 +160,13 @@ pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredent
         user_id: found.uid,
         group_id: found.gid,
     })
+}
+
+/// Whether what is watched has happened: a process has ended, a pipe has lost its reading end.
+pub(super) fn has_happened(watched: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut watched = [PollFd::from_borrowed_fd(watched, PollFlags::IN)];
+    retry(|| rustix::event::poll(&mut watched, Some(&now))).map(|count| count > 0)
 }
 
 /// The system's monotonic clock, counted from the moment it was made.

@@ -185,7 +185,7 @@ impl Driver for MioDriver {
                 assert!(max_bytes > 0, "a read of nothing cannot be told from the end");
                 self.start_read(id, source, max_bytes)
             }
-            Op::Accept { source } => self.start_read(id, source, 0),
+            Op::Accept { source } | Op::Watch { source } => self.start_read(id, source, 0),
             Op::Write { source, data } => {
                 self.start_write(id, source, WriteWork::Send { data, sent: 0 })
             }
@@ -252,18 +252,32 @@ impl Driver for MioDriver {
 /// Gives a source its slot and registers it there, once and for both directions.
 fn register(source: Source, slots: &mut Slots, registry: &Registry) -> io::Result<SourceId> {
     let interest = match source.kind {
-        SourceKind::Listener => Interest::READABLE,
+        SourceKind::Listener | SourceKind::Process => Interest::READABLE,
         SourceKind::Stream => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
         SourceKind::UnixStream | SourceKind::Pipe => Interest::READABLE | Interest::WRITABLE,
+        // A pipe that has lost its reading end says so without being asked.
+        SourceKind::PipeEnd => Interest::WRITABLE,
     };
-    let descriptor = source.descriptor.as_raw_fd();
+    let (descriptor, kind) = (source.descriptor.as_raw_fd(), source.kind);
     let id = slots.insert(source);
     let registered = registry.register(&mut SourceFd(&descriptor), token(id), interest);
-    if let Err(error) = registered {
-        slots.remove(id);
-        return Err(error);
+    match registered {
+        Ok(()) => Ok(id),
+        Err(error) if is_never_waited_for(kind, &error) => {
+            slots.get_mut(id).into_iter().for_each(Source::never_waits);
+            Ok(id)
+        }
+        Err(error) => {
+            slots.remove(id);
+            Err(error)
+        }
     }
-    Ok(id)
+}
+
+/// Files on a disk, and devices as `/dev/null`, cannot be waited for: they never keep anybody waiting.
+fn is_never_waited_for(kind: SourceKind, error: &io::Error) -> bool {
+    matches!(kind, SourceKind::Pipe | SourceKind::PipeEnd)
+        && error.raw_os_error() == Some(libc::EPERM)
 }
 
 /// The outcome of a read or an accept; an accepted connection is registered first.

@@ -78,11 +78,11 @@ pub(super) struct Source {
 
 const _: () = assert!(size_of::<Source>() <= 32, "an idle connection pays for its slot");
 
-/// A read that waits for bytes, or an accept that waits for a connection.
+/// A read that waits for bytes, an accept that waits for a connection, or a watch.
 #[derive(Clone, Copy)]
 struct ParkedRead {
     id: OpId,
-    /// No more than one buffer; unused by an accept.
+    /// No more than one buffer; a read alone uses it.
     max_bytes: u32,
 }
 
@@ -130,7 +130,13 @@ impl Source {
         }
     }
 
-    /// Whether a read or an accept waits.
+    /// The system cannot wait for it: whatever is tried is done at once.
+    pub(super) fn never_waits(&mut self) {
+        self.readable = true;
+        self.writable = true;
+    }
+
+    /// Whether a read, an accept or a watch waits.
     pub(super) fn reads(&self) -> bool {
         self.read.is_some()
     }
@@ -169,6 +175,7 @@ impl Source {
         let end = match self.kind {
             SourceKind::Listener => calls::accept(self.descriptor.as_fd())
                 .map(|(descriptor, kind)| ReadEnd::Accepted(descriptor, kind)),
+            SourceKind::Process | SourceKind::PipeEnd => self.watch().map(ReadEnd::Outcome),
             _ => self.receive(pool, max_bytes).map(ReadEnd::Outcome),
         };
         match end {
@@ -178,6 +185,13 @@ impl Source {
                 None
             }
             Err(error) => Some(ReadEnd::Outcome(Outcome::Failed(error.into(), None))),
+        }
+    }
+
+    fn watch(&self) -> Result<Outcome, Errno> {
+        match calls::has_happened(self.descriptor.as_fd())? {
+            true => Ok(Outcome::Happened),
+            false => Err(Errno::AGAIN),
         }
     }
 

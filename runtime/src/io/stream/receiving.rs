@@ -5,7 +5,7 @@ use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{Failure, Reading, Stream, Tls};
+use super::{Failure, Reading, Stream, Tls, Way};
 use crate::driver::{Buf, Op, Outcome, Started};
 
 /// The most that one receive brings.
@@ -85,6 +85,9 @@ impl Stream {
 
     /// The reader is gone: what came for it goes too.
     pub(crate) fn reader_dropped(&self) {
+        if self.way == Way::In {
+            self.lose(None);
+        }
         self.stop_reading();
         let mut inner = self.inner.borrow_mut();
         let gone = (mem::take(&mut inner.incoming), inner.reader.take());
@@ -96,7 +99,10 @@ impl Stream {
     pub(super) fn read_on(self: &Rc<Self>) {
         loop {
             let Some(read_op) = self.inner.borrow().read_op else { return };
-            let op = Op::Read { source: self.source, max_bytes: RECEIVE_BYTES };
+            let op = match self.way {
+                Way::Out => Op::Watch { source: self.source },
+                Way::Both | Way::In => Op::Read { source: self.source, max_bytes: RECEIVE_BYTES },
+            };
             match self.io.start(read_op, op) {
                 Started::Parked => {
                     self.inner.borrow_mut().reading = Reading::InFlight;
@@ -140,6 +146,16 @@ impl Stream {
             Outcome::Failed(error, _) => {
                 drop(inner);
                 self.lose(Some(Failure::from(&error)));
+            }
+            Outcome::Happened => {
+                // The other end of a pipe has gone: what it did not take is lost.
+                let is_unsent = inner.outgoing.len() + inner.in_flight_bytes > 0;
+                drop(inner);
+                self.lose(is_unsent.then_some(Failure::Kind(io::ErrorKind::BrokenPipe)));
+            }
+            _ if self.way == Way::In => {
+                drop(inner);
+                self.lose(None);
             }
             _ => {
                 // The end: no read will follow, so its number is free.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Failure, Flow, Inner, Life, Sending, Stream, Tls, WRITE};
+use super::{Failure, Flow, Inner, Life, Sending, Stream, Tls, WRITE, Way};
 use crate::driver::buf::COPY_LIMIT_BYTES;
 use crate::driver::{Op, Outcome, Started, WriteData};
 use crate::error::{Error, Result};
@@ -161,6 +161,10 @@ impl Stream {
             return;
         }
         match (inner.life, inner.sending) {
+            (Life::Open, Sending::EofWanted) if self.way == Way::Out => {
+                drop(inner);
+                self.lose(None);
+            }
             (Life::Closing, _) => {
                 drop(inner);
                 self.lose(None);

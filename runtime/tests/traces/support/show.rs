@@ -211,6 +211,15 @@ impl Show for Error {
     }
 }
 
+impl Show for io::Error {
+    fn show(&self) -> String {
+        match self.raw_os_error() {
+            Some(libc::ESRCH) => "ProcessLookupError".to_owned(),
+            _ => io_name(self.kind()).to_owned(),
+        }
+    }
+}
+
 fn io_name(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => "FileNotFoundError",

@@ -1,11 +1,11 @@
-//! Who answers SIGINT and SIGTERM: whoever holds them, or else the system, which ends the process.
+//! Who answers a signal: whoever holds it, or else the system, with what it does by default.
 //!
 //! A handler of the signal crate stays for the life of the process once it is there, and a signal that is
 //! handled by nobody in particular would then be ignored. So the first action that is ever registered here
 //! does what the system would have done, while nobody holds the signal:
 //!
 //! ```text
-//!  signal ──▶ held? ──no──▶ the default effect: the process ends by it
+//!  signal ──▶ held? ──no──▶ the default effect, if it had it before: mostly that the process ends
 //!                │yes
 //!                └────────▶ the actions of those who hold it
 //! ```
@@ -17,18 +17,21 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::consts::FORBIDDEN;
+use signal_hook::{flag, low_level};
 
 use crate::util::atomic::lock;
 
 #[cfg(test)]
 mod tests;
 
-static LINES: [Line; 2] = [Line::new(SIGINT), Line::new(SIGTERM)];
+/// The highest signal of Linux.
+const LAST: usize = 64;
+
+/// By signal.
+static LINES: [Line; LAST + 1] = [const { Line::new() }; LAST + 1];
 
 struct Line {
-    signal: i32,
     /// Nobody holds it. Read by the handler, so outside of the lock.
     is_free: AtomicBool,
     holders: Mutex<Holders>,
@@ -40,21 +43,22 @@ struct Holders {
 }
 
 /// Keeps a signal from what it does by default, for as long as it lives. When the last hold on a signal goes,
-/// the signal ends the process again.
+/// the signal does again what it did before the first.
 ///
 /// Get the hold first and register what is to be done with the signal crate afterwards.
 #[derive(Debug)]
 pub struct SignalHold(&'static Line);
 
 impl SignalHold {
-    /// A hold on SIGINT or SIGTERM.
+    /// A hold on a signal, by its number.
     ///
     /// # Errors
-    /// `InvalidInput` for another signal; what the system says if no handler can be installed.
+    /// `InvalidInput` for a number that is no signal's, and for those that cannot be held: SIGKILL, SIGSTOP,
+    /// and the faults SIGILL, SIGFPE and SIGSEGV. What the system says if no handler can be installed.
     pub fn new(signal: i32) -> io::Result<Self> {
         let line = line(signal)?;
         let mut holders = lock(&line.holders);
-        line.install(&mut holders)?;
+        line.install(signal, &mut holders)?;
         Ok(line.take(&mut holders))
     }
 
@@ -70,7 +74,7 @@ impl SignalHold {
         if !is_default {
             return Ok(None);
         }
-        line.install(&mut holders)?;
+        line.install(signal, &mut holders)?;
         Ok(Some(line.take(&mut holders)))
     }
 }
@@ -84,16 +88,19 @@ impl Drop for SignalHold {
 }
 
 impl Line {
-    const fn new(signal: i32) -> Self {
+    const fn new() -> Self {
         let holders = Mutex::new(Holders { count: 0, installed: false });
-        Self { signal, is_free: AtomicBool::new(true), holders }
+        Self { is_free: AtomicBool::new(true), holders }
     }
 
-    fn install(&'static self, holders: &mut Holders) -> io::Result<()> {
-        if !holders.installed {
-            flag::register_conditional_default(self.signal, &self.is_free)?;
-            holders.installed = true;
+    /// Sees to what happens while nobody holds the signal: what the process would do without us. One that was
+    /// ignored, or handled by somebody else, stays so; of a realtime signal the default is not known.
+    fn install(&'static self, signal: i32, holders: &mut Holders) -> io::Result<()> {
+        let is_known = low_level::signal_name(signal).is_some();
+        if !holders.installed && is_known && has_default_disposition(signal) {
+            flag::register_conditional_default(signal, &self.is_free)?;
         }
+        holders.installed = true;
         Ok(())
     }
 
@@ -106,15 +113,20 @@ impl Line {
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Line").field(&self.signal).finish()
+        f.debug_struct("Line").field("is_free", &self.is_free).finish_non_exhaustive()
     }
 }
 
 fn line(signal: i32) -> io::Result<&'static Line> {
-    let found = LINES.iter().find(|line| line.signal == signal);
-    let refused =
-        || io::Error::new(io::ErrorKind::InvalidInput, "only SIGINT and SIGTERM are held");
-    found.ok_or_else(refused)
+    let refused = |why: &str| {
+        let text = format!("signal {signal} {why}");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    };
+    if FORBIDDEN.contains(&signal) {
+        return Err(refused("cannot be held"));
+    }
+    let found = usize::try_from(signal).ok().filter(|&signal| signal > 0);
+    found.and_then(|signal| LINES.get(signal)).ok_or_else(|| refused("does not exist"))
 }
 
 /// Whether a signal is neither handled nor ignored. Where the system does not say, it is left alone.

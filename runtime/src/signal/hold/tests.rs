@@ -1,3 +1,5 @@
+use signal_hook::consts::{SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM};
+
 use super::*;
 
 #[test]
@@ -18,7 +20,10 @@ fn what_the_system_does_not_say_is_not_default() {
 }
 
 #[test]
-fn other_signals_are_refused() {
-    let refused = SignalHold::new(signal_hook::consts::SIGHUP).unwrap_err();
-    assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+fn what_is_no_signal_and_what_cannot_be_held_is_refused() {
+    for signal in [0, -1, 65, i32::MAX, SIGKILL, SIGSTOP, SIGSEGV] {
+        let refused = SignalHold::new(signal).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        assert!(refused.to_string().contains(&signal.to_string()), "{refused}");
+    }
 }
