@@ -477,3 +477,53 @@ fn p45_on_a_virtual_clock_nothing_is_started() {
         runner.run(async || Ok(sh("exit 0").stdin(Stdio::Pipe).spawn().await.map(drop)?));
     assert_eq!(refused.unwrap_err().io_kind(), Some(ErrorKind::Unsupported));
 }
+
+#[test]
+fn p20_the_number_is_known_from_the_start_and_stays() {
+    real(async || {
+        let mut child = sh("echo $$").stdout(Stdio::Pipe).spawn().await?;
+        let pid = child.pid();
+        let (out, _) = child.communicate(None).await?;
+        assert_eq!(std::str::from_utf8(&out.unwrap())?.trim(), pid.to_string());
+        assert_eq!((child.pid(), child.returncode()), (pid, Some(0)));
+        Ok(())
+    });
+}
+
+#[test]
+fn p23_wait_does_not_read_what_the_child_writes() {
+    real(async || {
+        let mut child = sh("head -c 1000000 /dev/zero").stdout(Stdio::Pipe).spawn().await?;
+        let stuck = timeout(Duration::from_millis(50), async |_| Ok(child.wait().await)).await;
+        assert!(stuck.unwrap_err().is_timeout());
+        let (out, _) = child.communicate(None).await?;
+        assert_eq!(out.unwrap().len(), 1_000_000);
+        Ok(())
+    });
+}
+
+#[test]
+fn p41_p44_no_sizes_and_no_limit_make_communicate_wait_forever() {
+    real(async || {
+        // It writes all before it reads anything.
+        let script = "head -c 500000 /dev/zero; head -c 500000 /dev/zero >&2; wc -c";
+        let child = sh(script).stdin(Stdio::Pipe).stdout(Stdio::Pipe).stderr(Stdio::Pipe);
+        let mut child = child.limit_bytes(10).spawn().await?;
+        let (out, err) = child.communicate(Some(&vec![b'x'; 400_000])).await?;
+        assert_eq!(&out.unwrap()[500_000..], b"400000\n");
+        assert_eq!(err.unwrap().len(), 500_000);
+        Ok(())
+    });
+}
+
+#[test]
+fn p42_a_child_that_reads_nothing_is_no_error() {
+    real(async || {
+        for script in ["exec <&-; sleep 0.05; exit 3", "exit 3"] {
+            let mut child = sh(script).stdin(Stdio::Pipe).spawn().await?;
+            child.communicate(Some(&vec![b'x'; 1_000_000])).await?;
+            assert_eq!(child.returncode(), Some(3));
+        }
+        Ok(())
+    });
+}

@@ -14,6 +14,7 @@ use crate::driver::{
 };
 
 mod ends;
+mod others;
 mod rig;
 
 use rig::{Rig, pattern, write};

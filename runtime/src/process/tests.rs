@@ -3,14 +3,23 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::child::Unwatched;
+use super::child::{Child, Unwatched};
 use super::{Stdio, create_subprocess_exec, exit};
 use crate::executor::current_io;
-use crate::{Runner, run, sleep, timeout};
+use crate::{Result, Runner, Timeout, run, sleep, timeout};
 
+#[expect(clippy::zombie_processes, reason = "who reaps it is the subject")]
 fn start(program: &str, args: &[&str]) -> Pid {
     let child = Command::new(program).args(args).spawn().unwrap();
     Pid::from_raw(child.id().cast_signed()).unwrap()
+}
+
+async fn ended(child: &Child) -> Result<()> {
+    let end = async |_: &Timeout| {
+        child.ended().wait().await;
+        Ok(())
+    };
+    timeout(Duration::from_secs(10), end).await
 }
 
 /// Whether a process of this number is a child of ours, running or not yet reaped.
@@ -25,7 +34,7 @@ fn p22_without_descriptors_for_processes_a_thread_waits() {
         let io = current_io()?;
         let pid = start("/bin/sh", &["-c", "exit 4"]);
         let child = Unwatched(pid).watch_by(io.clone(), exit::watch_by_thread(pid)?)?;
-        timeout(Duration::from_secs(10), async |_| Ok(child.ended().wait().await)).await?;
+        ended(&child).await?;
         assert_eq!(child.code(), Some(4));
         assert!(!is_ours(pid));
 
@@ -33,7 +42,7 @@ fn p22_without_descriptors_for_processes_a_thread_waits() {
         let child = Unwatched(pid).watch_by(io, exit::watch_by_thread(pid)?)?;
         assert_eq!(child.code(), None);
         child.send(Signal::KILL)?;
-        timeout(Duration::from_secs(10), async |_| Ok(child.ended().wait().await)).await?;
+        ended(&child).await?;
         assert_eq!(child.code(), Some(-9));
         Ok(())
     })

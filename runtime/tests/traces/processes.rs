@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use corelane::process::{Process, Stdio, shell_quote};
 use corelane::{
-    ReadError, Result, Task, create_subprocess_exec, create_subprocess_shell, create_task, gather,
-    run, spawn, wait_for,
+    ReadError, Result, Task, catch_cancel, create_subprocess_exec, create_subprocess_shell,
+    create_task, gather, run, spawn, wait_for,
 };
 
 use crate::support::{attempt, check, outcome, settle};
@@ -250,20 +250,24 @@ fn subprocess_cancel() {
         p.stdin.as_ref().unwrap().wait_closed().await?;
         ev!("end of input", p.wait().await);
 
-        let p = create_subprocess_exec("sleep", ["100"]).stdout(Stdio::Pipe).spawn().await?;
-        let p = std::rc::Rc::new(std::cell::RefCell::new(p));
-        let talking = std::rc::Rc::clone(&p);
+        let mut p = create_subprocess_exec("sleep", ["100"]).stdout(Stdio::Pipe).spawn().await?;
+        // The task has the process while it talks, and gives it back when it is cancelled.
+        let (give, back) = corelane::sync::oneshot::channel();
         let c = create_task(async move {
-            #[expect(clippy::await_holding_refcell_ref, reason = "nobody else borrows meanwhile")]
-            let (out, err) = talking.borrow_mut().communicate(None).await?;
-            Ok(vec![out, err])
+            let talk = catch_cancel(async { Ok(p.communicate(None).await?) }).await;
+            let _ = give.send(p);
+            match talk {
+                Ok(outcome) => outcome.map(|(out, err)| vec![out, err]),
+                Err(cancelled) => cancelled.resume().await,
+            }
         });
         settle().await;
         c.cancel();
         settle().await;
-        ev!(outcome(&c), returncode = p.borrow().returncode());
-        p.borrow().kill()?;
-        ev!("after kill", p.borrow().wait().await);
+        let p = back.await?;
+        ev!(outcome(&c), returncode = p.returncode());
+        p.kill()?;
+        ev!("after kill", p.wait().await);
         Ok(())
     });
 }

@@ -1,0 +1,98 @@
+//! What is watched rather than read, and what never waits.
+
+use std::fs::File;
+use std::io::Seek as _;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::*;
+
+fn adopt(rig: &mut Rig, descriptor: impl Into<OwnedFd>, kind: SourceKind) -> SourceId {
+    let descriptor = descriptor.into();
+    rig.driver.open(SourceSpec::Adopt { descriptor, kind }).unwrap()
+}
+
+#[test]
+fn a_watch_ends_when_the_process_does() {
+    with_sockets(|rig| {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        let source = adopt(rig, pidfd_open(pid, PidfdFlags::empty()).unwrap(), SourceKind::Process);
+        let watch = rig.park(Op::Watch { source });
+        rig.expect_nothing();
+        drop(child.stdin.take());
+        assert!(matches!(rig.wait(watch), Outcome::Happened));
+        // It has happened for everybody who asks later.
+        assert!(matches!(rig.run(Op::Watch { source }), Outcome::Happened));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    });
+}
+
+#[test]
+fn a_watch_of_a_pipe_ends_when_the_reading_end_has_gone() {
+    with_sockets(|rig| {
+        let (mut reading, sending) = std::io::pipe().unwrap();
+        let source = adopt(rig, sending, SourceKind::PipeEnd);
+        let watch = rig.park(Op::Watch { source });
+        assert!(matches!(rig.run(write(source, b"abc")), Outcome::Wrote(_)));
+        let mut seen = [0; 3];
+        reading.read_exact(&mut seen).unwrap();
+        rig.expect_nothing();
+        drop(reading);
+        assert!(matches!(rig.wait(watch), Outcome::Happened));
+    });
+}
+
+#[test]
+fn a_write_that_waits_for_a_pipe_goes_on_beside_a_watch() {
+    with_sockets(|rig| {
+        let (mut reading, sending) = std::io::pipe().unwrap();
+        let source = adopt(rig, sending, SourceKind::PipeEnd);
+        let watch = rig.park(Op::Watch { source });
+        let large = rig.park(write(source, &pattern(LARGE_BYTES)));
+        let reader = in_a_thread(move || {
+            let mut seen = vec![0; LARGE_BYTES];
+            reading.read_exact(&mut seen).unwrap();
+            seen
+        });
+        assert!(matches!(rig.wait(large), Outcome::Wrote(_)));
+        assert_eq!(reader.join().unwrap(), pattern(LARGE_BYTES));
+        assert!(matches!(rig.wait(watch), Outcome::Happened));
+    });
+}
+
+#[test]
+fn a_watch_is_cancelled_like_any_op() {
+    with_sockets(|rig| {
+        let (reading, sending) = std::io::pipe().unwrap();
+        let source = adopt(rig, sending, SourceKind::PipeEnd);
+        let watch = rig.park(Op::Watch { source });
+        rig.driver.cancel(watch);
+        assert!(matches!(rig.wait(watch), Outcome::Cancelled(_)));
+        let watch = rig.park(Op::Watch { source });
+        rig.driver.close(source);
+        assert!(matches!(rig.wait(watch), Outcome::Cancelled(_)));
+        drop(reading);
+    });
+}
+
+#[test]
+fn what_the_system_cannot_wait_for_is_read_and_written_at_once() {
+    with_sockets(|rig| {
+        let mut file = tempfile::tempfile().unwrap();
+        let source = adopt(rig, file.try_clone().unwrap(), SourceKind::Pipe);
+        let (_, started) = rig.start(write(source, b"on a disk"));
+        assert!(matches!(started, Started::Done(Outcome::Wrote(_))));
+        file.rewind().unwrap();
+        assert_eq!(rig.read_exactly(source, 9), b"on a disk");
+        let (_, started) = rig.start(Op::Read { source, max_bytes: 10 });
+        assert!(matches!(started, Started::Done(Outcome::Eof)));
+        rig.driver.close(source);
+
+        let null = adopt(rig, File::open("/dev/null").unwrap(), SourceKind::Pipe);
+        let (_, started) = rig.start(Op::Read { source: null, max_bytes: 10 });
+        assert!(matches!(started, Started::Done(Outcome::Eof)));
+    });
+}
