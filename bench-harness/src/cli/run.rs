@@ -90,8 +90,9 @@ impl Run {
         };
         let wire = match self.target {
             Target::Kv => Wire::Resp,
-            Target::Echo | Target::TokioEcho => Wire::Echo,
             Target::Synthetic => self.synthetic.wire,
+            // The others are echo servers on one runtime or another.
+            _ => Wire::Echo,
         };
         match self.load.plan(Aim::Embedded(spec), wire, &layout) {
             Ok(plan) => self.load.execute(&plan, layout),

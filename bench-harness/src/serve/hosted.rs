@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use super::control::Tally;
 use super::{PATIENCE, Ready, ServerSpec, ShardInfo};
 use crate::clock;
@@ -69,6 +71,52 @@ pub(super) fn start(
         }
     }
     Ok((Ready { addr, pid: std::process::id(), shards: shards(spec) }, tallies))
+}
+
+/// Bytes that an echo server takes from a connection at once.
+pub(super) const READ_BYTES: usize = 16 * 1_024;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1_024;
+
+/// Runs `serve` on a thread for each CPU, or on one that is not pinned, until one ends. It is given
+/// where to listen, the length of a frame, and where to count frames.
+///
+/// # Errors
+/// If a thread cannot be started, and what `serve` fails with.
+pub(super) fn on_each_cpu(
+    host: Host,
+    serve: fn(SocketAddr, usize, &Arc<Tally>) -> io::Result<()>,
+) -> io::Result<()> {
+    let threads = host
+        .tallies
+        .into_iter()
+        .enumerate()
+        .map(|(shard, tally)| {
+            let (cpu, addr, frame_bytes) =
+                (host.cpus.get(shard).copied(), host.addr, host.frame_bytes);
+            let name = format!("shard-{shard}");
+            threads::spawn(&name, cpu, move || serve(addr, frame_bytes, &tally))
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    for thread in threads {
+        thread.join().map_err(|_| io::Error::other("a server thread panicked"))??;
+    }
+    Ok(())
+}
+
+/// A listener that does not block and shares its port with those of the other shards.
+///
+/// # Errors
+/// As `bind` and `listen`.
+pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// The threads of this process that are shards, found by their names.

@@ -10,11 +10,14 @@
 //!    ├──── end of its standard input ────────▶│ exits
 //! ```
 
+mod bare;
 mod child;
 mod control;
 mod echo;
 mod hosted;
 mod kv;
+#[cfg(feature = "rivals")]
+mod rivals;
 mod synthetic;
 mod tokio_echo;
 
@@ -42,6 +45,17 @@ pub(crate) enum Target {
     Echo,
     /// The same echo server on tokio's current-thread runtime, to compare.
     TokioEcho,
+    /// The same echo server without any runtime, on epoll: the limit.
+    BareEcho,
+    /// The same echo server on monoio's epoll driver, to compare.
+    #[cfg(feature = "rivals")]
+    MonoioEcho,
+    /// The same echo server on smol, to compare.
+    #[cfg(feature = "rivals")]
+    SmolEcho,
+    /// The same echo server on compio's poll driver, to compare.
+    #[cfg(feature = "rivals")]
+    CompioEcho,
     /// A server with a known service time and known stalls, independent of the runtime.
     Synthetic,
 }
@@ -52,6 +66,13 @@ impl fmt::Display for Target {
             Target::Kv => "kv",
             Target::Echo => "echo",
             Target::TokioEcho => "tokio-echo",
+            Target::BareEcho => "bare-echo",
+            #[cfg(feature = "rivals")]
+            Target::MonoioEcho => "monoio-echo",
+            #[cfg(feature = "rivals")]
+            Target::SmolEcho => "smol-echo",
+            #[cfg(feature = "rivals")]
+            Target::CompioEcho => "compio-echo",
             Target::Synthetic => "synthetic",
         })
     }
@@ -143,6 +164,13 @@ pub(crate) fn start(spec: &ServerSpec, addr: SocketAddr, child: bool) -> io::Res
         Target::Synthetic => start_synthetic(spec, addr)?,
         Target::Echo => hosted::start(spec, addr, echo::run)?,
         Target::TokioEcho => hosted::start(spec, addr, tokio_echo::run)?,
+        Target::BareEcho => hosted::start(spec, addr, bare::run)?,
+        #[cfg(feature = "rivals")]
+        Target::MonoioEcho => hosted::start(spec, addr, rivals::monoio)?,
+        #[cfg(feature = "rivals")]
+        Target::SmolEcho => hosted::start(spec, addr, rivals::smol)?,
+        #[cfg(feature = "rivals")]
+        Target::CompioEcho => hosted::start(spec, addr, rivals::compio)?,
         Target::Kv => hosted::start(spec, addr, kv::run)?,
     };
     if child { control::attend(&ready, &tallies) } else { control::wait_for_signal(&ready) }

@@ -4,40 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::control::Tally;
-use super::hosted::Host;
-use crate::threads;
-
-/// Bytes taken from a connection at once.
-const READ_BYTES: usize = 16 * 1_024;
-
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 1_024;
+use super::hosted::{Host, READ_BYTES, listen, on_each_cpu};
 
 /// Serves until the process ends.
 ///
 /// # Errors
 /// If a thread cannot be started or cannot listen.
 pub(super) fn run(host: Host) -> io::Result<()> {
-    let threads = host
-        .tallies
-        .into_iter()
-        .enumerate()
-        .map(|(shard, tally)| {
-            let (cpu, addr, frame_bytes) =
-                (host.cpus.get(shard).copied(), host.addr, host.frame_bytes);
-            let name = format!("shard-{shard}");
-            threads::spawn(&name, cpu, move || serve(addr, frame_bytes, &tally))
-        })
-        .collect::<io::Result<Vec<_>>>()?;
-    for thread in threads {
-        thread.join().map_err(|_| io::Error::other("a server thread panicked"))??;
-    }
-    Ok(())
+    on_each_cpu(host, serve)
 }
 
 fn serve(addr: SocketAddr, frame_bytes: usize, tally: &Arc<Tally>) -> io::Result<()> {
@@ -51,16 +29,6 @@ fn serve(addr: SocketAddr, frame_bytes: usize, tally: &Arc<Tally>) -> io::Result
             tokio::spawn(async move { echo(stream, frame_bytes, &tally).await });
         }
     })
-}
-
-fn listen(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 async fn echo(mut stream: TcpStream, frame_bytes: usize, tally: &Tally) -> io::Result<()> {
