@@ -32,6 +32,11 @@ pub(crate) fn thread_cpu_ns() -> u64 {
     to_ns(clock_gettime(ClockId::ThreadCPUTime))
 }
 
+/// Nanoseconds of CPU that all threads of this process have used.
+pub(crate) fn process_cpu_ns() -> u64 {
+    to_ns(clock_gettime(ClockId::ProcessCPUTime))
+}
+
 /// A wall-clock instant as the type that log writers take.
 pub(crate) fn system_time(unix_ns: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(unix_ns)

@@ -1,4 +1,4 @@
-//! `micro`: micro-benchmarks of the runtime beside tokio.
+//! `micro`: micro-benchmarks of the runtime beside its rivals.
 
 use std::io::{self, IsTerminal, Write, stdout};
 
@@ -8,12 +8,23 @@ use super::Exit;
 use crate::console::Console;
 use crate::micro::{Options, Side, render, run, sample};
 
+#[cfg(feature = "rivals")]
+const RIVALS: &str = "\
+Beside tokio also glommio, monoio, smol, compio, async-channel, local-channel and local-sync, each
+where it has the operation. A bare program is shown where there is one, and is no rival.";
+
+#[cfg(not(feature = "rivals"))]
+const RIVALS: &str = "\
+Beside tokio and, where there is one, a bare program. For glommio, monoio, smol, compio and more queues:
+cargo run --release -p bench-harness --features rivals -- micro";
+
 /// Options of `micro`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = RIVALS)]
 pub(crate) struct Micro {
-    /// Only benchmarks whose name contains this
+    /// Only the benchmark of this name, or else those whose names contain it
     filter: Option<String>,
-    /// Rounds of three samples: ours, tokio's, ours again
+    /// Rounds of a sample of ours, of each rival, and of ours again
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Print JSON
@@ -47,6 +58,8 @@ impl Micro {
             let ascii = self.ascii || !stdout().is_terminal();
             out.write_all(render(&rows, ascii).as_bytes())?;
         }
-        Ok(Exit::Done)
+        // A rival may be missing, for its row says why; without ours nothing has been measured.
+        let ours_is_missing = rows.iter().any(|row| row.corelane.not_available.is_some());
+        Ok(if ours_is_missing { Exit::Failed } else { Exit::Done })
     }
 }

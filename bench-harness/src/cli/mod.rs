@@ -45,7 +45,7 @@ enum Command {
     Report(report::Report),
     /// Validate the generator against servers whose latencies are known
     Selftest(selftest::Selftest),
-    /// Micro-benchmarks of the runtime, each beside tokio's current-thread runtime
+    /// Micro-benchmarks of the runtime beside tokio's, and beside more with the feature `rivals`
     Micro(micro::Micro),
     /// Show what the machine is and what about it spoils a measurement
     Doctor(doctor::Doctor),

@@ -8,13 +8,13 @@ use super::{Sample, twin};
 use crate::procfs::resident_bytes;
 
 /// So many tasks that pages, of which memory is counted, do not matter.
-const TASKS: u64 = 300_000;
+pub(super) const TASKS: u64 = 300_000;
 
-fn resident() -> io::Result<u64> {
+pub(super) fn resident() -> io::Result<u64> {
     resident_bytes(std::process::id()).ok_or_else(|| io::Error::other("no memory is counted here"))
 }
 
-fn each(before: u64, after: u64) -> f64 {
+pub(super) fn each(before: u64, after: u64) -> f64 {
     after.saturating_sub(before) as f64 / TASKS as f64
 }
 

@@ -6,33 +6,49 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::Sample;
 use crate::clock;
 use crate::generator::Pacing;
 use crate::layout::Layout;
 use crate::point::{Conditions, Mode, PointSpec, Traffic, run_point};
-use crate::procfs::thread_use;
+use crate::procfs::{resident_bytes, thread_use};
 use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::Subject;
 use crate::threads;
 
+/// The load of an echo benchmark.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// Connections at once.
+    pub(super) connections: usize,
+    /// Length of a request and of its answer.
+    pub(super) frame_bytes: usize,
+    /// Requests in flight on each connection.
+    pub(super) depth: usize,
+}
+
+/// Length of a frame where a connection itself is measured.
 const FRAME_BYTES: usize = 64;
-const CONNECTIONS: usize = 64;
 /// Connections that are made and closed one after the other.
 const ACCEPTS: u64 = 5_000;
+/// Connections that stay.
+const IDLE: u64 = 10_000;
 
-fn start(layout: &Layout, target: Target) -> io::Result<Server> {
+fn start(layout: &Layout, target: Target, frame_bytes: usize) -> io::Result<Server> {
     Server::start(&ServerSpec {
         target,
         cpus: layout.server_cpus.iter().take(1).copied().collect(),
-        frame_bytes: FRAME_BYTES,
-        synthetic: SyntheticSpec::null(Wire::Echo, FRAME_BYTES),
+        frame_bytes,
+        synthetic: SyntheticSpec::null(Wire::Echo, frame_bytes),
     })
 }
 
 /// Microseconds of server CPU for a request of a saturating closed loop.
-pub(super) fn echo(layout: &Layout, target: Target) -> Sample {
-    let mut subject = Subject::embedded(start(layout, target)?, false);
+pub(super) fn echo(layout: &Layout, target: Target, shape: Shape) -> Sample {
+    let Shape { connections, frame_bytes, depth } = shape;
+    let mut subject = Subject::embedded(start(layout, target, frame_bytes)?, false);
     let load_cpus = layout.load_cpus.iter().take(1).copied().collect();
     let conditions = Conditions {
         layout: Layout { load_cpus, ..layout.clone() },
@@ -43,9 +59,9 @@ pub(super) fn echo(layout: &Layout, target: Target) -> Sample {
     let spec = PointSpec {
         label: "echo".to_owned(),
         mode: Mode::Closed,
-        traffic: Traffic::Echo { frame_bytes: FRAME_BYTES },
-        connections: CONNECTIONS,
-        depth: 1,
+        traffic: Traffic::Echo { frame_bytes },
+        connections,
+        depth,
         warmup: Duration::from_millis(200),
         duration: Duration::from_millis(800),
         drain: Duration::from_secs(1),
@@ -67,7 +83,7 @@ pub(super) fn echo(layout: &Layout, target: Target) -> Sample {
 
 /// Microseconds of server CPU for a connection that is made, used once and closed.
 pub(super) fn accept(layout: &Layout, target: Target) -> Sample {
-    let server = start(layout, target)?;
+    let server = start(layout, target, FRAME_BYTES)?;
     if let Some(cpu) = layout.load_cpus.first() {
         threads::pin(*cpu);
     }
@@ -76,11 +92,46 @@ pub(super) fn accept(layout: &Layout, target: Target) -> Sample {
     let unknown = || io::Error::other("the server's CPU is unknown");
     let used = || shard.and_then(|shard| thread_use(pid, shard.tid)).ok_or_else(unknown);
     let before = used()?;
-    let mut frame = [7; FRAME_BYTES];
     for _ in 0..ACCEPTS {
-        let mut stream = TcpStream::connect(server.ready().addr)?;
-        stream.write_all(&frame)?;
-        stream.read_exact(&mut frame)?;
+        drop(connect_and_echo(&server)?);
     }
     Ok(used()?.since(&before).cpu_ns as f64 / ACCEPTS as f64 / 1e3)
+}
+
+/// A connection on which one frame went there and back.
+fn connect_and_echo(server: &Server) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(server.ready().addr)?;
+    let mut frame = [7; FRAME_BYTES];
+    stream.write_all(&frame)?;
+    stream.read_exact(&mut frame)?;
+    Ok(stream)
+}
+
+/// Resident bytes of the server for a connection on which nothing moves any more.
+pub(super) fn idle(layout: &Layout, target: Target) -> Sample {
+    // Each of the two processes has an end of each connection.
+    raise_descriptor_limit(IDLE + 100)?;
+    let server = start(layout, target, FRAME_BYTES)?;
+    let unknown = || io::Error::other("the server's memory is unknown");
+    let resident = || resident_bytes(server.ready().pid).ok_or_else(unknown);
+    // What the server makes for its first connection it would have with any number of them.
+    let mut streams = vec![connect_and_echo(&server)?];
+    let before = resident()?;
+    for _ in 0..IDLE {
+        streams.push(connect_and_echo(&server)?);
+    }
+    Ok(resident()?.saturating_sub(before) as f64 / IDLE as f64)
+}
+
+/// Allows this process and those that it starts `count` descriptors, if it may.
+fn raise_descriptor_limit(count: u64) -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= count) {
+        return Ok(());
+    }
+    if let Some(maximum) = limit.maximum.filter(|maximum| *maximum < count) {
+        let text = format!("{count} descriptors are needed and {maximum} are allowed (ulimit -Hn)");
+        return Err(io::Error::other(text));
+    }
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(count), maximum: limit.maximum })?)
 }

@@ -1,9 +1,83 @@
-//! The rows of a micro-benchmark run, and their table.
+//! Samples to rows, and rows to tables.
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde::Serialize;
 
-/// One benchmark on both sides. Smaller is better.
+use super::benches::Bench;
+use super::side::Side;
+use crate::statistics::median;
+
+/// The samples of one side, or why there are none.
+pub(super) struct Taken {
+    side: Side,
+    samples: Vec<f64>,
+    not_available: Option<String>,
+}
+
+impl Taken {
+    /// None yet.
+    pub(super) fn new(side: Side) -> Self {
+        Taken { side, samples: Vec::new(), not_available: None }
+    }
+
+    /// Whose.
+    #[cfg(test)]
+    pub(super) fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Takes one more, unless an earlier one could not be taken.
+    ///
+    /// # Errors
+    /// As `sample`, whose inner error is the reason why there is none.
+    pub(super) fn add<E>(
+        &mut self,
+        sample: impl FnOnce(Side) -> Result<Result<f64, String>, E>,
+    ) -> Result<(), E> {
+        if self.not_available.is_none() {
+            match sample(self.side)? {
+                Ok(value) => self.samples.push(value),
+                Err(reason) => self.not_available = Some(reason),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What one side needs; smaller is better.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Figures {
+    /// Who.
+    pub(crate) side: String,
+    /// Median of the samples; `None` if it is not available.
+    pub(crate) median: Option<f64>,
+    /// Best sample.
+    pub(crate) best: Option<f64>,
+    /// By how much the worst sample exceeds the best.
+    pub(crate) spread_pct: Option<f64>,
+    /// Median of ours in units of this one.
+    pub(crate) ratio: Option<f64>,
+    /// Why there are no samples, or no more of them.
+    pub(crate) not_available: Option<String>,
+}
+
+impl Figures {
+    fn of(mut taken: Taken, ours: Option<f64>) -> Self {
+        let median = median(&mut taken.samples);
+        let (best, worst) = (taken.samples.first().copied(), taken.samples.last().copied());
+        let spread = |(best, worst): (f64, f64)| (best > 0.0).then(|| (worst / best - 1.0) * 100.0);
+        Figures {
+            side: taken.side.name().to_owned(),
+            median,
+            best,
+            spread_pct: best.zip(worst).and_then(spread),
+            ratio: ours.zip(median.filter(|median| *median > 0.0)).map(|(ours, it)| ours / it),
+            not_available: taken.not_available,
+        }
+    }
+}
+
+/// One benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Row {
     /// Its name.
@@ -12,63 +86,186 @@ pub(crate) struct Row {
     pub(crate) what: String,
     /// Unit of the numbers.
     pub(crate) unit: String,
-    /// Median of ours.
-    pub(crate) corelane: Option<f64>,
-    /// Best of ours.
-    pub(crate) corelane_best: Option<f64>,
-    /// By how much the worst sample of ours exceeds the best.
-    pub(crate) corelane_spread_pct: Option<f64>,
-    /// Median of tokio's.
-    pub(crate) tokio: Option<f64>,
-    /// Best of tokio's.
-    pub(crate) tokio_best: Option<f64>,
-    /// By how much the worst sample of tokio's exceeds the best.
-    pub(crate) tokio_spread_pct: Option<f64>,
+    /// Ours.
+    pub(crate) corelane: Figures,
     /// How far the medians of two runs of ours lie apart.
     pub(crate) a_a_pct: Option<f64>,
+    /// The others, in the order of their names in the code.
+    pub(crate) others: Vec<Figures>,
+    /// Who of the others needs least; the bare program is no rival.
+    pub(crate) best_rival: Option<String>,
 }
 
 impl Row {
-    /// Ours in units of tokio's.
-    pub(crate) fn ratio(&self) -> Option<f64> {
-        Some(self.corelane? / self.tokio.filter(|tokio| *tokio > 0.0)?)
+    /// The row of a benchmark from the samples of its sides; ours are the first and the last.
+    pub(super) fn of(bench: &Bench, taken: Vec<Taken>) -> Self {
+        let (mut ours, others): (Vec<Taken>, Vec<Taken>) =
+            taken.into_iter().partition(|taken| taken.side == Side::Corelane);
+        let medians: Vec<Option<f64>> =
+            ours.iter_mut().map(|taken| median(&mut taken.samples)).collect();
+        let a_a_pct = match medians[..] {
+            [Some(first), Some(second)] if first > 0.0 => {
+                Some((second / first - 1.0).abs() * 100.0)
+            }
+            _ => None,
+        };
+        let mut all = Taken::new(Side::Corelane);
+        for taken in ours {
+            all.samples.extend(taken.samples);
+            all.not_available = all.not_available.or(taken.not_available);
+        }
+        let ours = median(&mut all.samples);
+        let others: Vec<Figures> =
+            others.into_iter().map(|taken| Figures::of(taken, ours)).collect();
+        Row {
+            name: bench.name.to_owned(),
+            what: bench.what.to_owned(),
+            unit: bench.unit.to_owned(),
+            corelane: Figures::of(all, ours),
+            a_a_pct,
+            best_rival: best(&others),
+            others,
+        }
+    }
+
+    fn other(&self, side: &str) -> Option<&Figures> {
+        self.others.iter().find(|figures| figures.side == side)
+    }
+
+    /// Whether ours and theirs lie closer together than two runs of ours.
+    fn is_level(&self, figures: &Figures) -> bool {
+        let within = |(ratio, a_a): (f64, f64)| (ratio - 1.0).abs() * 100.0 <= a_a;
+        figures.ratio.zip(self.a_a_pct).is_some_and(within)
+    }
+
+    /// The ratio to another side as it is printed.
+    fn ratio(&self, figures: Option<&Figures>) -> String {
+        let Some(figures) = figures else { return "-".to_owned() };
+        let mark = if self.is_level(figures) { "~" } else { "" };
+        figures.ratio.map_or("-".to_owned(), |ratio| format!("{mark}{ratio:.2}"))
     }
 }
 
-const HEADERS: [&str; 8] =
-    ["bench", "unit", "corelane", "spread", "A/A", "tokio", "spread", "corelane/tokio"];
+fn best(others: &[Figures]) -> Option<String> {
+    let rivals = others.iter().filter(|figures| figures.side != Side::Bare.name());
+    let known = rivals.filter_map(|figures| Some((figures.median?, &figures.side)));
+    known.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, side)| side.clone())
+}
 
-/// The table and what each row means.
+const HEADERS: [&str; 10] = [
+    "bench",
+    "unit",
+    "corelane",
+    "spread",
+    "A/A",
+    "best rival",
+    "median",
+    "spread",
+    "corelane/rival",
+    "corelane/bare",
+];
+
+const LEGEND: &str = "\
+medians; smaller is better; below 1.00 corelane is ahead, ~ means within the A/A spread
+";
+
+/// A line for each benchmark with its best rival, then all sides of each, and what they mean.
 pub(crate) fn render(rows: &[Row], ascii: bool) -> String {
+    let mut table = table(ascii, &HEADERS);
+    for row in rows {
+        let rival = row.best_rival.as_deref().and_then(|side| row.other(side));
+        add(
+            &mut table,
+            2,
+            [
+                row.name.clone(),
+                row.unit.clone(),
+                number(row.corelane.median),
+                percent(row.corelane.spread_pct),
+                percent(row.a_a_pct),
+                row.best_rival.clone().unwrap_or("-".to_owned()),
+                number(rival.and_then(|rival| rival.median)),
+                percent(rival.and_then(|rival| rival.spread_pct)),
+                row.ratio(rival),
+                row.ratio(row.other(Side::Bare.name())),
+            ],
+        );
+    }
+    let mut text = format!("{table}\n{LEGEND}");
+    for row in rows {
+        text.push_str(&format!("  {:16} {}\n", row.name, row.what));
+    }
+    if rows.iter().any(|row| row.others.len() > 1) {
+        text.push_str(&format!("\n{}\n", everybody(rows, ascii)));
+    }
+    text + &reasons(rows)
+}
+
+const SIDE_HEADERS: [&str; 7] =
+    ["bench", "side", "median", "best", "spread", "corelane/side", "unit"];
+
+/// All sides of all benchmarks, the best first.
+fn everybody(rows: &[Row], ascii: bool) -> Table {
+    let mut table = table(ascii, &SIDE_HEADERS);
+    for row in rows {
+        let mut sides: Vec<&Figures> = row.others.iter().chain([&row.corelane]).collect();
+        sides.sort_by(|a, b| {
+            let key = |figures: &Figures| figures.median.unwrap_or(f64::INFINITY);
+            key(a).total_cmp(&key(b))
+        });
+        for (place, figures) in sides.into_iter().enumerate() {
+            let ours = figures.side == row.corelane.side;
+            add(
+                &mut table,
+                2,
+                [
+                    if place == 0 { row.name.clone() } else { String::new() },
+                    figures.side.clone(),
+                    figures
+                        .median
+                        .map_or("not available".to_owned(), |median| number(Some(median))),
+                    number(figures.best),
+                    percent(figures.spread_pct),
+                    if ours { String::new() } else { row.ratio(Some(figures)) },
+                    row.unit.clone(),
+                ],
+            );
+        }
+    }
+    table
+}
+
+/// A line for each side that gave no samples.
+fn reasons(rows: &[Row]) -> String {
+    let sides = rows.iter().flat_map(|row| {
+        row.others.iter().chain([&row.corelane]).map(move |figures| (&row.name, figures))
+    });
+    let lines = sides.filter_map(|(name, figures)| {
+        let reason = figures.not_available.as_ref()?;
+        Some(format!("  {name} on {}: not available: {reason}\n", figures.side))
+    });
+    lines.collect()
+}
+
+fn table(ascii: bool, headers: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(if ascii {
         presets::ASCII_FULL_CONDENSED
     } else {
         presets::UTF8_FULL_CONDENSED
     });
-    table.set_header(HEADERS.map(|text| Cell::new(text).set_alignment(CellAlignment::Center)));
-    for row in rows {
-        let cells = [
-            row.name.clone(),
-            row.unit.clone(),
-            number(row.corelane),
-            percent(row.corelane_spread_pct),
-            percent(row.a_a_pct),
-            number(row.tokio),
-            percent(row.tokio_spread_pct),
-            row.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
-        ];
-        table.add_row(cells.into_iter().enumerate().map(|(column, text)| {
-            let left = column < 2;
-            let alignment = if left { CellAlignment::Left } else { CellAlignment::Right };
-            Cell::new(text).set_alignment(alignment)
-        }));
-    }
-    let mut text = format!("{table}\nmedians; smaller is better; below 1.00 corelane is ahead\n");
-    for row in rows {
-        text.push_str(&format!("  {:15} {}\n", row.name, row.what));
-    }
-    text
+    let centred = |text: &&str| Cell::new(*text).set_alignment(CellAlignment::Center);
+    table.set_header(headers.iter().map(centred));
+    table
+}
+
+/// Adds a row whose first `words` cells, and those without digits, are words.
+fn add(table: &mut Table, words: usize, cells: impl IntoIterator<Item = String>) {
+    table.add_row(cells.into_iter().enumerate().map(|(column, text)| {
+        let left = column < words || text.starts_with(|first: char| first.is_ascii_alphabetic());
+        let alignment = if left { CellAlignment::Left } else { CellAlignment::Right };
+        Cell::new(text).set_alignment(alignment)
+    }));
 }
 
 fn number(value: Option<f64>) -> String {
@@ -85,35 +282,4 @@ fn percent(value: Option<f64>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(corelane: Option<f64>, tokio: Option<f64>) -> Row {
-        Row {
-            name: "spawn_join".to_owned(),
-            what: "spawn and join".to_owned(),
-            unit: "ns".to_owned(),
-            corelane,
-            corelane_best: corelane,
-            corelane_spread_pct: Some(3.0),
-            tokio,
-            tokio_best: tokio,
-            tokio_spread_pct: None,
-            a_a_pct: Some(1.0),
-        }
-    }
-
-    #[test]
-    fn a_ratio_needs_both_sides() {
-        assert_eq!(row(Some(20.0), Some(200.0)).ratio(), Some(0.1));
-        assert_eq!(row(None, Some(200.0)).ratio(), None);
-        assert_eq!(row(Some(20.0), Some(0.0)).ratio(), None);
-    }
-
-    #[test]
-    fn a_table_has_a_row_and_an_explanation_for_each_bench() {
-        let text = render(&[row(Some(17.6), Some(198.4))], true);
-        assert!(text.contains("17.6") && text.contains("198") && text.contains("0.09"), "{text}");
-        assert!(text.contains("spawn and join") && text.is_ascii(), "{text}");
-    }
-}
+mod tests;

@@ -12,12 +12,12 @@ use crate::clock::now_ns;
 use crate::layout::Layout;
 use crate::threads;
 
-const ROUND_TRIPS: u64 = 10_000;
-const CALLS: u64 = 4_000_000;
-const IN_FLIGHT: usize = 256;
+pub(super) const ROUND_TRIPS: u64 = 10_000;
+pub(super) const CALLS: u64 = 4_000_000;
+pub(super) const IN_FLIGHT: usize = 256;
 
 /// A CPU for each of two shards; two on one CPU where there is no other.
-fn cpus(layout: &Layout) -> [usize; 2] {
+pub(super) fn cpus(layout: &Layout) -> [usize; 2] {
     let first = layout.load_cpus.first().copied().unwrap_or(0);
     let others = layout.server_cpus.iter().chain(&layout.load_cpus);
     [first, others.copied().find(|cpu| *cpu != first).unwrap_or(first)]
@@ -91,7 +91,7 @@ pub(super) fn corelane_oneway(layout: &Layout) -> Sample {
     })
 }
 
-fn ended() -> io::Error {
+pub(super) fn ended() -> io::Error {
     io::Error::other("the other thread ended")
 }
 

@@ -6,10 +6,11 @@ use std::io;
 use std::task::{Poll, Waker};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::local::{BATCH, BATCHES, ROUND_TRIPS, SWITCHES};
-use super::{Sample, each_ns};
-use crate::clock::now_ns;
+use super::{Sample, each_cpu_ns};
+use crate::clock::thread_cpu_ns;
 
 /// Tasks of the ring.
 pub(super) const RING_TASKS: usize = 100;
@@ -62,20 +63,41 @@ pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
 pub(super) fn spawn_join() -> Sample {
     runtime()?.block_on(async {
         let mut tasks = Vec::with_capacity(BATCH as usize);
-        let begin_ns = now_ns();
+        let begin_ns = thread_cpu_ns();
         for _ in 0..BATCHES {
             tasks.extend((0..BATCH).map(|number| tokio::spawn(async move { number })));
             for task in tasks.drain(..) {
                 std::hint::black_box(task.await?);
             }
         }
-        Ok(each_ns(begin_ns, BATCH * BATCHES))
+        Ok(each_cpu_ns(begin_ns, BATCH * BATCHES))
+    })
+}
+
+pub(super) fn spawn_join_one() -> Sample {
+    runtime()?.block_on(async {
+        let begin_ns = thread_cpu_ns();
+        for number in 0..BATCH * BATCHES {
+            std::hint::black_box(tokio::spawn(async move { number }).await?);
+        }
+        Ok(each_cpu_ns(begin_ns, BATCH * BATCHES))
+    })
+}
+
+pub(super) fn gather() -> Sample {
+    runtime()?.block_on(async {
+        let begin_ns = thread_cpu_ns();
+        for _ in 0..BATCHES {
+            let children: JoinSet<u64> = (0..BATCH).map(async |number| number).collect();
+            std::hint::black_box(children.join_all().await);
+        }
+        Ok(each_cpu_ns(begin_ns, BATCH * BATCHES))
     })
 }
 
 pub(super) fn yield_switch() -> Sample {
     runtime()?.block_on(async {
-        let begin_ns = now_ns();
+        let begin_ns = thread_cpu_ns();
         let tasks = [(); 2].map(|()| {
             tokio::spawn(async {
                 for _ in 0..SWITCHES / 2 {
@@ -86,18 +108,18 @@ pub(super) fn yield_switch() -> Sample {
         for task in tasks {
             task.await?;
         }
-        Ok(each_ns(begin_ns, SWITCHES))
+        Ok(each_cpu_ns(begin_ns, SWITCHES))
     })
 }
 
 pub(super) fn token_ring() -> Sample {
     runtime()?.block_on(async {
-        let begin_ns = now_ns();
+        let begin_ns = thread_cpu_ns();
         let tasks: Vec<_> = (0..RING_TASKS).map(|place| tokio::spawn(ring_member(place))).collect();
         for task in tasks {
             task.await?;
         }
-        Ok(each_ns(begin_ns, ring_hops()))
+        Ok(each_cpu_ns(begin_ns, ring_hops()))
     })
 }
 
@@ -106,7 +128,7 @@ pub(super) fn pingpong() -> Sample {
     runtime()?.block_on(async {
         let (there, mut there_end) = mpsc::channel(16);
         let (back, mut back_end) = mpsc::channel(16);
-        let begin_ns = now_ns();
+        let begin_ns = thread_cpu_ns();
         let peer = tokio::spawn(async move {
             while let Some(number) = there_end.recv().await {
                 let number: u64 = number;
@@ -119,7 +141,7 @@ pub(super) fn pingpong() -> Sample {
             there.send(number).await.map_err(|_| ended())?;
             std::hint::black_box(back_end.recv().await.ok_or_else(ended)?);
         }
-        let each = each_ns(begin_ns, ROUND_TRIPS);
+        let each = each_cpu_ns(begin_ns, ROUND_TRIPS);
         drop(there);
         peer.await?;
         Ok(each)

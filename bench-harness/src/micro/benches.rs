@@ -1,0 +1,262 @@
+//! The list of benchmarks: what each measures, and who takes part without further crates.
+
+use super::net::Shape;
+use super::{Sample, Side, bare, local, memory, net, shards, sync, timers, twin};
+use crate::layout::Layout;
+use crate::serve::Target;
+
+/// Takes a sample of one side.
+pub(super) type Body = Box<dyn Fn(&Layout) -> Sample>;
+
+/// One benchmark; smaller is better in each.
+pub(super) struct Bench {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Unit of the numbers.
+    pub(super) unit: &'static str,
+    /// What is measured.
+    pub(super) what: &'static str,
+    /// Who takes part; corelane is first.
+    pub(super) sides: Vec<(Side, Body)>,
+}
+
+impl Bench {
+    fn new(
+        name: &'static str,
+        unit: &'static str,
+        what: &'static str,
+        corelane: impl Fn(&Layout) -> Sample + 'static,
+        tokio: impl Fn(&Layout) -> Sample + 'static,
+    ) -> Self {
+        Bench { name, unit, what, sides: Vec::new() }
+            .and(Side::Corelane, corelane)
+            .and(Side::Tokio, tokio)
+    }
+
+    fn and(mut self, side: Side, body: impl Fn(&Layout) -> Sample + 'static) -> Self {
+        self.sides.push((side, Box::new(body)));
+        self
+    }
+}
+
+/// All benchmarks in the order of the table.
+pub(super) fn all() -> Vec<Bench> {
+    let mut benches = tasks();
+    benches.extend(primitives());
+    benches.extend(timers_and_memory());
+    benches.extend(across());
+    benches.extend(tcp());
+    #[cfg(feature = "rivals")]
+    for bench in &mut benches {
+        bench.sides.extend(super::rivals::sides(bench.name));
+        // In one order in all tables.
+        bench.sides.sort_by_key(|(side, _)| *side);
+    }
+    benches
+}
+
+fn tasks() -> Vec<Bench> {
+    vec![
+        Bench::new(
+            "spawn_join",
+            "ns",
+            "spawn a task that ends at once, and await it; 1000 at a time",
+            |_| local::spawn_join(),
+            |_| twin::spawn_join(),
+        ),
+        Bench::new(
+            "spawn_join_one",
+            "ns",
+            "the same, one after the other",
+            |_| local::spawn_join_one(),
+            |_| twin::spawn_join_one(),
+        ),
+        Bench::new(
+            "yield_switch",
+            "ns",
+            "two tasks that yield to each other, per switch",
+            |_| local::yield_switch(),
+            |_| twin::yield_switch(),
+        ),
+        Bench::new(
+            "token_ring",
+            "ns",
+            "a token through 100 tasks, per hop",
+            |_| local::token_ring(),
+            |_| twin::token_ring(),
+        ),
+        Bench::new(
+            "gather",
+            "ns",
+            "the values of 1000 futures that become tasks, per child (tokio: JoinSet)",
+            |_| local::gather(),
+            |_| twin::gather(),
+        ),
+    ]
+}
+
+fn primitives() -> Vec<Bench> {
+    vec![
+        Bench::new(
+            "pingpong_local",
+            "ns",
+            "a number over two local queues and back",
+            |_| local::pingpong(),
+            |_| twin::pingpong(),
+        ),
+        Bench::new(
+            "lock_free",
+            "ns",
+            "acquire and release a lock that nobody else wants",
+            |_| sync::corelane_lock(),
+            |_| sync::tokio_lock(),
+        ),
+        Bench::new(
+            "semaphore_free",
+            "ns",
+            "take and give back a permit that is free",
+            |_| sync::corelane_semaphore(),
+            |_| sync::tokio_semaphore(),
+        ),
+        Bench::new(
+            "queue_put_get",
+            "ns",
+            "put a number into a local queue and get it out",
+            |_| sync::corelane_queue(),
+            |_| sync::tokio_queue(),
+        ),
+        Bench::new(
+            "crowd_wake",
+            "ns",
+            "wake one of 1000 who wait for a permit, until it waits again",
+            |_| sync::corelane_crowd(),
+            |_| sync::tokio_crowd(),
+        ),
+    ]
+}
+
+fn timers_and_memory() -> Vec<Bench> {
+    vec![
+        Bench::new(
+            "timer_insert",
+            "ns",
+            "start a timer; 10 000 for each task",
+            |_| timers::corelane_insert(),
+            |_| timers::tokio_insert(),
+        ),
+        Bench::new(
+            "timer_cancel",
+            "ns",
+            "drop a timer that has not fired",
+            |_| timers::corelane_cancel(),
+            |_| timers::tokio_cancel(),
+        ),
+        Bench::new(
+            "timer_fire",
+            "ns",
+            "CPU for a task that sleeps once, with its timer; 10 000 a second",
+            |_| Ok(timers::corelane_firing()?.cpu_ns_each()),
+            |_| Ok(timers::tokio_firing()?.cpu_ns_each()),
+        ),
+        Bench::new(
+            "timer_late_p50",
+            "us",
+            "how late such a timer fires, median",
+            |_| Ok(timers::corelane_firing()?.late_us(0.5)),
+            |_| Ok(timers::tokio_firing()?.late_us(0.5)),
+        ),
+        Bench::new(
+            "timer_lateness",
+            "us",
+            "how late such a timer fires, 99th percentile",
+            |_| Ok(timers::corelane_firing()?.late_us(0.99)),
+            |_| Ok(timers::tokio_firing()?.late_us(0.99)),
+        ),
+        Bench::new(
+            "idle_task",
+            "B",
+            "resident memory of a task that waits",
+            |_| memory::corelane(),
+            |_| memory::tokio(),
+        ),
+    ]
+}
+
+fn across() -> Vec<Bench> {
+    vec![
+        Bench::new(
+            "xshard_rtt",
+            "us",
+            "a call to another shard and back, both parking (bare: two eventfds)",
+            shards::corelane_rtt,
+            shards::tokio_rtt,
+        )
+        .and(Side::Bare, bare::eventfd_rtt),
+        Bench::new(
+            "xshard_rate",
+            "ns",
+            "a call to another shard and its answer, 256 in flight",
+            shards::corelane_rate,
+            shards::tokio_rate,
+        ),
+        Bench::new(
+            "xshard_oneway",
+            "ns",
+            "a message to another shard, unanswered, 256 in flight",
+            shards::corelane_oneway,
+            shards::tokio_oneway,
+        ),
+    ]
+}
+
+/// What is measured over TCP.
+type Measure = fn(&Layout, Target) -> Sample;
+
+const TCP: [(&str, &str, &str, Measure); 9] = [
+    ("tcp_echo_1", "us", "server CPU for an echo of 64 B, 1 connection", |layout, target| {
+        net::echo(layout, target, Shape { connections: 1, frame_bytes: 64, depth: 1 })
+    }),
+    ("tcp_echo", "us", "the same, 64 connections", |layout, target| {
+        net::echo(layout, target, Shape { connections: 64, frame_bytes: 64, depth: 1 })
+    }),
+    ("tcp_echo_1000", "us", "the same, 1000 connections", |layout, target| {
+        net::echo(layout, target, Shape { connections: 1_000, frame_bytes: 64, depth: 1 })
+    }),
+    ("tcp_echo_1_4k", "us", "server CPU for an echo of 4 KiB, 1 connection", |layout, target| {
+        net::echo(layout, target, Shape { connections: 1, frame_bytes: 4_096, depth: 1 })
+    }),
+    ("tcp_echo_4k", "us", "the same, 64 connections", |layout, target| {
+        net::echo(layout, target, Shape { connections: 64, frame_bytes: 4_096, depth: 1 })
+    }),
+    ("tcp_echo_1000_4k", "us", "the same, 1000 connections", |layout, target| {
+        net::echo(layout, target, Shape { connections: 1_000, frame_bytes: 4_096, depth: 1 })
+    }),
+    (
+        "tcp_echo_deep",
+        "us",
+        "64 B, 64 connections, 16 requests in flight on each",
+        |layout, target| {
+            net::echo(layout, target, Shape { connections: 64, frame_bytes: 64, depth: 16 })
+        },
+    ),
+    ("tcp_accept", "us", "server CPU to accept a connection, echo 64 B and close", net::accept),
+    (
+        "tcp_idle",
+        "B",
+        "resident memory of a connection that had one echo; 10 000 of them",
+        net::idle,
+    ),
+];
+
+fn tcp() -> Vec<Bench> {
+    let bench = |(name, unit, what, measure): (_, _, _, Measure)| {
+        let on = move |target| move |layout: &Layout| measure(layout, target);
+        let bench = Bench::new(name, unit, what, on(Target::Echo), on(Target::TokioEcho));
+        #[cfg(feature = "rivals")]
+        let bench = super::rivals::TCP
+            .into_iter()
+            .fold(bench, |bench, (side, target)| bench.and(side, on(target)));
+        bench.and(Side::Bare, on(Target::BareEcho))
+    };
+    TCP.into_iter().map(bench).collect()
+}
