@@ -164,7 +164,7 @@ pub use io::{ReadError, StreamReader, StreamWriter};
 #[cfg(feature = "tls")]
 pub use net::tls;
 pub use net::{
-    BoundServer, ConnectBuilder, Server, ServerBuilder, ToSocketAddrs, open_connection,
+    BoundServer, ConnectBuilder, IpFamily, Server, ServerBuilder, ToSocketAddrs, open_connection,
     open_unix_connection, start_server, start_unix_server,
 };
 pub use process::{create_subprocess_exec, create_subprocess_shell};

@@ -7,8 +7,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
-use corelane::{ConnectBuilder, create_task, open_connection, run, yield_now};
+use corelane::{ConnectBuilder, IpFamily, create_task, open_connection, run, yield_now};
 use peer::settle;
 
 #[test]
@@ -55,12 +56,7 @@ fn s1_a_name_is_an_address() {
 #[test]
 fn s2_cancelling_closes_the_half_open_socket() {
     run(async || {
-        // A listener whose backlog is full answers no further connection.
-        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
-        listener.listen(0)?;
-        let addr = listener.local_addr()?.as_socket().unwrap();
-        let _fills_it = TcpStream::connect(addr)?;
+        let (addr, _kept) = deaf_listener()?;
         let ours = |addr: SocketAddr| {
             let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
             let port = format!("0100007F:{:04X} 02", addr.port());
@@ -119,6 +115,50 @@ fn s5_the_local_address_can_be_chosen() {
         let builder = ConnectBuilder::new().local_addr(local);
         let (_reader, writer) = builder.open(listener.local_addr()?).await?;
         assert_eq!(writer.local_addr()?.ip(), local.ip());
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A listener whose backlog is full and answers no further connection, and what fills it.
+fn deaf_listener() -> corelane::Result<(SocketAddr, impl Sized)> {
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    listener.listen(0)?;
+    let addr = listener.local_addr()?.as_socket().unwrap();
+    let fills_it = TcpStream::connect(addr)?;
+    Ok((addr, (listener, fills_it)))
+}
+
+#[test]
+fn s5_an_address_that_does_not_answer_is_overtaken() {
+    run(async || {
+        let (deaf, _kept) = deaf_listener()?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let addrs = [deaf, listener.local_addr()?];
+        let builder = ConnectBuilder::new().happy_eyeballs_delay(Duration::from_millis(10));
+        let (_reader, writer) = builder.open(addrs).await?;
+        assert_eq!(writer.peer_addr()?, addrs[1]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s5_one_family_can_be_chosen_and_the_local_address_chooses_its_own() {
+    run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let v4 = listener.local_addr()?;
+        let v6 = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v4.port()));
+        let local = ConnectBuilder::new().local_addr("127.0.0.1:0".parse().unwrap());
+        for builder in [ConnectBuilder::new().family(IpFamily::V4), local] {
+            let (_reader, writer) = builder.open([v6, v4]).await?;
+            assert_eq!(writer.peer_addr()?, v4);
+            let error = builder.open(v6).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        }
+        let error = ConnectBuilder::new().family(IpFamily::V6).open(v4).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         Ok(())
     })
     .unwrap();

@@ -1,5 +1,6 @@
 //! Connections and servers: addresses become streams.
 
+mod race;
 mod resolve;
 mod server;
 mod tcp;
@@ -9,5 +10,5 @@ mod unix;
 
 pub use self::resolve::ToSocketAddrs;
 pub use self::server::{BoundServer, Server, ServerBuilder, start_server, start_unix_server};
-pub use self::tcp::{ConnectBuilder, open_connection};
+pub use self::tcp::{ConnectBuilder, IpFamily, open_connection};
 pub use self::unix::open_unix_connection;

@@ -13,8 +13,8 @@ mod tests;
 
 /// What a connection can be opened to and a server started on.
 ///
-/// Socket addresses, pairs of address or host name and port, and texts such as `"127.0.0.1:6379"`,
-/// `"[::1]:6379"` or `"localhost:6379"`. Numbers are taken as they are; names are looked up on another
+/// Socket addresses, pairs of address or host name and port, texts such as `"127.0.0.1:6379"`, `"[::1]:6379"`
+/// or `"localhost:6379"`, and lists of such. Numbers are taken as they are; names are looked up on another
 /// thread, so the loop goes on meanwhile.
 pub trait ToSocketAddrs: Addressed {}
 
@@ -36,7 +36,7 @@ mod sealed {
                     [addr] => Some(addr.ip().to_string()),
                     _ => None,
                 },
-                Target::Invalid(_) => None,
+                Target::Several(_) | Target::Invalid(_) => None,
             }
         }
     }
@@ -46,6 +46,7 @@ mod sealed {
     pub enum Target {
         Addrs(Vec<SocketAddr>),
         Name(String, u16),
+        Several(Vec<Target>),
         Invalid(&'static str),
     }
 }
@@ -59,20 +60,37 @@ mod sealed {
 /// # Cancel safety
 /// Safe: a lookup that is going on ends on its own and its result is thrown away.
 pub(super) async fn resolve(addr: impl ToSocketAddrs) -> io::Result<Resolved> {
-    match addr.target() {
-        Target::Addrs(addrs) if addrs.is_empty() => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "no address was given"))
-        }
-        Target::Addrs(addrs) => Ok(Resolved { addrs, by_name: false }),
-        Target::Invalid(text) => Err(io::Error::new(io::ErrorKind::InvalidInput, text)),
-        Target::Name(host, port) => {
-            let addrs = look_up(host, port).await?;
-            Ok(Resolved { addrs, by_name: true })
+    let targets = match addr.target() {
+        Target::Several(targets) => targets,
+        target => vec![target],
+    };
+    let mut resolved = Resolved { addrs: Vec::new(), by_name: false };
+    for target in targets {
+        let found = match target {
+            Target::Addrs(addrs) => addrs,
+            Target::Name(host, port) => {
+                resolved.by_name = true;
+                look_up(host, port).await?
+            }
+            Target::Invalid(text) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            Target::Several(_) => unreachable!("lists are not made of lists"),
+        };
+        for addr in found {
+            // Names may share an address, and a resolver may give one twice.
+            if !resolved.addrs.contains(&addr) {
+                resolved.addrs.push(addr);
+            }
         }
     }
+    if resolved.addrs.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address was given"));
+    }
+    Ok(resolved)
 }
 
-/// What an address stands for: at least one socket address.
+/// What an address stands for: at least one socket address, and none twice.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) addrs: Vec<SocketAddr>,
@@ -167,6 +185,31 @@ impl<T: Addressed + ?Sized> Addressed for &T {
         (**self).target()
     }
 }
+
+/// Lists of texts, or of hosts and ports.
+macro_rules! addressed_lists {
+    ($($item:ty),*) => {$(
+        impl Addressed for [$item] {
+            fn target(&self) -> Target {
+                Target::Several(self.iter().map(Addressed::target).collect())
+            }
+        }
+
+        impl<const N: usize> Addressed for [$item; N] {
+            fn target(&self) -> Target {
+                self[..].target()
+            }
+        }
+
+        impl Addressed for Vec<$item> {
+            fn target(&self) -> Target {
+                self[..].target()
+            }
+        }
+    )*};
+}
+
+addressed_lists!(&str, String, (&str, u16), (String, u16));
 
 /// Types that are one socket address by the standard library's own conversion.
 macro_rules! addressed {

@@ -3,8 +3,10 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::resolve::{ToSocketAddrs, resolve};
+use super::race::{interleave, race};
+use super::resolve::{Resolved, ToSocketAddrs, resolve};
 use crate::driver::{Op, Outcome, SocketOption, SourceId, SourceKind, SourceSpec};
 use crate::error::ValueError;
 use crate::executor::{IoHandle, current_io};
@@ -12,7 +14,14 @@ use crate::io::one_op::run_op;
 use crate::io::stream::{DEFAULT_LIMIT_BYTES, Stream};
 use crate::io::{StreamReader, StreamWriter};
 
-/// Opens a TCP connection with `TCP_NODELAY` (rules S1, S3). Addresses are tried in the resolver's order.
+/// How long the address of a name may take before the next one is tried beside it (RFC 8305).
+const NAME_DELAY: Duration = Duration::from_millis(250);
+
+/// Opens a TCP connection with `TCP_NODELAY` (rules S1, S3).
+///
+/// Addresses that are given are tried in their order, one after the other. Those of a name are tried in the
+/// resolver's order with both families by turns, the next one as soon as one has failed or a quarter of a
+/// second has passed, and the first that connects is taken (Happy Eyeballs). [`ConnectBuilder`] changes both.
 ///
 /// ```no_run
 /// # async fn example() -> corelane::Result<()> {
@@ -39,12 +48,41 @@ pub async fn open_connection(addr: impl ToSocketAddrs) -> io::Result<(StreamRead
 pub struct ConnectBuilder {
     pub(super) limit_bytes: usize,
     local_addr: Option<SocketAddr>,
+    family: IpFamily,
+    delay: Delay,
+    interleave: Option<usize>,
+}
+
+/// Which addresses are tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IpFamily {
+    /// All.
+    #[default]
+    Any,
+    /// Those of version 4.
+    V4,
+    /// Those of version 6.
+    V6,
+}
+
+/// When the next address is tried while another one is under way.
+#[derive(Debug, Clone, Copy)]
+enum Delay {
+    /// Of a name: after the usual time. Of a list: not at all.
+    Usual,
+    Chosen(Option<Duration>),
 }
 
 impl ConnectBuilder {
     /// With a limit of 64 KiB and whatever local address the system chooses.
     pub fn new() -> Self {
-        Self { limit_bytes: DEFAULT_LIMIT_BYTES, local_addr: None }
+        Self {
+            limit_bytes: DEFAULT_LIMIT_BYTES,
+            local_addr: None,
+            family: IpFamily::Any,
+            delay: Delay::Usual,
+            interleave: None,
+        }
     }
 
     /// How many bytes may come before a separator; twice as many are read ahead. Must not be 0.
@@ -53,31 +91,68 @@ impl ConnectBuilder {
         self
     }
 
-    /// The address to connect from.
+    /// The address to connect from. Addresses of the other family are not tried.
     pub fn local_addr(mut self, local_addr: SocketAddr) -> Self {
         self.local_addr = Some(local_addr);
+        self
+    }
+
+    /// Tries only addresses of one family.
+    pub fn family(mut self, family: IpFamily) -> Self {
+        self.family = family;
+        self
+    }
+
+    /// How long an address may take before the next one is tried beside it, also for addresses that are given;
+    /// `None` tries one after the other, also those of a name.
+    pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
+        self.delay = Delay::Chosen(delay.into());
+        self
+    }
+
+    /// How many addresses of the first one's family are tried before both families take turns; 0 keeps the order
+    /// as it is. The default is 1 where addresses are tried beside each other, and else 0.
+    pub fn interleave(mut self, first_count: usize) -> Self {
+        self.interleave = Some(first_count);
         self
     }
 
     /// Opens a connection.
     ///
     /// # Errors
-    /// As [`open_connection`]; `InvalidInput` for a limit of 0.
+    /// As [`open_connection`]; `InvalidInput` for a limit of 0, or if no address is of the family that is wanted.
     ///
     /// # Cancel safety
     /// Safe: a connection that is half made is closed (rule S2).
     pub async fn open(&self, addr: impl ToSocketAddrs) -> io::Result<(StreamReader, StreamWriter)> {
         check_limit(self.limit_bytes)?;
         let io = current_io()?;
-        let resolved = resolve(addr).await?;
-        let mut failures = Vec::new();
-        for addr in resolved.addrs {
-            match connect(&io, addr, self.local_addr).await {
-                Ok(source) => return Ok(streams(Stream::new(io, source, self.limit_bytes, None))),
-                Err(error) => failures.push(error),
-            }
+        let (addrs, delay) = self.candidates(resolve(addr).await?)?;
+        let source = race(addrs, delay, |addr| connect(&io, addr, self.local_addr)).await?;
+        Ok(streams(Stream::new(io, source, self.limit_bytes, None)))
+    }
+
+    /// The addresses to be tried, in order, and how long each is given before the next one begins.
+    fn candidates(&self, resolved: Resolved) -> io::Result<(Vec<SocketAddr>, Option<Duration>)> {
+        let Resolved { mut addrs, by_name } = resolved;
+        let is_v6 = match (self.local_addr, self.family) {
+            (Some(local), IpFamily::Any) => Some(local.is_ipv6()),
+            (None, IpFamily::Any) => None,
+            (_, family) => Some(family == IpFamily::V6),
+        };
+        addrs.retain(|addr| is_v6.is_none_or(|is_v6| addr.is_ipv6() == is_v6));
+        if addrs.is_empty() {
+            let text = "no address is of the family that is wanted";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        Err(one_error(failures))
+        let delay = match self.delay {
+            Delay::Chosen(delay) => delay,
+            Delay::Usual => by_name.then_some(NAME_DELAY),
+        };
+        match self.interleave.unwrap_or(usize::from(delay.is_some())) {
+            0 => Ok((addrs, delay)),
+            first_count => Ok((interleave(addrs, first_count), delay)),
+        }
     }
 
     /// Takes over a connection that was made elsewhere. It becomes non-blocking and gets `TCP_NODELAY`.
@@ -131,18 +206,6 @@ async fn connect(
         }
         _ => Err(io::ErrorKind::ConnectionAborted.into()),
     }
-}
-
-/// All that failed, as one error of the kind of the last.
-fn one_error(mut failures: Vec<io::Error>) -> io::Error {
-    let Some(last) = failures.pop() else {
-        return io::Error::new(io::ErrorKind::InvalidInput, "no address was given");
-    };
-    if failures.is_empty() {
-        return last;
-    }
-    let texts: Vec<String> = failures.iter().chain([&last]).map(io::Error::to_string).collect();
-    io::Error::new(last.kind(), texts.join("; "))
 }
 
 /// A source that is closed unless it is kept: its connection is half made.
