@@ -253,8 +253,8 @@ impl LoopCore {
             }
             self.begun.set(index + 1);
             match entry.unpack() {
-                Ready::Task(slot) => self.home.step(slot),
-                other => {
+                Ok(slot) => self.home.step(slot),
+                Err(other) => {
                     cancel::enter(Scope::NONE);
                     self.home.guarded(|| self.run_entry(other));
                     self.home.forget_locals();
@@ -286,7 +286,6 @@ impl LoopCore {
 
     fn run_entry(&self, ready: Ready) {
         match ready {
-            Ready::Task(slot) => self.home.step(slot),
             Ready::Timer(slot) => {
                 let waker = self.timers.borrow_mut().fire(slot);
                 if let Some(waker) = waker {

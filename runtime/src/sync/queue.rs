@@ -5,10 +5,9 @@
 //! item (or the room) first, it waits anew at the end of the line (Q6). A woken waiter that is
 //! dropped before its turn wakes the next one if there still is something to have (Q20, Q21).
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::rc::Rc;
-use std::task::Waker;
 
 use super::wait_list::{Key, Place, Standing, WaitList, wake_all};
 use crate::error::ValueError;
@@ -249,16 +248,14 @@ impl<T, D: Discipline<T>> Inner<T, D> {
 
     #[inline]
     fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
-        let mut state = self.state.borrow_mut();
+        let state = self.state.borrow_mut();
         if state.shut_down {
             return Err(QueueShutDown(item).into());
         }
         if self.is_full(&state) {
             return Err(QueueFull(item).into());
         }
-        if let Some(getter) = state.store(item) {
-            let_go_and_wake(state, Some(getter));
-        }
+        store(state, item);
         Ok(())
     }
 
@@ -278,13 +275,13 @@ impl<T, D: Discipline<T>> Inner<T, D> {
     }
 }
 
-impl<T, D: Discipline<T>> State<T, D> {
-    /// Stores an item and takes the getter that is to be woken for it.
-    #[inline]
-    fn store(&mut self, item: T) -> Option<(Key, Waker)> {
-        self.items.push(item);
-        self.unfinished += 1;
-        self.getters.take_first()
+/// Stores an item, and wakes the first getter for it.
+#[inline]
+fn store<T, D: Discipline<T>>(mut state: RefMut<'_, State<T, D>>, item: T) {
+    state.items.push(item);
+    state.unfinished += 1;
+    if let Some(getter) = state.getters.take_first() {
+        let_go_and_wake(state, Some(getter));
     }
 }
 

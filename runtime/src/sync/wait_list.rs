@@ -95,8 +95,7 @@ impl<D> WaitList<D> {
     /// Takes a place at the end, for the poll that is going on.
     #[inline]
     pub(crate) fn join_with(&mut self, waker: &Waker, data: D) -> Key {
-        cancel::note_wait();
-        let waiter = Waiter { scope: cancel::current(), waker: waker.clone(), data };
+        let waiter = Waiter { scope: cancel::note_wait(), waker: waker.clone(), data };
         let key = self.next_key;
         self.next_key += 1;
         self.waiting += 1;
@@ -117,11 +116,16 @@ impl<D> WaitList<D> {
         waker: &Waker,
         replaced: &mut Option<Waker>,
     ) -> Standing {
-        // The usual poll is that of the waiter who was first and has been woken.
-        match self.first {
-            Some((first, _)) if first <= key.0 => self.renew_in_line(key, waker, replaced),
-            _ => Standing::Woken,
+        if self.is_past(key) {
+            return Standing::Woken;
         }
+        self.renew_in_line(key, waker, replaced)
+    }
+
+    /// True only of a waiter who was woken, as in the usual poll; [`renew`](Self::renew) tells of the others.
+    #[inline]
+    pub(crate) fn is_past(&self, key: Key) -> bool {
+        self.first.as_ref().is_none_or(|(first, _)| *first > key.0)
     }
 
     fn renew_in_line(&mut self, key: Key, waker: &Waker, replaced: &mut Option<Waker>) -> Standing {
@@ -130,8 +134,7 @@ impl<D> WaitList<D> {
             return if replaced.is_some() { Standing::PassedOver } else { Standing::Woken };
         }
         let Some(waiter) = self.find(key) else { return Standing::Woken };
-        cancel::note_wait();
-        waiter.scope = cancel::current();
+        waiter.scope = cancel::note_wait();
         if !waiter.waker.will_wake(waker) {
             *replaced = Some(std::mem::replace(&mut waiter.waker, waker.clone()));
         }
@@ -187,6 +190,7 @@ impl<D> WaitList<D> {
     }
 
     /// What the first live waiter came for. The dead before it have had their chance.
+    #[inline]
     pub(crate) fn front(&mut self) -> Option<D>
     where
         D: Copy,
@@ -195,7 +199,15 @@ impl<D> WaitList<D> {
         if *key >= self.passed && !cancel::is_dead(waiter.scope) {
             return Some(waiter.data);
         }
-        self.passed = self.passed.max(key + 1);
+        self.front_behind_the_dead()
+    }
+
+    #[cold]
+    fn front_behind_the_dead(&mut self) -> Option<D>
+    where
+        D: Copy,
+    {
+        self.passed = self.passed.max(self.first.as_ref()?.0 + 1);
         let index = self.rest.partition_point(|(key, _)| *key < self.passed);
         for (key, waiter) in self.rest.range(index..) {
             match waiter {
@@ -265,6 +277,7 @@ impl<D> WaitList<D> {
     }
 
     /// The first one is out: the next in line becomes the first.
+    #[inline(never)]
     fn close_ranks(&mut self) {
         self.first = match self.rest.pop_front() {
             Some((key, Some(waiter))) => Some((key, waiter)),
@@ -275,14 +288,20 @@ impl<D> WaitList<D> {
 
     /// Trims the front of the rest, and squeezes the remainder once most of it has left: each time at
     /// least as many entries go as stay, so it costs a constant per waiter.
+    #[inline]
     fn tidy(&mut self) {
         while matches!(self.rest.front(), Some((_, None))) {
             self.rest.pop_front();
         }
         if self.rest.len() > KEPT && self.waiting < self.rest.len() / 2 {
-            self.rest.retain(|(_, waiter)| waiter.is_some());
+            self.squeeze();
         }
         give_back(&mut self.rest);
+    }
+
+    #[cold]
+    fn squeeze(&mut self) {
+        self.rest.retain(|(_, waiter)| waiter.is_some());
     }
 }
 

@@ -2,11 +2,9 @@
 
 use super::id::{FIELD_BITS, FIELD_MASK};
 
-/// What is ready.
+/// What is ready, besides tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// A task, by slot.
-    Task(u32),
     /// A timer that came due, by slot.
     Timer(u32),
     /// The next completion that the driver handed up.
@@ -15,7 +13,7 @@ pub(crate) enum Ready {
     Callback,
 }
 
-/// A [`Ready`] as it lies in the queue.
+/// A task or a [`Ready`], as it lies in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry(u32);
 
@@ -41,14 +39,16 @@ impl Entry {
         Self::pack(CALLBACK, 0)
     }
 
-    pub(crate) fn unpack(self) -> Ready {
+    /// The slot of a task, or what else it is.
+    #[inline]
+    pub(crate) fn unpack(self) -> Result<u32, Ready> {
         let slot = self.0 & FIELD_MASK as u32;
-        match self.0 >> FIELD_BITS {
-            TASK => Ready::Task(slot),
+        Err(match self.0 >> FIELD_BITS {
+            TASK => return Ok(slot),
             TIMER => Ready::Timer(slot),
             COMPLETION => Ready::Completion,
             _ => Ready::Callback,
-        }
+        })
     }
 
     fn pack(kind: u32, slot: u32) -> Self {

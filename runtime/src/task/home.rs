@@ -17,7 +17,7 @@ use super::id::{TaskId, WakeId};
 use super::locals::Current;
 use super::mailbox::Mailbox;
 use super::registry::Lease;
-use super::report::{self, Report, ReportKind};
+use super::report::{self, Report, ReportHandler, ReportKind};
 use super::requests::Cascade;
 use super::table::{Step, TaskTable};
 use super::tree::Births;
@@ -28,14 +28,13 @@ use crate::util::cancel::{self, Scope, tree};
 /// An entry of the ready queue that is no task: it runs once.
 pub(crate) type Callback = Box<dyn FnOnce()>;
 
-/// Where reports go.
-pub(crate) type ReportHandler = Rc<dyn Fn(&Report)>;
-
 /// The tasks of one loop.
 pub(crate) struct Home {
     /// Itself, for what keeps it alive.
     this: Weak<Self>,
     lease: Lease,
+    /// The number of the lease, until the loop is closed: then it shares that with the next one that gets it.
+    number: Cell<u16>,
     /// Table and queue in one cell: nearly every call needs both.
     pub(super) tasks: RefCell<Tasks>,
     pub(super) last_id: Cell<u64>,
@@ -47,7 +46,7 @@ pub(crate) struct Home {
     ended: Cell<bool>,
     /// The task-local context of the task that is being stepped.
     pub(super) locals: Current,
-    on_report: RefCell<ReportHandler>,
+    pub(super) on_report: RefCell<ReportHandler>,
     /// Errors of leftovers, kept until all of them have ended (rule T9).
     shutdown_reports: RefCell<Vec<Report>>,
     pub(super) cascade: Cascade,
@@ -88,6 +87,7 @@ impl Home {
                 ready: Vec::new(),
                 callbacks: VecDeque::new(),
             }),
+            number: Cell::new(lease.id()),
             lease,
             last_id: Cell::new(0),
             births: RefCell::default(),
@@ -174,8 +174,7 @@ impl Home {
 
     /// Wakes a task of this loop; false if `id` belongs to another loop.
     pub(super) fn wake(&self, id: WakeId) -> bool {
-        // A closed loop shares its number with the next one that gets it.
-        if id.loop_id() != self.lease.id() || self.closed.get() {
+        if id.loop_id() != self.number.get() {
             return false;
         }
         self.tasks.borrow_mut().wake(id);
@@ -223,25 +222,28 @@ impl Home {
         if self.locals.is_set() {
             self.leave_locals(slot, polled.is_pending());
         }
-        if !notes.changes_nothing(cell.links()) {
-            let links = notes.links(cell.links());
-            cell.set_links(links);
+        let before = cell.links();
+        let is_plain = notes.changes_nothing(before);
+        if !is_plain {
+            cell.set_links(notes.links(before));
         }
         match polled {
-            Poll::Pending if notes.is_eventful() => self.park_with_care(slot, cell, notes),
-            Poll::Pending => {
-                let root = cell.links().root();
-                let requested = self.tasks.borrow_mut().table.park(slot, cell);
-                if requested {
-                    self.deliver_recorded(slot, id, root);
-                }
-            }
-            Poll::Ready(ended) if notes.is_eventful() => {
-                self.end_noted(slot, cell, ended, notes);
-            }
+            Poll::Pending if is_plain || !notes.is_eventful() => self.park(slot, id, cell),
+            Poll::Pending => self.park_with_care(slot, cell, notes),
+            Poll::Ready(ended) if notes.is_eventful() => self.end_noted(slot, cell, ended, notes),
             Poll::Ready(ended) => self.end(slot, cell, ended),
         }
         self.running.set(None);
+    }
+
+    /// The task waits.
+    #[inline]
+    fn park(&self, slot: u32, id: WakeId, cell: TaskCell) {
+        let root = cell.links().root();
+        let requested = self.tasks.borrow_mut().table.park(slot, cell);
+        if requested {
+            self.deliver_recorded(slot, id, root);
+        }
     }
 
     /// The task's future is gone: settles the outcome and tells who waits.
@@ -454,6 +456,7 @@ impl Home {
         if self.closed.replace(true) {
             return;
         }
+        self.number.set(0);
         for (_, slot) in self.unfinished() {
             let Some(mut cell) = self.tasks.borrow_mut().table.abandon(slot) else { continue };
             let report = self.report_of(ReportKind::DestroyedPending, slot, &cell, None);
@@ -473,23 +476,6 @@ impl Home {
             self.lease.end(self.tasks.borrow().table.next_generation());
         }
         drop_quietly(self.on_report.replace(Rc::new(report::log)));
-    }
-
-    /// Exchanges the handler of reports.
-    pub(crate) fn set_report_handler(&self, handler: ReportHandler) -> ReportHandler {
-        self.on_report.replace(handler)
-    }
-
-    /// Reports, to the handler that is set; one that panics is reported by the default one.
-    pub(crate) fn report(&self, report: &Report) {
-        let handler = Rc::clone(&self.on_report.borrow());
-        let told = catch_unwind(AssertUnwindSafe(|| handler(report)));
-        if let Err(payload) = told {
-            report::log(report);
-            let panic = Report::new(ReportKind::Callback, Error::panicked(payload));
-            report::log(&panic);
-            drop_quietly(panic);
-        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! What a loop reports when nobody else can be told (rule E20).
 
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
 
+use super::home::Home;
 use super::id::TaskId;
-use crate::error::Error;
+use crate::error::{Error, drop_quietly};
+
+/// Where reports go.
+pub(super) type ReportHandler = Rc<dyn Fn(&Report)>;
 
 /// Why something is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,4 +89,23 @@ impl fmt::Display for Report {
 /// The default exception handler: the log.
 pub(crate) fn log(report: &Report) {
     tracing::error!(kind = %report.kind, "{report}");
+}
+
+impl Home {
+    /// Exchanges the handler of reports.
+    pub(crate) fn set_report_handler(&self, handler: ReportHandler) -> ReportHandler {
+        self.on_report.replace(handler)
+    }
+
+    /// Reports, to the handler that is set; one that panics is reported by the default one.
+    pub(crate) fn report(&self, report: &Report) {
+        let handler = Rc::clone(&self.on_report.borrow());
+        let told = catch_unwind(AssertUnwindSafe(|| handler(report)));
+        if let Err(payload) = told {
+            log(report);
+            let panic = Report::new(ReportKind::Callback, Error::panicked(payload));
+            log(&panic);
+            drop_quietly(panic);
+        }
+    }
 }

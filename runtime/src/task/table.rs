@@ -53,6 +53,9 @@ const HELD: u64 = 1 << 12;
 /// Has something set in its task-local context.
 const LOCALS: u64 = 1 << 13;
 
+/// What says whether a wake would queue a task: it would if only [`OCCUPIED`] is set of these.
+const ASLEEP_MASK: u64 = OCCUPIED | QUEUED | DONE;
+
 /// The tasks of one loop.
 pub(super) struct TaskTable {
     slots: Vec<Slot>,
@@ -155,10 +158,13 @@ impl TaskTable {
     /// Marks the task of `id` as queued; false if it is stale, done or queued already.
     #[inline]
     pub(super) fn wake(&mut self, id: WakeId) -> bool {
-        match self.slots.get_mut(id.slot() as usize) {
-            Some(slot) if (slot.word ^ id.0) >> FIELD_BITS == 0 => slot.wake(),
-            _ => false,
+        let Some(slot) = self.slots.get_mut(id.slot() as usize) else { return false };
+        // Loop, generation and state at once.
+        if (slot.word ^ (id.0 & !FIELD_MASK)) & (!FIELD_MASK | ASLEEP_MASK) != OCCUPIED {
+            return false;
         }
+        slot.word |= QUEUED;
+        true
     }
 
     /// The same for whatever task is in `slot`.
@@ -415,7 +421,7 @@ fn next_generation(generation: u32) -> u32 {
 
 impl Slot {
     fn wake(&mut self) -> bool {
-        if self.word & (OCCUPIED | QUEUED | DONE) != OCCUPIED {
+        if self.word & ASLEEP_MASK != OCCUPIED {
             return false;
         }
         self.word |= QUEUED;

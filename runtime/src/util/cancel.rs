@@ -125,15 +125,17 @@ pub(crate) fn begin_step(scope: Scope, links: Links) {
         poll.noted.set(0);
         poll.step.set(u64::from(links.root()));
     });
-    if links.root() != 0 && frames::any_marked() {
+    if links.root() != 0 {
         find_lost(links.root());
     }
 }
 
 /// Another task, or nobody's step, may have dropped a frame that was asked.
-#[cold]
+#[inline(never)]
 fn find_lost(root: u32) {
-    if let Some(request) = frames::take_lost(root) {
+    if frames::any_marked()
+        && let Some(request) = frames::take_lost(root)
+    {
         WORDS.set(request.message);
         set_event(LOST);
     }
@@ -176,10 +178,11 @@ impl StepNotes {
         Links(u64::from(awaiting) << 32 | self.step & u64::from(u32::MAX))
     }
 
-    /// Whether the step ended in one wait that forwards nothing, as the last one did: the usual case.
+    /// Whether the step was uneventful and ended in one wait that forwards nothing, as the last one did: the
+    /// usual case.
     #[inline]
     pub(crate) fn changes_nothing(self, links: Links) -> bool {
-        self.noted == ONE_WAIT && self.step == links.0
+        self.noted == ONE_WAIT && self.step == links.0 && self.step >> 32 == 0
     }
 
     /// Whether anything happened that the loop must see to.
@@ -213,9 +216,12 @@ fn set_event(event: u64) {
 }
 
 #[inline]
-fn note(awaiting: u32) {
-    // With a second wait the lower half means nothing any more, so that it may overflow.
-    POLL.with(|poll| poll.noted.set(poll.noted.get() + ONE_WAIT + u64::from(awaiting)));
+fn note(awaiting: u32) -> Scope {
+    POLL.with(|poll| {
+        // With a second wait the lower half means nothing any more, so that it may overflow.
+        poll.noted.set(poll.noted.get() + ONE_WAIT + u64::from(awaiting));
+        Scope(poll.scope.get())
+    })
 }
 
 /// The words of the request that the step's notes speak of.
@@ -248,10 +254,10 @@ pub(crate) fn take_target() -> Option<Weak<dyn CancelTarget>> {
     TARGET.take()
 }
 
-/// A wait of ours returns `Pending` and takes no request over.
+/// A wait of ours returns `Pending` and takes no request over. Returns the scope that it is in.
 #[inline]
-pub(crate) fn note_wait() {
-    note(0);
+pub(crate) fn note_wait() -> Scope {
+    note(0)
 }
 
 /// A wait for the task in `slot` returns `Pending`.

@@ -67,9 +67,9 @@ impl<T> Items<T> for VecDeque<T> {
 
     #[inline]
     fn pop(&mut self) -> Option<T> {
-        let item = self.pop_front();
+        let item = self.pop_front()?;
         give_back(self);
-        item
+        Some(item)
     }
 
     #[inline]
@@ -94,9 +94,9 @@ impl<T> Items<T> for Stack<T> {
     }
 
     fn pop(&mut self) -> Option<T> {
-        let item = self.0.pop_back();
+        let item = self.0.pop_back()?;
         give_back(&mut self.0);
-        item
+        Some(item)
     }
 
     fn len(&self) -> usize {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::{Discipline, Fifo, Inner, Items, Key, Place, QueueShutDown, Standing};
+use super::{Discipline, Fifo, Inner, Items, Key, Place, QueueShutDown, Standing, State, store};
 
 /// The future of [`Queue::put`](super::AnyQueue::put). It panics when it is polled after it has
 /// returned.
@@ -61,22 +61,22 @@ impl<T, D: Discipline<T>> Future for QueuePut<'_, T, D> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.place == Place::New {
-            match this.item.take().map(|item| this.queue.try_put(item)) {
-                Some(Ok(())) => {
-                    this.place = Place::Done;
-                    return Poll::Ready(Ok(()));
-                }
-                Some(Err(refused)) => this.item = Some(refused.into_item()),
-                None => {}
-            }
+        let state = this.queue.state.borrow_mut();
+        if this.place != Place::New || state.shut_down || this.queue.is_full(&state) {
+            drop(state);
+            return this.poll_in_line(cx);
         }
-        this.poll_in_line(cx)
+        if let Some(item) = this.item.take() {
+            store(state, item);
+        }
+        this.place = Place::Done;
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<T, D: Discipline<T>> QueuePut<'_, T, D> {
-    /// The poll of a put that cannot be done at once.
+    /// The poll of a put that cannot be done at once, or that waited.
+    #[inline(never)]
     fn poll_in_line(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), QueueShutDown<T>>> {
         let queue = self.queue;
         // Declared before the borrow, so that it is dropped after it.
@@ -98,8 +98,7 @@ impl<T, D: Discipline<T>> QueuePut<'_, T, D> {
         if state.shut_down {
             return Poll::Ready(Err(QueueShutDown(item)));
         }
-        let getter = state.store(item);
-        let_go_and_wake(state, getter);
+        store(state, item);
         Poll::Ready(Ok(()))
     }
 }
@@ -120,24 +119,32 @@ impl<T, D: Discipline<T>> Inner<T, D> {
         place: &mut Place,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, QueueShutDown>> {
-        if *place == Place::New
-            && let Ok(item) = self.try_get()
-        {
+        let mut state = self.state.borrow_mut();
+        let may_take = match *place {
+            Place::New => true,
+            Place::Waiting(key) => state.getters.is_past(key),
+            Place::Done => false,
+        };
+        if may_take && let Some(item) = state.items.pop() {
             *place = Place::Done;
+            if let Some(putter) = state.putters.take_first() {
+                let_go_and_wake(state, Some(putter));
+            }
             return Poll::Ready(Ok(item));
         }
-        self.poll_get_in_line(place, cx)
+        Self::poll_get_in_line(state, place, cx)
     }
 
-    /// The poll of a get that cannot be done at once.
+    /// The poll of a get that cannot be done at once, or that is still in line.
+    #[inline(never)]
     fn poll_get_in_line(
-        &self,
+        state: RefMut<'_, State<T, D>>,
         place: &mut Place,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, QueueShutDown>> {
-        // Declared before the borrow, so that it is dropped after it.
+        // Dropped after the queue was let go of.
         let mut replaced = None;
-        let mut state = self.state.borrow_mut();
+        let mut state = state;
         match *place {
             Place::New => {}
             Place::Waiting(key) => {
@@ -163,12 +170,32 @@ impl<T, D: Discipline<T>> Inner<T, D> {
     }
 
     /// Who waits for an item is dropped. If it was woken and there is one, the next is woken for it.
+    #[inline]
     pub(super) fn abandon_get(&self, place: Place) {
-        let Place::Waiting(key) = place else { return };
+        if let Place::Waiting(key) = place {
+            self.abandon_get_in_line(key);
+        }
+    }
+
+    #[inline(never)]
+    fn abandon_get_in_line(&self, key: Key) {
         let mut state = self.state.borrow_mut();
         let left = state.getters.leave(key);
         let pass_on = left.is_none() && state.items.len() > 0;
         let next = if pass_on { state.getters.take_first() } else { None };
+        let_go_and_wake(state, next);
+        drop(left);
+    }
+}
+
+impl<T, D: Discipline<T>> Inner<T, D> {
+    /// Who waits for room is dropped. If it was woken and there is some, the next is woken for it.
+    #[inline(never)]
+    fn abandon_put(&self, key: Key) {
+        let mut state = self.state.borrow_mut();
+        let left = state.putters.leave(key);
+        let pass_on = left.is_none() && !self.is_full(&state);
+        let next = if pass_on { state.putters.take_first() } else { None };
         let_go_and_wake(state, next);
         drop(left);
     }
@@ -202,18 +229,16 @@ impl<T, D: Discipline<T>> Future for QueueJoin<'_, T, D> {
 }
 
 impl<T, D: Discipline<T>> Drop for QueuePut<'_, T, D> {
+    #[inline]
     fn drop(&mut self) {
-        let Place::Waiting(key) = self.place else { return };
-        let mut state = self.queue.state.borrow_mut();
-        let left = state.putters.leave(key);
-        let pass_on = left.is_none() && !self.queue.is_full(&state);
-        let next = if pass_on { state.putters.take_first() } else { None };
-        let_go_and_wake(state, next);
-        drop(left);
+        if let Place::Waiting(key) = self.place {
+            self.queue.abandon_put(key);
+        }
     }
 }
 
 impl<T, D: Discipline<T>> Drop for QueueGet<'_, T, D> {
+    #[inline]
     fn drop(&mut self) {
         self.queue.abandon_get(self.place);
     }
@@ -229,6 +254,7 @@ impl<T, D: Discipline<T>> Drop for QueueJoin<'_, T, D> {
 }
 
 /// Wakes who was taken out of a line, after the queue is let go of: a wake may run anything.
+#[inline]
 pub(super) fn let_go_and_wake<S>(state: RefMut<'_, S>, taken: Option<(Key, Waker)>) {
     drop(state);
     if let Some((_, waker)) = taken {

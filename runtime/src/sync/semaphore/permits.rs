@@ -115,6 +115,7 @@ impl Permits {
         }
     }
 
+    #[inline]
     fn hand_to_first(&self) -> bool {
         let taken = {
             let mut line = self.line.borrow_mut();
