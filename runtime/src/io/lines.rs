@@ -1,4 +1,4 @@
-//! Who waits for a connection to take more bytes, or to be gone.
+//! Who waits for a connection to take more bytes, to have sent them all, or to be gone.
 
 use crate::sync::wait_list::WaitList;
 use crate::util::watermark::Watermarks;
@@ -9,6 +9,7 @@ pub(crate) struct Lines {
     /// When writers pause.
     pub(crate) marks: Watermarks,
     drainers: WaitList,
+    flushers: WaitList,
     closers: WaitList,
 }
 
@@ -17,6 +18,8 @@ pub(crate) struct Lines {
 pub(crate) enum Line {
     /// The buffer is at or below its low mark again, or the connection is gone.
     Drained,
+    /// The system has everything that was written, and the end if one is wanted, or the connection is gone.
+    Sent,
     /// The connection is gone.
     Closed,
 }
@@ -26,6 +29,7 @@ impl Lines {
     pub(crate) fn of(&mut self, line: Line) -> &mut WaitList {
         match line {
             Line::Drained => &mut self.drainers,
+            Line::Sent => &mut self.flushers,
             Line::Closed => &mut self.closers,
         }
     }
@@ -37,7 +41,7 @@ impl Lines {
 
     /// Wakes everybody.
     pub(crate) fn wake_all(mut self) {
-        for line in [Line::Drained, Line::Closed] {
+        for line in [Line::Drained, Line::Sent, Line::Closed] {
             while let Some(waker) = self.take_first(line) {
                 waker.wake();
             }
@@ -47,6 +51,11 @@ impl Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { marks: Watermarks::DEFAULT, drainers: WaitList::new(), closers: WaitList::new() }
+        Self {
+            marks: Watermarks::DEFAULT,
+            drainers: WaitList::new(),
+            flushers: WaitList::new(),
+            closers: WaitList::new(),
+        }
     }
 }

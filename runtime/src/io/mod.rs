@@ -10,6 +10,7 @@
 //!
 //! Futures only wait: bytes and ops belong to the stream, so a future that is dropped loses nothing.
 
+pub(crate) mod duplex;
 pub(crate) mod error;
 pub(crate) mod incoming;
 pub(crate) mod lines;
@@ -22,6 +23,7 @@ pub(crate) mod session;
 pub(crate) mod stream;
 pub(crate) mod writer;
 
+pub use self::duplex::Duplex;
 pub use self::error::ReadError;
 pub use self::reader::StreamReader;
 pub use self::writer::StreamWriter;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
@@ -166,6 +166,19 @@ impl StreamReader {
             self.read_chunk().await?;
         }
         Ok(self.buffer.unread())
+    }
+
+    /// [`fill_buf`](Self::fill_buf) for who writes futures: what is unread, or `Pending` with the task of
+    /// `context` to be woken when something is. A wait that is given up loses nothing; a later one replaces it.
+    ///
+    /// # Errors
+    /// What ended the connection.
+    pub fn poll_fill_buf(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        self.stream.failure()?;
+        if self.buffer.is_empty() {
+            ready!(self.poll_chunk(context))?;
+        }
+        Poll::Ready(Ok(self.buffer.unread()))
     }
 
     /// Waits until there are more unread bytes than now, however many there are; false at the end of the

@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use self::encrypted::Tls;
+pub(crate) use self::polled::PolledPlace;
 use crate::driver::{End, OpId, Outcome, PeerCredentials, SourceId};
 use crate::executor::{Flush, IoHandle, OpOwner};
 use crate::io::incoming::Incoming;
@@ -33,6 +34,7 @@ mod encrypted;
 #[cfg(not(feature = "tls"))]
 #[path = "stream/plain.rs"]
 mod encrypted;
+mod polled;
 mod receiving;
 mod sending;
 #[cfg(test)]

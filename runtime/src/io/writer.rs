@@ -9,11 +9,13 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 
 use super::lines::Line;
-use super::stream::Stream;
+use super::stream::{PolledPlace, Stream};
 use crate::driver::{End, PeerCredentials};
 use crate::error::{Error, Result};
 use crate::executor::yield_now;
 use crate::util::watermark::Watermarks;
+
+mod polling;
 
 /// Writes to a connection. Clones write to the same connection; dropping the last one closes it.
 ///
@@ -26,12 +28,14 @@ use crate::util::watermark::Watermarks;
 /// is still there writes is thrown away, and what waits fails with `ConnectionAborted`.
 pub struct StreamWriter {
     stream: Rc<Stream>,
+    /// Where the last `poll_…` that had to wait does so.
+    polled: PolledPlace,
 }
 
 impl StreamWriter {
     pub(crate) fn new(stream: Rc<Stream>) -> Self {
         stream.add_writer();
-        Self { stream }
+        Self { stream, polled: PolledPlace::default() }
     }
 
     /// Appends bytes (rule S70). After [`close`](Self::close), or when the connection is gone, they are
@@ -208,6 +212,7 @@ impl Clone for StreamWriter {
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
+        self.polled.leave(&self.stream);
         self.stream.drop_writer();
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::{Failure, Reading, Stream, Tls, Way};
 use crate::driver::{Buf, Op, Outcome, Started};
+use crate::util::cancel;
 
 /// The most that one receive brings.
 pub(super) const RECEIVE_BYTES: usize = 16 * 1024;
@@ -43,6 +44,7 @@ impl Stream {
         };
         drop(inner);
         drop(replaced);
+        cancel::note_wait();
         Poll::Pending
     }
 

@@ -112,7 +112,7 @@ impl Stream {
         inner.lines().marks = marks;
         inner.update_flow();
         drop(inner);
-        self.wake_drained();
+        self.wake_all(Line::Drained, Inner::is_free);
     }
 
     /// The marks at which writers pause and go on.
@@ -152,11 +152,17 @@ impl Stream {
     /// Sends everything, as far as that needs no waiting. With all of it sent, a wanted end is made.
     pub(super) fn send_all(self: &Rc<Self>) {
         while self.send_op() {}
-        let inner = self.inner.borrow();
-        if inner.tls.is_some() {
-            drop(inner);
-            return self.finish_encrypted();
+        let is_encrypted = self.inner.borrow().tls.is_some();
+        if is_encrypted {
+            self.finish_encrypted();
+        } else {
+            self.finish_plain();
         }
+        self.wake_all(Line::Sent, Inner::is_sent);
+    }
+
+    fn finish_plain(self: &Rc<Self>) {
+        let inner = self.inner.borrow();
         if inner.in_flight_bytes > 0 || inner.outgoing.len() > 0 {
             return;
         }
@@ -239,19 +245,20 @@ impl Stream {
         inner.in_flight_bytes = 0;
         inner.update_flow();
         drop(inner);
-        self.wake_drained();
+        self.wake_all(Line::Drained, Inner::is_free);
         // Last, with nothing borrowed: slices may run their owner's code when they are dropped.
         outgoing::reclaim(sent);
     }
 
-    fn wake_drained(&self) {
+    /// Wakes who waits in `line`, as long as that is not in vain.
+    fn wake_all(&self, line: Line, is_reached: impl Fn(&Inner) -> bool) {
         loop {
             let mut inner = self.inner.borrow_mut();
-            if inner.flow == Flow::Paused {
+            if !is_reached(&inner) {
                 return;
             }
             let Some(lines) = &mut inner.lines else { return };
-            let Some(waker) = lines.take_first(Line::Drained) else { return };
+            let Some(waker) = lines.take_first(line) else { return };
             drop(inner);
             waker.wake();
         }
@@ -271,7 +278,17 @@ impl Inner {
         }
     }
 
-    fn marks(&self) -> Watermarks {
+    /// Whether writers may go on.
+    fn is_free(&self) -> bool {
+        self.flow == Flow::Free
+    }
+
+    /// Whether the system has everything that was written, and the end if one is wanted.
+    pub(super) fn is_sent(&self) -> bool {
+        self.unsent_bytes() == 0 && self.sending != Sending::EofWanted
+    }
+
+    pub(super) fn marks(&self) -> Watermarks {
         self.lines.as_ref().map_or(Watermarks::DEFAULT, |lines| lines.marks)
     }
 
@@ -280,7 +297,7 @@ impl Inner {
     }
 
     /// Bytes that were written and not sent. What is in flight counts as it is sent: encrypted, if it is.
-    fn unsent_bytes(&self) -> usize {
+    pub(super) fn unsent_bytes(&self) -> usize {
         let before_bytes = self.tls.as_ref().map_or(0, Tls::unsent_bytes);
         self.outgoing.len() + self.in_flight_bytes + before_bytes
     }

@@ -1,0 +1,111 @@
+//! Waiting by `poll_…` calls, for which no future stands in line.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::{Flow, Life, Sending, Stream};
+use crate::io::lines::Line;
+use crate::sync::wait_list::{Key, Standing};
+
+/// What may be written at a time however full the buffer is, as long as it takes anything. So a buffer that is
+/// filled by polling holds no more than its high mark and this.
+const LEAST_ROOM_BYTES: usize = 16 * 1024;
+
+/// The place of one handle in a line of its stream. In a box, as most handles never wait by polling.
+#[derive(Debug, Default)]
+pub(crate) struct PolledPlace(Option<Box<(Line, Key)>>);
+
+impl PolledPlace {
+    /// Gives the place up.
+    pub(crate) fn leave(&mut self, stream: &Stream) {
+        let Some(place) = self.0.take() else { return };
+        let (line, key) = *place;
+        let mut inner = stream.inner.borrow_mut();
+        let waker = inner.lines.as_mut().and_then(|lines| lines.of(line).leave(key));
+        drop(inner);
+        drop(waker);
+    }
+
+    /// Waits in `line` for the task of `context`, and no longer where it waited before.
+    fn wait(&mut self, stream: &Stream, line: Line, context: &mut Context<'_>) {
+        if self.0.as_ref().is_some_and(|place| place.0 != line) {
+            self.leave(stream);
+        }
+        let waker = context.waker();
+        let mut replaced = None;
+        let mut inner = stream.inner.borrow_mut();
+        let standing = self.0.as_ref().map(|place| {
+            let key = place.1;
+            inner.lines().of(line).renew(key, waker, &mut replaced)
+        });
+        if standing != Some(Standing::Waiting) {
+            let key = inner.lines().of(line).join(waker);
+            match &mut self.0 {
+                Some(place) => place.1 = key,
+                None => self.0 = Some(Box::new((line, key))),
+            }
+        }
+        drop(inner);
+        drop(replaced);
+    }
+}
+
+impl Stream {
+    /// How many bytes may be written now; waits while the buffer is too full.
+    pub(crate) fn poll_room(
+        &self,
+        place: &mut PolledPlace,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.failure()?;
+        {
+            let inner = self.inner.borrow();
+            if !matches!((inner.life, inner.sending), (Life::Open, Sending::Open)) {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            if inner.flow == Flow::Free {
+                let room_bytes = inner.marks().high_bytes().saturating_sub(inner.unsent_bytes());
+                return Poll::Ready(Ok(room_bytes.max(LEAST_ROOM_BYTES)));
+            }
+        }
+        place.wait(self, Line::Drained, context);
+        Poll::Pending
+    }
+
+    /// Sends what was written, and the end if one is wanted; waits until the system has all of it. Of a
+    /// connection that is closing it waits for the end.
+    pub(crate) fn poll_sent(
+        self: &Rc<Self>,
+        place: &mut PolledPlace,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.failure()?;
+        let is_idle = self.inner.borrow().in_flight_bytes == 0;
+        if is_idle {
+            self.send_all();
+            self.failure()?;
+        }
+        let line = {
+            let inner = self.inner.borrow();
+            match inner.life {
+                Life::Lost(_) => return Poll::Ready(Ok(())),
+                Life::Open if inner.is_sent() => return Poll::Ready(Ok(())),
+                Life::Open => Line::Sent,
+                Life::Closing => Line::Closed,
+            }
+        };
+        place.wait(self, line, context);
+        Poll::Pending
+    }
+
+    /// Half-closes and waits until the system has everything, the end included.
+    pub(crate) fn poll_ended(
+        self: &Rc<Self>,
+        place: &mut PolledPlace,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.write_eof();
+        self.poll_sent(place, context)
+    }
+}
