@@ -112,6 +112,7 @@
 //! | `time`, `io`, `blocking` | clocks, streams that own their bytes, the pool for what blocks |
 //! | `net` | names, connections, servers |
 //! | `remote`, `signal` | tasks asked for by other threads; who answers SIGINT |
+//! | `bridge` | [`bridge`]: the traits of other crates, each behind a feature |
 //! | `runner`, `lowlevel` | the front door |
 //!
 //! # Limits
@@ -122,6 +123,7 @@
 
 pub mod asyncio;
 mod blocking;
+pub mod bridge;
 mod driver;
 mod error;
 mod executor;
@@ -160,7 +162,7 @@ pub use group::{
     ReturnWhen, Shield, TaskGroup, as_completed, catch_cancel, catch_cancel_plain, gather, shield,
     task_group, wait,
 };
-pub use io::{ReadError, StreamReader, StreamWriter};
+pub use io::{Duplex, ReadError, StreamReader, StreamWriter};
 #[cfg(feature = "tls")]
 pub use net::tls;
 pub use net::{

@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("signal", &["util", "executor", "driver"]),
     ("remote", &["util", "error", "task", "executor"]),
     ("process", &["util", "error", "sync", "executor", "driver", "io"]),
+    ("bridge", &["util", "error", "task", "executor", "time", "io"]),
     (
         "net",
         &["util", "error", "sync", "task", "executor", "driver", "time", "group", "io", "blocking"],

@@ -11,3 +11,13 @@ const STEP_BYTES: usize = 2048;
 pub(crate) fn steps(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.chunks(STEP_BYTES)
 }
+
+/// Copies as much of `from` to the front of `to` as there is room for, and says how much that is.
+#[cfg(feature = "futures-io")]
+pub(crate) fn copy_from(to: &mut [u8], from: &[u8]) -> usize {
+    let count_bytes = to.len().min(from.len());
+    for (to, from) in to.chunks_mut(STEP_BYTES).zip(steps(&from[..count_bytes])) {
+        to[..from.len()].copy_from_slice(from);
+    }
+    count_bytes
+}

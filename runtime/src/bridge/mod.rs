@@ -1,0 +1,28 @@
+//! What lets the crates that others wrote run on this loop, each behind a feature of its name.
+//!
+//! | feature | what it gives |
+//! |---|---|
+//! | `futures-io` | `AsyncRead` and `AsyncBufRead` for readers, `AsyncWrite` for writers, all three for [`Duplex`] |
+//! | `tokio-io` | the same of tokio, without tokio's runtime: `tokio_util::codec`, `tokio::io::copy_bidirectional` |
+//! | `hyper` | hyper 1's `Read` and `Write` for [`Duplex`]; `HyperTimer` and `HyperExecutor` |
+//!
+//! All of them keep what the streams promise. A write is taken into the stream's buffer and leaves at the end of
+//! the turn, or when it is flushed; above the high water mark it waits, so a peer that does not read costs
+//! no more memory than that mark and 16 KiB. Flushing waits until the system has every byte, shutting down
+//! half-closes after that. A future of these crates that is dropped loses no byte that came, and none that was
+//! taken.
+//!
+//! A poll that has to wait is woken for the last task that polled: one for a reader, one for each clone of a
+//! writer.
+
+#[cfg(feature = "futures-io")]
+mod futures_io;
+#[cfg(feature = "hyper")]
+mod hyper;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
+
+#[cfg(feature = "hyper")]
+pub use self::hyper::{HyperExecutor, HyperTimer};
+#[cfg(doc)]
+use crate::io::Duplex;
