@@ -7,23 +7,21 @@
 //! ```no_run
 //! # async fn example() -> corelane::Result<()> {
 //! use corelane::tls::{Identity, TlsAcceptor, TlsConnector};
-//! use corelane::{ConnectBuilder, Server};
+//! use corelane::{ConnectBuilder, Server, StreamReader, StreamWriter};
 //!
 //! // A server, and a client that believes the roots of the system.
 //! let acceptor = TlsAcceptor::new(Identity::from_pem_files("chain.pem", "key.pem")?)?;
-//! let server = Server::builder().tls(&acceptor).start(
-//!     async |mut reader, writer| {
-//!         writer.write_bytes(reader.read_line().await?)?;
-//!         Ok(())
-//!     },
-//!     "0.0.0.0:8443",
-//! );
-//! let _server = server.await?;
+//! let echo = async |mut reader: StreamReader, writer: StreamWriter| {
+//!     writer.write_bytes(reader.read_line().await?)
+//! };
+//! let server = Server::builder().tls(&acceptor).start(echo, "0.0.0.0:8443").await?;
 //!
 //! let connector = TlsConnector::new()?;
-//! let (mut reader, writer) = ConnectBuilder::new().tls(&connector).open("example.org:8443").await?;
+//! let builder = ConnectBuilder::new().tls(&connector);
+//! let (mut reader, writer) = builder.open("example.org:8443").await?;
 //! writer.write(b"hello\n")?;
 //! assert_eq!(&reader.read_line().await?[..], b"hello\n");
+//! server.close();
 //! # Ok(())
 //! # }
 //! ```

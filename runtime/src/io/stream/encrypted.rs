@@ -21,6 +21,7 @@ use bytes::BytesMut;
 
 use super::{Failure, Inner, Life, READ, Reading, Sending, Stream};
 use crate::driver::{Buf, Op, Outcome, Started, WriteData};
+use crate::error::Result;
 use crate::executor::{OpOwner, try_create_task};
 use crate::io::incoming::Incoming;
 use crate::io::outgoing::{self, Outgoing};
@@ -364,7 +365,7 @@ impl Stream {
 }
 
 /// Ends a connection whose peer does not end it in time.
-async fn watch(stream: Weak<Stream>, limit: Duration) -> crate::Result<()> {
+async fn watch(stream: Weak<Stream>, limit: Duration) -> Result<()> {
     sleep(limit).await;
     if let Some(stream) = stream.upgrade() {
         stream.lose(Some(Failure::Kind(io::ErrorKind::TimedOut)));

@@ -75,9 +75,11 @@ impl Stream {
     /// Nobody will read any more: lets go of what came and of the read that is in flight.
     pub(crate) fn stop_reading(&self) {
         let mut inner = self.inner.borrow_mut();
-        if matches!(inner.reading, Reading::Idle | Reading::InFlight) {
-            inner.reading = Reading::Stopped;
+        if matches!(inner.reading, Reading::Stopped | Reading::Ended) {
+            // A read that is in flight all the same listens for the peer's end.
+            return;
         }
+        inner.reading = Reading::Stopped;
         let read_op = inner.read_op.take();
         drop(inner);
         if let Some(read_op) = read_op {
