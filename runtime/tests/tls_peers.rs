@@ -1,18 +1,18 @@
 //! TLS with programs that others have written: OpenSSL, curl, and CPython's asyncio.
 #![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 mod peer;
 mod tls_support;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use corelane::tls::{Identity, TlsAcceptor, TlsConnector};
 use corelane::{
-    ConnectBuilder, Result, Server, StreamReader, StreamWriter, sleep, start_server, to_thread,
+    ConnectBuilder, Result, Server, StreamReader, StreamWriter, start_server, to_thread,
 };
 use tls_support::{Authority, test};
 
@@ -91,22 +91,28 @@ impl Drop for Running {
     }
 }
 
-/// A port that was free just now.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+impl Running {
+    /// Starts a server and reads the ports that it says it listens on: so many lines that end in one.
+    async fn listening(mut command: Command, count: usize) -> Result<(Self, Vec<u16>)> {
+        to_thread(move || {
+            command.stdin(Stdio::null()).stdout(Stdio::piped());
+            let mut running = Self(command.spawn()?);
+            let output = running.0.stdout.take().unwrap();
+            let ports: Vec<u16> = BufReader::new(output)
+                .lines()
+                .map_while(|line| line.ok())
+                .filter_map(|line| line.rsplit(':').next()?.trim().parse().ok())
+                .take(count)
+                .collect();
+            assert_eq!(ports.len(), count, "it does not listen");
+            Ok((running, ports))
+        })
+        .await
+    }
 }
 
-/// Connects as soon as the program listens.
-async fn open_when_up(connector: &TlsConnector, port: u16) -> Result<(StreamReader, StreamWriter)> {
-    loop {
-        let builder = ConnectBuilder::new().tls(connector);
-        match builder.open(("localhost", port)).await {
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                sleep(Duration::from_millis(20)).await;
-            }
-            opened => return Ok(opened?),
-        }
-    }
+async fn open(connector: &TlsConnector, port: u16) -> Result<(StreamReader, StreamWriter)> {
+    Ok(ConnectBuilder::new().tls(connector).open(("localhost", port)).await?)
 }
 
 const OPENSSL: &[&str] = &["version"];
@@ -166,26 +172,24 @@ fn openssl_s_server_talks_and_resumes() {
     }
     test(async || {
         let files = Files::new("s_server");
-        let port = free_port();
         let mut command = Command::new("openssl");
         command
-            .args(["s_server", "-www", "-alpn", "http/1.1", "-Verify", "1", "-accept"])
-            .arg(port.to_string())
+            .args(["s_server", "-www", "-alpn", "http/1.1", "-Verify", "1", "-accept", "0"])
             .arg("-cert")
             .arg(files.path("localhost.pem"))
             .arg("-key")
             .arg(files.path("localhost.key"))
             .arg("-CAfile")
             .arg(files.path("roots.pem"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let _server = Running(command.spawn()?);
+        command.stderr(Stdio::null());
+        let (_server, ports) = Running::listening(command, 1).await?;
         let connector = TlsConnector::builder()
             .roots(files.authority.roots())
             .identity(files.identity("client"))
             .alpn(["http/1.1"])
             .build()?;
         for is_second in [false, true] {
-            let (mut reader, writer) = open_when_up(&connector, port).await?;
+            let (mut reader, writer) = open(&connector, ports[0]).await?;
             writer.write(b"GET / HTTP/1.0\r\n\r\n")?;
             let page = String::from_utf8_lossy(&reader.read_to_end().await?).into_owned();
             let word = if is_second { "Reused, TLSv1.3" } else { "New, TLSv1.3" };
@@ -284,7 +288,7 @@ fn asyncio_talks_as_a_client() {
 
 const SERVER: &str = r#"
 import asyncio, ssl, sys
-folder, port = sys.argv[1], int(sys.argv[2])
+folder = sys.argv[1]
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain(folder + "/localhost.pem", folder + "/localhost.key")
 
@@ -301,8 +305,10 @@ async def echo(reader, writer):
         writer.close()
 
 async def main():
-    plain = await asyncio.start_server(echo, "localhost", port, limit=2**23)
-    secure = await asyncio.start_server(echo, "localhost", port + 1, ssl=context, limit=2**23)
+    plain = await asyncio.start_server(echo, "127.0.0.1", 0, limit=2**23)
+    secure = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=context, limit=2**23)
+    for server in plain, secure:
+        print(f"port:{server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.gather(plain.serve_forever(), secure.serve_forever())
 
 asyncio.run(main())
@@ -311,22 +317,21 @@ asyncio.run(main())
 #[test]
 fn asyncio_talks_as_a_server_with_tls_and_with_start_tls() {
     let files = Files::new("asyncio-server");
-    let port = free_port();
-    let Some(mut command) = python(&files.folder, SERVER, port) else { return };
-    let _server = Running(command.stdin(Stdio::null()).spawn().unwrap());
+    let Some(command) = python(&files.folder, SERVER, 0) else { return };
     test(async move || {
+        let (_server, ports) = Running::listening(command, 2).await?;
         let connector = TlsConnector::builder().roots(files.authority.roots()).build()?;
         let mut long = peer::pattern(3_000_000);
         long.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'-');
         long.push(b'\n');
 
-        let (mut reader, writer) = open_when_up(&connector, port + 1).await?;
+        let (mut reader, writer) = open(&connector, ports[1]).await?;
         writer.write(&long)?;
         assert_eq!(reader.read_exactly(long.len()).await?, long);
         writer.close();
         writer.wait_closed().await?;
 
-        let (mut reader, writer) = corelane::open_connection(("localhost", port)).await?;
+        let (mut reader, writer) = corelane::open_connection(("localhost", ports[0])).await?;
         writer.write(b"STARTTLS\n")?;
         assert_eq!(&reader.read_line().await?[..], b"220 go\n");
         writer.start_tls(&mut reader, &connector.clone().server_name("localhost")).await?;
