@@ -127,6 +127,7 @@ pub mod bridge;
 mod driver;
 mod error;
 mod executor;
+pub mod fs;
 mod group;
 mod io;
 pub mod lowlevel;
@@ -136,6 +137,7 @@ mod remote;
 pub mod rules;
 mod runner;
 mod signal;
+mod stdio;
 pub mod sync;
 mod task;
 mod time;
@@ -173,6 +175,7 @@ pub use process::{create_subprocess_exec, create_subprocess_shell};
 pub use remote::{RemoteTask, run_coroutine_threadsafe};
 pub use runner::{Builder, Runner, run};
 pub use signal::{Signal, signal};
+pub use stdio::{stderr, stdin, stdout};
 pub use task::{
     DoneKey, FinishedTask, Join, LocalContext, LocalKey, LocalScope, Report, ReportKind, Task,
     TaskId, TaskInfo, TaskState,

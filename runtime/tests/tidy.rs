@@ -21,6 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
     ("signal", &["util", "executor", "driver"]),
     ("remote", &["util", "error", "task", "executor"]),
+    ("fs", &["blocking"]),
+    ("stdio", &["executor", "driver", "io"]),
     ("process", &["util", "error", "sync", "executor", "driver", "io"]),
     ("bridge", &["util", "error", "task", "executor", "time", "io"]),
     (
@@ -37,7 +39,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "runtime/src/task/waker.rs",
     "runtime/src/task/cell.rs",
     "runtime/src/driver/mio/calls.rs",
-    "runtime/src/process/session.rs",
+    "runtime/src/process/before_exec.rs",
 ];
 
 const MAX_LINES: usize = 500;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use corelane::lowlevel::LoopConfig;
 use corelane::{Error, Idle, RemoteLoop, Result};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 
 use crate::call;
 use crate::cores::AllowedCores;
@@ -158,8 +158,11 @@ impl Builder {
         };
         let mut starts = Vec::new();
         let mut threads = Vec::new();
+        let config = self.config(allowed.cores(), &cores);
         for (index, &core) in cores.iter().enumerate() {
-            let (go, seat) = self.seat(ShardId::at(index), core, events.clone());
+            let (go, receiver) = bounded(1);
+            let (id, config, events) = (ShardId::at(index), config.clone(), events.clone());
+            let seat = Seat { id, core, config, events, go: receiver };
             starts.push(go);
             match spawn(seat) {
                 Ok(thread) => threads.push(thread),
@@ -205,10 +208,16 @@ impl Builder {
         Ok(())
     }
 
-    fn seat(&self, id: ShardId, core: Option<usize>, events: Sender<Event>) -> (Sender<Go>, Seat) {
-        let (go, receiver) = bounded(1);
-        let config = LoopConfig { idle: self.idle, ..LoopConfig::default() };
-        (go, Seat { id, core, config, events, go: receiver })
+    /// What the loops are made with. Their threads for what blocks, and child processes, keep off the cores of
+    /// shards, as far as there are others.
+    fn config(&self, allowed: &[usize], pinned: &[Option<usize>]) -> LoopConfig {
+        let mut config = LoopConfig { idle: self.idle, ..LoopConfig::default() };
+        if pinned.iter().any(Option::is_some) {
+            let free = allowed.iter().filter(|&&core| !pinned.contains(&Some(core)));
+            let free: Arc<[usize]> = free.copied().collect();
+            config.pool.cpus = Some(if free.is_empty() { allowed.into() } else { free });
+        }
+        config
     }
 }
 

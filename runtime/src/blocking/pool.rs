@@ -6,8 +6,11 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::thread::CpuSet;
+
 use crate::error::{Error, Result};
 use crate::executor::PoolConfig;
+use crate::util::affinity;
 use crate::util::monitor::Monitor;
 
 #[cfg(test)]
@@ -40,6 +43,7 @@ pub(crate) struct Pool {
 struct Shared {
     desk: Monitor<Desk>,
     idle_timeout: Duration,
+    cpus: Option<CpuSet>,
 }
 
 /// What is under the lock.
@@ -65,7 +69,8 @@ impl Pool {
     /// A pool without threads.
     pub(super) fn new(config: &PoolConfig) -> Self {
         let desk = Monitor::new(Desk::default());
-        let shared = Shared { desk, idle_timeout: config.idle_timeout };
+        let cpus = config.cpus.as_deref().map(affinity::set_of);
+        let shared = Shared { desk, idle_timeout: config.idle_timeout, cpus };
         let thread_limit = config.thread_limit.unwrap_or_else(default_thread_limit);
         Self { shared: Arc::new(shared), thread_limit }
     }
@@ -174,6 +179,9 @@ impl Drop for Pool {
 impl Shared {
     /// The life of a thread: jobs, until there was none for long enough or the pool refuses.
     fn serve(&self, number: usize) {
+        if let Some(Err(error)) = self.cpus.as_ref().map(affinity::run_on) {
+            tracing::warn!(%error, "a thread for to_thread stays on the CPUs of its loop");
+        }
         let mut desk = self.desk.lock();
         loop {
             if let Some((_, job)) = desk.queue.pop_first() {

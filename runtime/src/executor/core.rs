@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -56,11 +57,14 @@ pub struct PoolConfig {
     pub thread_limit: Option<usize>,
     /// How long a thread without work stays.
     pub idle_timeout: Duration,
+    /// The CPUs that these threads, and child processes, run on; `None` for those of the loop's thread. For a
+    /// loop whose thread is bound to one CPU, which they would share with it otherwise.
+    pub cpus: Option<Arc<[usize]>>,
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { thread_limit: None, idle_timeout: Duration::from_secs(10) }
+        Self { thread_limit: None, idle_timeout: Duration::from_secs(10), cpus: None }
     }
 }
 

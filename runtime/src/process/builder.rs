@@ -12,11 +12,12 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::Pid;
 
 use super::child::Unwatched;
-use super::{Process, exit, session};
+use super::{Process, before_exec, exit};
 use crate::driver::{SourceKind, SourceSpec};
 use crate::executor::{IoHandle, current_io};
 use crate::io::stream::{DEFAULT_LIMIT_BYTES, Stream, Way};
 use crate::io::{StreamReader, StreamWriter};
+use crate::util::affinity;
 
 /// A program and its arguments, to be started without a shell: each argument arrives as it is (rule P1).
 ///
@@ -192,7 +193,10 @@ impl ProcessBuilder {
             mapped.map_err(|_| refused("two descriptors under one number"))?;
         }
         if self.new_session {
-            session::begin(&mut self.command);
+            before_exec::begin_session(&mut self.command);
+        }
+        if let Some(cpus) = &io.pool_config().cpus {
+            before_exec::run_on(&mut self.command, affinity::set_of(cpus));
         }
         let mut started = self.command.spawn().map_err(|error| self.name(&error))?;
         // The sending ends of pipes are in it: as long as it lives, no pipe ends.

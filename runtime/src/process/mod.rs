@@ -9,13 +9,13 @@
 //! The child belongs to its loop, not to its handle: it is reaped also when the [`Process`] was dropped. What is
 //! still running when the loop ends is reaped by whichever loop of the program comes to it next.
 
+mod before_exec;
 mod builder;
 mod child;
 mod communicate;
 mod exit;
 mod handle;
 mod quote;
-mod session;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,6 @@
 //! The ground floor: values and small tools that know nothing of loops, tasks or sockets.
 
+pub(crate) mod affinity;
 pub(crate) mod atomic;
 pub(crate) mod cancel;
 pub(crate) mod copy;

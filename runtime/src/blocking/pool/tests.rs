@@ -30,7 +30,7 @@ fn submit(pool: &Pool, work: impl FnOnce() + Send + 'static) -> Ticket {
 }
 
 fn pool(thread_limit: usize, idle_timeout: Duration) -> Pool {
-    Pool::new(&PoolConfig { thread_limit: Some(thread_limit), idle_timeout })
+    Pool::new(&PoolConfig { thread_limit: Some(thread_limit), idle_timeout, cpus: None })
 }
 
 /// Waits until the threads of the pool are as they are to be.

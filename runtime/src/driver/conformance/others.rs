@@ -91,6 +91,16 @@ fn what_the_system_cannot_wait_for_is_read_and_written_at_once() {
         assert!(matches!(started, Started::Done(Outcome::Eof)));
         rig.driver.close(source);
 
+        let file = tempfile::tempfile().unwrap();
+        let source = adopt(rig, file, SourceKind::PipeEnd);
+        let (_, started) = rig.start(write(source, b"on a disk"));
+        assert!(matches!(started, Started::Done(Outcome::Wrote(_))));
+        // Nothing ever happens to it.
+        rig.park(Op::Watch { source });
+        rig.expect_nothing();
+        rig.driver.close(source);
+        rig.turn(Park::No);
+
         let null = adopt(rig, File::open("/dev/null").unwrap(), SourceKind::Pipe);
         let (_, started) = rig.start(Op::Read { source: null, max_bytes: 10 });
         assert!(matches!(started, Started::Done(Outcome::Eof)));

@@ -163,9 +163,12 @@ pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredent
 }
 
 /// Whether what is watched has happened: a process has ended, a pipe has lost its reading end.
-pub(super) fn has_happened(watched: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(super) fn has_happened(watched: BorrowedFd<'_>, kind: SourceKind) -> Result<bool, Errno> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut watched = [PollFd::from_borrowed_fd(watched, PollFlags::IN)];
+    // Errors and the loss of the other end are told without being asked for. Nothing else is meant of what
+    // bytes are sent to: a terminal may have bytes to read, and a file is always ready.
+    let asked = if kind == SourceKind::Process { PollFlags::IN } else { PollFlags::empty() };
+    let mut watched = [PollFd::from_borrowed_fd(watched, asked)];
     retry(|| rustix::event::poll(&mut watched, Some(&now))).map(|count| count > 0)
 }
 

@@ -189,7 +189,7 @@ impl Source {
     }
 
     fn watch(&self) -> Result<Outcome, Errno> {
-        match calls::has_happened(self.descriptor.as_fd())? {
+        match calls::has_happened(self.descriptor.as_fd(), self.kind)? {
             true => Ok(Outcome::Happened),
             false => Err(Errno::AGAIN),
         }
