@@ -21,7 +21,6 @@ fn child() {
         let mut count = 0;
         while let Some(line) = input.next_line().await? {
             output.write(&line)?;
-            output.write(b"\n")?;
             output.drain().await?;
             count += 1;
         }
