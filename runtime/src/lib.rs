@@ -67,6 +67,7 @@
 //! | `open_unix_connection`, `start_unix_server` | [`open_unix_connection`], [`start_unix_server`] | |
 //! | `server.serve_forever()`, `async with server` | [`Server::serve_forever`], [`Server::scope`] | the scope is a closure |
 //! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | |
+//! | `ssl=context`, `start_tls` | `tls::TlsConnector`, `tls::TlsAcceptor`, `StreamWriter::start_tls` | feature `tls`: rustls |
 //! | `loop.call_soon(f)` | [`call_soon`] | |
 //! | `loop.call_soon_threadsafe(f)` | [`RemoteLoop::submit`] | |
 //! | `loop.time()` | [`now`] | |

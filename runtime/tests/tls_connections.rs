@@ -281,3 +281,71 @@ fn tls_1_2_is_spoken_with_those_who_know_no_better() -> Result<()> {
     });
     Ok(())
 }
+
+#[test]
+fn sides_and_what_they_are_made_of_may_be_sent_to_other_threads() {
+    fn is_shared<T: Clone + Send + Sync + Unpin>() {}
+    is_shared::<TlsConnector>();
+    is_shared::<TlsAcceptor>();
+    is_shared::<TlsInfo>();
+    is_shared::<corelane::tls::Identity>();
+}
+
+#[test]
+fn the_roots_of_the_system_do_not_vouch_for_a_stranger() {
+    let connector = match TlsConnector::new() {
+        Ok(connector) => connector.server_name("localhost"),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            return eprintln!("skipped: {error}");
+        }
+    };
+    test(async move || {
+        let server = echo_server(&Authority::new().acceptor()).await?;
+        let error = open(&connector, &server).await.unwrap_err();
+        let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        assert_eq!(*tls_error(&error), unknown);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_name_of_the_address_is_the_name_that_is_expected() {
+    test(async || {
+        let authority = Authority::new();
+        let server = echo_server(&authority.acceptor()).await?;
+        let port = server.local_addrs()[0].port();
+        let connector = TlsConnector::builder().roots(authority.roots()).build()?;
+        let builder = ConnectBuilder::new().tls(&connector);
+        let (_reader, writer) = builder.open(("localhost", port)).await?;
+        assert!(writer.tls_info().is_some());
+        // The number is another name, which the certificate was not made out to.
+        let error = builder.open(("127.0.0.1", port)).await.unwrap_err();
+        assert!(matches!(tls_error(&error), rustls::Error::InvalidCertificate(_)), "{error}");
+        let numbered = TlsAcceptor::new(authority.issue("127.0.0.1"))?;
+        let server = echo_server(&numbered).await?;
+        builder.open(server.local_addrs()[0]).await?;
+        // Without a name, or with one that cannot be, nothing is even connected.
+        let error = builder.open(&server.local_addrs().repeat(2)[..]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        Ok(())
+    });
+}
+
+#[test]
+fn unix_sockets_speak_tls_too() {
+    test(async || {
+        let authority = Authority::new();
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("socket");
+        let server = Server::builder().tls(&authority.acceptor()).start_unix(echo, &path).await?;
+        let builder = ConnectBuilder::new().tls(&authority.connector());
+        let (mut reader, writer) = builder.open_unix(&path).await?;
+        writer.write(b"hello\n")?;
+        assert_eq!(&reader.read_line().await?[..], b"hello\n");
+        writer.close();
+        writer.wait_closed().await?;
+        server.close();
+        Ok(())
+    });
+}

@@ -135,3 +135,16 @@ fn a_server_of_another_name_is_refused() {
     assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{error}");
     assert!(client.has_output(), "the server is told");
 }
+
+#[test]
+fn keys_are_changed_in_mid_course_and_the_change_is_answered() {
+    let (mut client, mut server) = open_pair(1_000);
+    client.connection.refresh_traffic_keys().unwrap();
+    client.seal(&data(5));
+    assert_eq!(carry(&mut client, &mut server, 1_000), pattern(5));
+    assert!(server.has_output(), "the server changes its keys too, of its own accord");
+    server.seal(&data(7));
+    assert_eq!(carry(&mut server, &mut client, 1_000), pattern(7));
+    client.seal(&data(9));
+    assert_eq!(carry(&mut client, &mut server, 1_000), pattern(9));
+}

@@ -1,6 +1,7 @@
 //! The server's side of TLS.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,7 +170,8 @@ impl TlsAcceptorBuilder {
 }
 
 impl ServerBuilder {
-    /// Starts servers that speak TLS.
+    /// Starts servers that speak TLS. What this offers no method for is started with
+    /// [`TlsAcceptor::handler`].
     pub fn tls(self, acceptor: &TlsAcceptor) -> TlsServerBuilder {
         TlsServerBuilder { plain: self, acceptor: acceptor.clone() }
     }
@@ -197,5 +199,19 @@ impl TlsServerBuilder {
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
         self.plain.start(self.acceptor.handler(handler), addr).await
+    }
+
+    /// The same on a Unix socket, as [`ServerBuilder::start_unix`].
+    ///
+    /// # Errors
+    /// As [`ServerBuilder::start_unix`].
+    ///
+    /// # Cancel safety
+    /// Safe: nothing listens if it is given up.
+    pub async fn start_unix<H>(&self, handler: H, path: impl AsRef<Path>) -> io::Result<Server>
+    where
+        H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
+    {
+        self.plain.start_unix(self.acceptor.handler(handler), path).await
     }
 }

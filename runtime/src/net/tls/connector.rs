@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,7 +194,26 @@ impl TlsConnectBuilder {
     /// # Cancel safety
     /// Safe: a connection that is half made is closed.
     pub async fn adopt(&self, connected: TcpStream) -> io::Result<(StreamReader, StreamWriter)> {
+        self.connector.begin()?;
         let (mut reader, writer) = self.plain.adopt(connected)?;
+        writer.start_tls(&mut reader, &self.connector).await?;
+        Ok((reader, writer))
+    }
+
+    /// Opens a connection to a Unix socket and shakes hands. The connector must have a
+    /// [`server_name`](TlsConnector::server_name).
+    ///
+    /// # Errors
+    /// As [`ConnectBuilder::open_unix`] and [`StreamWriter::start_tls`].
+    ///
+    /// # Cancel safety
+    /// Safe: a connection that is half made is closed.
+    pub async fn open_unix(
+        &self,
+        path: impl AsRef<Path>,
+    ) -> io::Result<(StreamReader, StreamWriter)> {
+        self.connector.begin()?;
+        let (mut reader, writer) = self.plain.open_unix(path).await?;
         writer.start_tls(&mut reader, &self.connector).await?;
         Ok((reader, writer))
     }
