@@ -251,6 +251,32 @@ fn a_server_that_hangs_up_is_1_and_leaves_partial_results() {
 }
 
 #[test]
+fn micro_measures_each_side_in_a_process_of_its_own_and_ranks_them() {
+    let output = run(&["micro", "timer_cancel", "--rounds=1", "--json"]);
+    assert_code(0, &output);
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = &rows[0];
+    assert_eq!((rows.as_array().unwrap().len(), &row["name"]), (1, &"timer_cancel".into()));
+    assert!(row["corelane"]["median"].as_f64().unwrap() > 0.0, "{row}");
+    let others = row["others"].as_array().unwrap();
+    assert_eq!(others[0]["side"], "tokio");
+    let medians = others.iter().filter_map(|side| Some((side["median"].as_f64()?, side)));
+    let (_, best) = medians.min_by(|(a, _), (b, _)| a.total_cmp(b)).unwrap();
+    assert_eq!(row["best_rival"], best["side"], "{row}");
+    assert!(best["ratio"].as_f64().unwrap() > 0.0, "{row}");
+}
+
+#[test]
+fn micro_names_what_there_is_where_a_name_or_a_side_is_wrong() {
+    let output = run(&["micro", "tea_ceremony"]);
+    assert_code(1, &output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("spawn_join"));
+    let output = run(&["micro", "timer_cancel", "--sample=bare"]);
+    assert_code(1, &output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("timer_cancel has no bare"));
+}
+
+#[test]
 fn a_directory_without_a_recording_cannot_be_reported() {
     let directory = tempfile::tempdir().unwrap();
     let output = run(&["report", directory.path().to_str().unwrap()]);
@@ -260,7 +286,11 @@ fn a_directory_without_a_recording_cannot_be_reported() {
 
 #[test]
 fn the_counts_of_the_embedded_servers_agree_with_ours() {
-    for target in ["kv", "echo", "tokio-echo"] {
+    let mut targets = vec!["kv", "echo", "tokio-echo", "bare-echo"];
+    if cfg!(feature = "rivals") {
+        targets.extend(["monoio-echo", "smol-echo", "compio-echo"]);
+    }
+    for target in targets {
         let mut arguments = vec!["run", target, "--keys=500", "--no-files", "--format=json"];
         arguments.extend(QUICK);
         let output = run(&arguments);

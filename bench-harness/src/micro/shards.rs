@@ -12,7 +12,7 @@ use crate::clock::now_ns;
 use crate::layout::Layout;
 use crate::threads;
 
-pub(super) const ROUND_TRIPS: u64 = 10_000;
+pub(super) const ROUND_TRIPS: u64 = 5_000;
 pub(super) const CALLS: u64 = 4_000_000;
 pub(super) const IN_FLIGHT: usize = 256;
 

@@ -2,11 +2,10 @@
 //! reach on this kernel.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{TcpListener, TcpStream};
 
 use super::control::Tally;
-use super::hosted::{Host, READ_BYTES, listen, on_each_cpu};
+use super::hosted::{Host, listen, on_each_cpu};
 use crate::poller::Poller;
 
 /// Serves until the process ends.
@@ -14,16 +13,18 @@ use crate::poller::Poller;
 /// # Errors
 /// If a thread cannot be started or cannot listen.
 pub(super) fn run(host: Host) -> io::Result<()> {
-    on_each_cpu(host, serve)
+    on_each_cpu(host, |addr, frame_bytes, tally| serve(&listen(addr)?, frame_bytes, tally))
 }
+
+/// Bytes taken from a connection at once.
+const READ_BYTES: usize = 16 * 1_024;
 
 /// The listener's number in the poller; no client ever has it.
 const LISTENER: usize = usize::MAX;
 
-fn serve(addr: SocketAddr, frame_bytes: usize, tally: &Arc<Tally>) -> io::Result<()> {
-    let listener = listen(addr)?;
+fn serve(listener: &TcpListener, frame_bytes: usize, tally: &Tally) -> io::Result<()> {
     let poller = Poller::new()?;
-    poller.add(&listener, LISTENER)?;
+    poller.add(listener, LISTENER)?;
     let mut clients: Vec<Option<Client>> = Vec::new();
     let mut free = Vec::new();
     let mut ready = Vec::new();
@@ -33,7 +34,7 @@ fn serve(addr: SocketAddr, frame_bytes: usize, tally: &Arc<Tally>) -> io::Result
         poller.wait(None, &mut ready);
         for number in ready.drain(..) {
             if number == LISTENER {
-                accept(&listener, &poller, &mut clients, &mut free)?;
+                accept(listener, &poller, &mut clients, &mut free)?;
             } else if let Some(client) = &mut clients[number]
                 && client.serve(&mut buf, frame_bytes, tally).is_err()
             {
@@ -119,3 +120,6 @@ impl Client {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,8 +73,13 @@ pub(super) fn start(
     Ok((Ready { addr, pid: std::process::id(), shards: shards(spec) }, tallies))
 }
 
-/// Bytes that an echo server takes from a connection at once.
-pub(super) const READ_BYTES: usize = 16 * 1_024;
+/// Length of the buffer that a connection of an echo server has on a runtime where it must have one.
+///
+/// Small, because it counts when the connection is idle, and longer than a frame, because a runtime
+/// knows from a read that did not fill its buffer that no more is there.
+pub(super) fn buffer_bytes(frame_bytes: usize) -> usize {
+    frame_bytes.saturating_add(64).max(4_096)
+}
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1_024;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::control::Tally;
-use super::hosted::{Host, READ_BYTES, listen, on_each_cpu};
+use super::hosted::{Host, buffer_bytes, listen, on_each_cpu};
 
 /// Counts whole frames of a connection.
 struct Count {
@@ -51,7 +51,7 @@ async fn echo_monoio(mut stream: monoio::net::TcpStream, mut count: Count) -> io
     use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 
     stream.set_nodelay(true)?;
-    let mut buf = Vec::with_capacity(READ_BYTES);
+    let mut buf = Vec::with_capacity(buffer_bytes(count.frame_bytes));
     loop {
         let (result, filled) = stream.read(buf).await;
         let bytes = result?;
@@ -92,7 +92,7 @@ async fn echo_smol(
     use smol::io::{AsyncReadExt, AsyncWriteExt};
 
     stream.get_ref().set_nodelay(true)?;
-    let mut buf = vec![0; READ_BYTES];
+    let mut buf = vec![0; buffer_bytes(count.frame_bytes)];
     loop {
         let bytes = stream.read(&mut buf).await?;
         if bytes == 0 {
@@ -127,7 +127,7 @@ async fn echo_compio(mut stream: compio::net::TcpStream, mut count: Count) -> io
     use compio::io::{AsyncRead, AsyncWriteExt};
 
     stream.set_nodelay(true)?;
-    let mut buf = Vec::with_capacity(READ_BYTES);
+    let mut buf = Vec::with_capacity(buffer_bytes(count.frame_bytes));
     loop {
         let BufResult(result, filled) = stream.read(buf).await;
         let bytes = result?;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::control::Tally;
-use super::hosted::{Host, READ_BYTES, listen, on_each_cpu};
+use super::hosted::{Host, buffer_bytes, listen, on_each_cpu};
 
 /// Serves until the process ends.
 ///
@@ -33,7 +33,7 @@ fn serve(addr: SocketAddr, frame_bytes: usize, tally: &Arc<Tally>) -> io::Result
 
 async fn echo(mut stream: TcpStream, frame_bytes: usize, tally: &Tally) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buf = vec![0; READ_BYTES];
+    let mut buf = vec![0; buffer_bytes(frame_bytes)];
     let mut rest_bytes = 0;
     loop {
         let count = stream.read(&mut buf).await?;
