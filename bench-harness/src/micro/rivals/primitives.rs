@@ -159,12 +159,6 @@ pub(super) trait Permits: 'static {
 
     /// Takes a permit and gives it back.
     async fn borrow(semaphore: &Self::Semaphore) -> io::Result<()>;
-
-    /// Takes a permit for good.
-    async fn take(semaphore: &Self::Semaphore) -> io::Result<()>;
-
-    /// Adds a permit.
-    fn add(semaphore: &Self::Semaphore);
 }
 
 impl Permits for Glommio {
@@ -177,14 +171,6 @@ impl Permits for Glommio {
     async fn borrow(semaphore: &Self::Semaphore) -> io::Result<()> {
         drop(semaphore.acquire_permit(1).await.map_err(|_| ended())?);
         Ok(())
-    }
-
-    async fn take(semaphore: &Self::Semaphore) -> io::Result<()> {
-        semaphore.acquire(1).await.map_err(|_| ended())
-    }
-
-    fn add(semaphore: &Self::Semaphore) {
-        semaphore.signal(1);
     }
 }
 
@@ -199,15 +185,6 @@ impl Permits for Smol {
         drop(semaphore.acquire().await);
         Ok(())
     }
-
-    async fn take(semaphore: &Self::Semaphore) -> io::Result<()> {
-        semaphore.acquire().await.forget();
-        Ok(())
-    }
-
-    fn add(semaphore: &Self::Semaphore) {
-        semaphore.add_permits(1);
-    }
 }
 
 impl Permits for LocalSync {
@@ -220,15 +197,6 @@ impl Permits for LocalSync {
     async fn borrow(semaphore: &Self::Semaphore) -> io::Result<()> {
         drop(semaphore.acquire().await.map_err(|_| ended())?);
         Ok(())
-    }
-
-    async fn take(semaphore: &Self::Semaphore) -> io::Result<()> {
-        semaphore.acquire().await.map_err(|_| ended())?.forget();
-        Ok(())
-    }
-
-    fn add(semaphore: &Self::Semaphore) {
-        semaphore.add_permits(1);
     }
 }
 
@@ -243,16 +211,17 @@ pub(super) fn semaphore<R: Rival, P: Permits>() -> Sample {
     })
 }
 
-pub(super) fn crowd<R: Rival, P: Permits>() -> Sample {
+/// Of the rivals' semaphores only local-sync's hands each permit to the one who waits longest.
+pub(super) fn crowd<R: Rival>() -> Sample {
     R::run(async |rival: R| {
-        let semaphore = Rc::new(P::semaphore(0));
+        let semaphore = Rc::new(LocalSync::semaphore(0));
         let tasks: Vec<_> = (0..CROWD)
             .map(|_| {
                 let semaphore = Rc::clone(&semaphore);
                 rival.spawn(async move {
                     come();
                     for _ in 0..ROUNDS {
-                        P::take(&semaphore).await?;
+                        semaphore.acquire().await.map_err(|_| ended())?.forget();
                         serve();
                     }
                     io::Result::Ok(())
@@ -265,7 +234,7 @@ pub(super) fn crowd<R: Rival, P: Permits>() -> Sample {
         let begin_ns = thread_cpu_ns();
         for round in 0..ROUNDS {
             for _ in 0..CROWD {
-                P::add(&semaphore);
+                semaphore.add_permits(1);
             }
             while !all_served(round) {
                 rival.yield_now().await;
