@@ -1,28 +1,19 @@
 //! Cancel frames that are moved, and dropped, where nobody expects it: rules G23 and T111.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::{
-    Result, Runner, catch_cancel_plain, create_task, gather, sleep, spawn, timeout, yield_now,
-};
+use corelane::{catch_cancel_plain, create_task, gather, sleep, spawn, timeout, yield_now};
 use futures_util::future::{join, select};
+use task_support::{settle, virtual_run};
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
-
-async fn settle() {
-    for _ in 0..25 {
-        yield_now().await;
-    }
-}
 
 #[test]
 fn g23_a_frame_that_was_moved_belongs_to_the_task_that_polls_it() {

@@ -1,7 +1,7 @@
 //! Which errors are ordinary, and who is told of those that nobody waits for: rules E1, E3 and E20.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-mod group_support;
+mod task_support;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use corelane::{
     CancelledError, Error, ReportKind, Result, call_soon, create_task, gather, set_report_handler,
     task_group, yield_now,
 };
-use group_support::{Log, fails, virtual_run};
+use task_support::{Log, fails, virtual_run};
 use tracing::field::{Field, Visit};
 use tracing::span;
 

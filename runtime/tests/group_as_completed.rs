@@ -1,7 +1,7 @@
 //! `as_completed`: rules T155 to T160.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-mod group_support;
+mod task_support;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -14,7 +14,7 @@ use corelane::{
     Result, Task, advance, as_completed, create_task, now, sleep, spawn, timeout, yield_now,
 };
 use futures_util::stream::{Stream, StreamExt};
-use group_support::{Log, badness, job, passes, settle, virtual_run, wakes_when_dropped};
+use task_support::{Log, badness, job, passes, settle, virtual_run, wakes_when_dropped};
 
 const SECOND: Duration = Duration::from_secs(1);
 

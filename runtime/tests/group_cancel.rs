@@ -1,7 +1,7 @@
 //! What a cancel request does to those who wait for an aggregate: rules T65 to T68, T76, T81, T91, G26, G32.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-mod group_support;
+mod task_support;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use corelane::{
     shield, sleep, timeout, wait, yield_now,
 };
 use futures_util::future::{Either, select};
-use group_support::{Guard, Log, badness, fails, job, passes, settle, virtual_run};
+use task_support::{Guard, Log, badness, fails, job, passes, settle, virtual_run};
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
 

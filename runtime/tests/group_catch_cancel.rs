@@ -1,6 +1,8 @@
 //! Cancel frames: rules G23 to G33.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
@@ -9,17 +11,14 @@ use std::time::Duration;
 
 use corelane::sync::{Event, Lock};
 use corelane::{
-    CancelledError, Error, Result, Runner, catch_cancel, catch_cancel_plain, create_task, sleep,
-    spawn, timeout, yield_now,
+    CancelledError, Error, catch_cancel, catch_cancel_plain, create_task, sleep, spawn, timeout,
+    yield_now,
 };
 use futures_util::future::{Either, join, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use task_support::{settle, virtual_run};
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -45,12 +44,6 @@ struct Guard(Log, &'static str);
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.push(format!("drop {}", self.1));
-    }
-}
-
-async fn settle() {
-    for _ in 0..25 {
-        yield_now().await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! `gather` and its children: rules T60 to T70.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-mod group_support;
+mod task_support;
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::{Result, Task, create_task, current_task, gather, sleep, spawn, yield_now};
-use group_support::{
+use task_support::{
     Guard, Log, badness, fails, job, passes, settle, virtual_run, wakes_when_dropped,
 };
 

@@ -2,7 +2,7 @@
 //! account of what the aggregate has to give and when.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-mod group_support;
+mod task_support;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,8 +12,8 @@ use corelane::{
     Error, Instant, Result, ReturnWhen, Task, as_completed, catch_cancel_plain, create_task,
     gather, now, sleep_until, wait,
 };
-use group_support::{Bad, Log, fails, settle, virtual_run};
 use proptest::prelude::*;
+use task_support::{Bad, Log, fails, settle, virtual_run};
 
 /// How a child ends.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,7 +2,7 @@
 //! (rule G31).
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-mod group_support;
+mod task_support;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -15,7 +15,7 @@ use corelane::{
     Result, ReturnWhen, Task, as_completed, create_task, gather, shield, wait, yield_now,
 };
 use futures_util::stream::StreamExt;
-use group_support::{Job, Log, fails, job, settle, virtual_run};
+use task_support::{Job, Log, fails, job, settle, virtual_run};
 
 type Waiting = Pin<Box<dyn Future<Output = ()>>>;
 

@@ -1,14 +1,14 @@
 //! `shield`: rules T75 to T81.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-mod group_support;
+mod task_support;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::{create_task, gather, shield, spawn, wait_for};
-use group_support::{Log, badness, fails, job, passes, settle, virtual_run, wakes_when_dropped};
+use task_support::{Log, badness, fails, job, passes, settle, virtual_run, wakes_when_dropped};
 
 #[test]
 fn t75_a_shield_gives_what_the_inner_task_ends_with() {

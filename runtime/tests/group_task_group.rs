@@ -1,28 +1,21 @@
 //! Task groups: rules T121 and T130 to T148.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::sync::Event;
 use corelane::{
-    Error, ExceptionGroup, Result, Runner, TaskGroup, catch_cancel, catch_cancel_plain,
-    create_task, sleep, spawn, task_group, timeout, yield_now,
+    Error, ExceptionGroup, Result, TaskGroup, catch_cancel, catch_cancel_plain, create_task, sleep,
+    spawn, task_group, timeout, yield_now,
 };
+use task_support::{settle, virtual_run};
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
 const SECOND: Duration = Duration::from_secs(1);
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
-
-async fn settle() {
-    for _ in 0..25 {
-        yield_now().await;
-    }
-}
 
 async fn fails(text: &'static str) -> Result<()> {
     Err(Error::msg(text))

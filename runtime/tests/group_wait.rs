@@ -1,13 +1,13 @@
 //! `wait`: rules T85 to T93.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-mod group_support;
+mod task_support;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::{ReturnWhen, Task, create_task, now, shield, wait};
-use group_support::{Job, Log, badness, job, passes, settle, virtual_run, wakes_when_dropped};
+use task_support::{Job, Log, badness, job, passes, settle, virtual_run, wakes_when_dropped};
 
 const MODES: [ReturnWhen; 3] =
     [ReturnWhen::AllCompleted, ReturnWhen::FirstCompleted, ReturnWhen::FirstException];

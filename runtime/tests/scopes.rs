@@ -1,6 +1,8 @@
 //! Where a timeout and a group can be entered, and what is left of one that is dropped: rules T111 to T139.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -10,24 +12,15 @@ use std::time::Duration;
 
 use corelane::sync::Event;
 use corelane::{
-    Error, Instant, Result, Runner, TaskRef, call_soon, catch_cancel_plain, create_task,
-    current_task, now, sleep, task_group, timeout, timeout_at, wait_for, yield_now,
+    Error, Instant, Result, TaskRef, call_soon, catch_cancel_plain, create_task, current_task, now,
+    sleep, task_group, timeout, timeout_at, wait_for, yield_now,
 };
 use futures_util::future::{Either, select};
 use futures_util::poll;
+use task_support::{settle, virtual_run};
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
 const SECOND: Duration = Duration::from_secs(1);
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
-
-async fn settle() {
-    for _ in 0..25 {
-        yield_now().await;
-    }
-}
 
 fn me() -> TaskRef {
     current_task().unwrap().unwrap()

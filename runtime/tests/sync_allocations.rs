@@ -2,39 +2,15 @@
 //! program, because it counts what the process allocates.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Waker};
 
 use corelane::sync::{Barrier, Condition, Event, Lock, Queue, RwLock, Semaphore};
 use corelane::{Result, run, spawn, yield_now};
-
-/// The system's allocator, which counts.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        LIVE_BYTES.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the promises of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: `place` came from `alloc` above, with this layout.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use counting::{allocations, live_bytes};
 
 /// Four tasks that do `round` again and again, until it is warm; then one of them counts, while the
 /// others go on.
@@ -53,7 +29,7 @@ where
                 for _ in 0..500 {
                     round(number).await;
                 }
-                *count = ALLOCATIONS.load(Relaxed);
+                *count = allocations();
             }
             counts
         })
@@ -208,9 +184,9 @@ async fn cancel_all(rounds: usize) -> Result<()> {
 /// Live bytes that `body` leaves behind.
 async fn growth(body: impl AsyncFn()) -> usize {
     body().await;
-    let before = LIVE_BYTES.load(Relaxed);
+    let before = live_bytes();
     body().await;
-    LIVE_BYTES.load(Relaxed).saturating_sub(before)
+    live_bytes().saturating_sub(before)
 }
 
 #[test]

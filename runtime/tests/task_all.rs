@@ -1,13 +1,12 @@
 //! `all_tasks`: rule T46.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::future::pending;
 
-use corelane::{Result, Runner, TaskRef, all_tasks, create_task, current_task, spawn, yield_now};
-
-fn virtual_run(main: impl AsyncFnOnce() -> Result<()> + 'static) {
-    Runner::builder().virtual_clock().build().run(main).unwrap();
-}
+use corelane::{Result, TaskRef, all_tasks, create_task, current_task, spawn, yield_now};
+use task_support::virtual_run;
 
 fn names() -> Vec<String> {
     all_tasks().unwrap().iter().map(TaskRef::name).collect()

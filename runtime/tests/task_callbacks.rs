@@ -1,36 +1,14 @@
 //! Done callbacks, and the report that waits for them: rules T30 and T34.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::rc::Rc;
 
-use corelane::{Error, Result, Runner, Task, create_task, current_task, spawn, yield_now};
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
-
-async fn settle() {
-    for _ in 0..10 {
-        yield_now().await;
-    }
-}
-
-/// Collects what is reported, as `kind error`.
-fn collect_reports() -> Rc<RefCell<Vec<String>>> {
-    let reports: Rc<RefCell<Vec<String>>> = Rc::default();
-    let seen = Rc::clone(&reports);
-    corelane::set_report_handler(move |report| {
-        let error = report.error.as_ref().map_or_else(|| "none".into(), ToString::to_string);
-        reports.borrow_mut().push(format!("{} {error}", report.kind));
-    });
-    seen
-}
-
-fn failing() -> Task<u32> {
-    create_task(async { Err(Error::msg("mine")) })
-}
+use corelane::{Task, current_task, spawn, yield_now};
+use task_support::{Log, failing, settle, virtual_run};
 
 #[test]
 fn t30_callbacks_get_the_finished_task_and_run_in_order() {
@@ -99,13 +77,13 @@ fn t30_a_removed_callback_does_not_run_and_removing_says_how_many_were() {
 #[test]
 fn t34_a_callback_is_a_handle_and_the_report_waits_for_it() {
     virtual_run(async || {
-        let reports = collect_reports();
+        let reports = Log::reports();
         let asked = failing();
         asked.add_done_callback(|task| assert!(task.exception().unwrap().is_some()));
         let ignored = failing();
-        let seen = Rc::clone(&reports);
+        let seen = reports.clone();
         ignored.add_done_callback(|task| assert!(!task.cancelled()));
-        ignored.add_done_callback(move |_| assert!(seen.borrow().is_empty(), "not yet"));
+        ignored.add_done_callback(move |_| assert!(seen.is_empty(), "not yet"));
         let done = failing();
         done.add_done_callback(|task| assert!(task.exception().unwrap().is_some()));
         drop((asked, ignored));
@@ -113,7 +91,7 @@ fn t34_a_callback_is_a_handle_and_the_report_waits_for_it() {
         assert!(done.done());
         drop(done);
         settle().await;
-        assert_eq!(*reports.borrow(), ["never-retrieved mine"]);
+        assert_eq!(reports.take(), ["never-retrieved mine"]);
         Ok(())
     });
 }
@@ -121,16 +99,16 @@ fn t34_a_callback_is_a_handle_and_the_report_waits_for_it() {
 #[test]
 fn t34_a_handle_that_outlives_the_callbacks_still_has_the_outcome() {
     virtual_run(async || {
-        let reports = collect_reports();
+        let reports = Log::reports();
         let task = spawn(async { vec![1, 2] });
         task.add_done_callback(|_| ());
         let failed = failing();
         failed.add_done_callback(|_| ());
         settle().await;
         assert_eq!(task.await?, [1, 2]);
-        assert!(reports.borrow().is_empty());
+        assert!(reports.is_empty());
         drop(failed);
-        assert_eq!(*reports.borrow(), ["never-retrieved mine"]);
+        assert_eq!(reports.take(), ["never-retrieved mine"]);
         Ok(())
     });
 }
@@ -138,7 +116,7 @@ fn t34_a_handle_that_outlives_the_callbacks_still_has_the_outcome() {
 #[test]
 fn t34_an_awaiter_that_comes_before_the_callbacks_takes_the_output_all_the_same() {
     virtual_run(async || {
-        let reports = collect_reports();
+        let reports = Log::reports();
         let told = Rc::new(Cell::new(false));
         let flag = Rc::clone(&told);
         let mut task = failing();
@@ -157,7 +135,7 @@ fn t34_an_awaiter_that_comes_before_the_callbacks_takes_the_output_all_the_same(
         // The slot is not given away before its callback has run.
         let other = spawn(async {});
         yield_now().await;
-        assert!(told.get() && reports.borrow().is_empty(), "{reports:?}");
+        assert!(told.get() && reports.is_empty(), "{:?}", reports.take());
         other.await
     });
 }

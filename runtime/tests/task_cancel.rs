@@ -1,6 +1,8 @@
 //! Cancellation of tasks without frames: rules G20 to G22, and that nothing handed over is lost.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::rc::Rc;
@@ -8,13 +10,9 @@ use std::time::Duration;
 
 use corelane::sync::{Event, Lock, Queue};
 use corelane::{
-    CancelledError, Error, Result, Runner, Task, create_task, sleep, spawn, timeout, wait_for,
-    yield_now,
+    CancelledError, Error, Task, create_task, sleep, spawn, timeout, wait_for, yield_now,
 };
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
+use task_support::{settle, virtual_run};
 
 /// Calls a closure when it is dropped.
 struct Guard<F: FnMut()>(F);
@@ -22,12 +20,6 @@ struct Guard<F: FnMut()>(F);
 impl<F: FnMut()> Drop for Guard<F> {
     fn drop(&mut self) {
         (self.0)();
-    }
-}
-
-async fn settle() {
-    for _ in 0..25 {
-        yield_now().await;
     }
 }
 

@@ -1,31 +1,15 @@
 //! What a task's handle tells and who may wait on it: rules T25 to T37.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::{Error, Result, Runner, Task, create_task, current_task, sleep, spawn, yield_now};
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
-
-/// Collects what is reported, as `kind error`.
-fn collect_reports() -> Rc<RefCell<Vec<String>>> {
-    let reports: Rc<RefCell<Vec<String>>> = Rc::default();
-    let seen = Rc::clone(&reports);
-    corelane::set_report_handler(move |report| {
-        let error = report.error.as_ref().map_or_else(|| "none".into(), ToString::to_string);
-        reports.borrow_mut().push(format!("{} {error}", report.kind));
-    });
-    seen
-}
-
-fn failing() -> Task<u32> {
-    create_task(async { Err(Error::msg("mine")) })
-}
+use corelane::{Result, Task, create_task, current_task, sleep, spawn, yield_now};
+use task_support::{Log, failing, virtual_run};
 
 #[test]
 fn t26_the_outcome_of_an_unfinished_task_is_an_invalid_state() {
@@ -136,13 +120,13 @@ fn t27_a_share_and_the_handle_itself_wait_in_one_line() {
 #[test]
 fn t27_an_error_reaches_every_awaiter_and_none_of_them_spends_it() {
     virtual_run(async || {
-        let reports = collect_reports();
+        let reports = Log::reports();
         let task = failing();
         for _ in 0..3 {
             assert_eq!((&task).await.unwrap_err().to_string(), "mine");
         }
         drop(task);
-        assert!(reports.borrow().is_empty());
+        assert!(reports.is_empty());
         Ok(())
     });
 }
@@ -291,16 +275,16 @@ fn g26_a_request_to_one_who_awaits_a_share_goes_to_the_shared_task() {
 #[test]
 fn t34_exception_and_result_count_as_having_asked_and_done_does_not() {
     virtual_run(async || {
-        let reports = collect_reports();
+        let reports = Log::reports();
         let (by_exception, by_result, by_nobody) = (failing(), failing(), failing());
         yield_now().await;
         by_exception.exception()?.unwrap();
         by_result.result().unwrap_err();
         assert!(by_nobody.done() && !by_nobody.cancelled());
         drop((by_exception, by_result));
-        assert!(reports.borrow().is_empty());
+        assert!(reports.is_empty());
         drop(by_nobody);
-        assert_eq!(*reports.borrow(), ["never-retrieved mine"]);
+        assert_eq!(reports.take(), ["never-retrieved mine"]);
         Ok(())
     });
 }

@@ -1,6 +1,8 @@
 //! Task-local context: rules T11, T42 and T168, and where callbacks get theirs.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::rc::Rc;
@@ -11,13 +13,10 @@ use corelane::{
     DriverKind, Error, LocalContext, LocalKey, Result, Runner, call_soon, catch_cancel,
     create_task, sleep, spawn, task, to_thread, yield_now,
 };
+use task_support::virtual_run;
 
 static USER: LocalKey<&'static str> = LocalKey::new();
 static REQUEST: LocalKey<u64> = LocalKey::sendable();
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
 
 /// Notes who the user is when it is dropped.
 struct Notes(Rc<RefCell<Vec<Option<&'static str>>>>);

@@ -1,18 +1,16 @@
 //! `describe_tasks` and the tree of who awaits whom: rule T46.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::{
-    Result, Runner, TaskState, create_task, describe_tasks, format_tasks, sleep, spawn, task,
-    yield_now,
+    TaskState, create_task, describe_tasks, format_tasks, sleep, spawn, task, yield_now,
 };
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
+use task_support::virtual_run;
 
 #[test]
 fn t46_those_described_are_the_unfinished_ones_with_the_caller_and_those_not_begun() {

@@ -1,17 +1,14 @@
 //! Sleeping: rules T50 to T52, and who is the current task (T45).
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::{
-    Result, Runner, call_soon, current_task, now, sleep, sleep_secs, sleep_with, spawn, yield_now,
-};
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
+use corelane::{call_soon, current_task, now, sleep, sleep_secs, sleep_with, spawn, yield_now};
+use task_support::virtual_run;
 
 #[test]
 fn t50_sleep_waits_at_least_so_long_and_gives_the_value_back() {

@@ -1,22 +1,21 @@
 //! Timeouts that wait for the clean-up they cause: rules T95 to T122.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod task_support;
+
 use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::{
-    Error, Result, Runner, catch_cancel, catch_cancel_plain, create_task, sleep, timeout,
-    timeout_at, wait_for, yield_now,
+    Error, catch_cancel, catch_cancel_plain, create_task, sleep, timeout, timeout_at, wait_for,
+    yield_now,
 };
+use task_support::{settle, virtual_run};
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
 const SECOND: Duration = Duration::from_secs(1);
-
-fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
-    Runner::builder().virtual_clock().build().run(main).unwrap()
-}
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -29,12 +28,6 @@ impl Log {
 
     fn take(&self) -> Vec<String> {
         self.0.take()
-    }
-}
-
-async fn settle() {
-    for _ in 0..25 {
-        yield_now().await;
     }
 }
 

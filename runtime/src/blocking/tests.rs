@@ -208,18 +208,30 @@ fn t167_a_function_that_was_not_begun_is_withdrawn() {
         .unwrap();
 }
 
+/// A task that drops `held` when main has ended and the loop shuts down, and not before.
+fn held_by_a_leftover(held: mpsc::Sender<()>) -> crate::Task<()> {
+    spawn(async move {
+        let _held = held;
+        std::future::pending().await
+    })
+}
+
 #[test]
 fn t6_run_waits_for_functions_that_were_begun_and_leaves_no_thread() {
     let (begun, has_begun) = mpsc::channel();
     let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = Arc::clone(&ended);
+    let (held, released) = mpsc::channel::<()>();
     run(async move || {
         drop(create_task(to_thread(move || {
             begun.send(())?;
-            std::thread::sleep(Duration::from_millis(30));
+            let _ = released.recv_timeout(LONG);
+            // As late as that can be without a clock: others may run first.
+            (0..1_000).for_each(|_| std::thread::yield_now());
             flag.store(true, std::sync::atomic::Ordering::SeqCst);
             Ok(())
         })));
+        drop(held_by_a_leftover(held));
         yield_now().await;
         has_begun.recv()?;
         Ok(())
@@ -234,16 +246,18 @@ fn t6_the_loop_turns_while_it_waits_so_that_a_function_may_still_ask_it() {
     let remote = runner.remote().unwrap();
     let (begun, has_begun) = mpsc::channel();
     let (answered, answer) = mpsc::channel();
+    let (held, released) = mpsc::channel::<()>();
     runner
         .run(async move || {
             drop(create_task(to_thread(move || {
                 begun.send(())?;
-                std::thread::sleep(Duration::from_millis(10));
+                let _ = released.recv_timeout(LONG);
                 let (reply, replied) = mpsc::channel();
                 remote.submit(move || reply.send(7).unwrap())?;
                 answered.send(replied.recv()?)?;
                 Ok(())
             })));
+            drop(held_by_a_leftover(held));
             yield_now().await;
             Ok(has_begun.recv()?)
         })

@@ -33,10 +33,11 @@ fn pool(thread_limit: usize, idle_timeout: Duration) -> Pool {
     Pool::new(&PoolConfig { thread_limit: Some(thread_limit), idle_timeout, cpus: None })
 }
 
-/// Waits until the threads of the pool are as they are to be.
-fn wait_for(pool: &Pool, mut is_so: impl FnMut(&Desk) -> bool) {
+/// Waits until the threads of the pool are as they are to be. Nobody is woken when they are, so it looks again and
+/// again, for ten seconds at most.
+fn wait_for(shared: &Shared, mut is_so: impl FnMut(&Desk) -> bool) {
     for _ in 0..100_000 {
-        if is_so(&pool.shared.desk.lock()) {
+        if is_so(&shared.desk.lock()) {
             return;
         }
         thread::sleep(Duration::from_micros(100));
@@ -50,7 +51,7 @@ fn t166_an_idle_thread_takes_one_job_and_another_thread_the_next() {
     for _ in 0..200 {
         let pool = pool(8, LONG);
         submit(&pool, || ());
-        wait_for(&pool, |desk| desk.idle == 1);
+        wait_for(&pool.shared, |desk| desk.idle == 1);
         let (here, there) = mpsc::channel();
         let (met, has_met) = mpsc::channel();
         submit(&pool, move || met.send(there.recv_timeout(LONG).is_ok()).unwrap());
@@ -65,7 +66,7 @@ fn t166_an_idle_thread_is_enough_for_one_job_after_the_other() {
     let pool = pool(8, LONG);
     for _ in 0..10 {
         submit(&pool, || ());
-        wait_for(&pool, |desk| desk.queue.is_empty() && desk.idle == desk.present);
+        wait_for(&pool.shared, |desk| desk.queue.is_empty() && desk.idle == desk.present);
     }
     assert_eq!(pool.thread_count(), 1);
 }
@@ -86,7 +87,7 @@ fn t167_a_withdrawn_job_leaves_the_queue_at_once() {
     };
     assert_eq!(waiting(&pool), [tickets[0]]);
     drop(release);
-    wait_for(&pool, |desk| desk.queue.is_empty() && desk.idle == 1);
+    wait_for(&pool.shared, |desk| desk.queue.is_empty() && desk.idle == 1);
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn t166_a_thread_that_ends_for_want_of_work_leaves_nothing_behind() {
     for _ in 0..4 {
         submit(&pool, || ());
     }
-    wait_for(&pool, |desk| desk.present == 0);
+    wait_for(&pool.shared, |desk| desk.present == 0);
     assert!(pool.shared.desk.lock().threads.is_empty());
     // And it was not the last one that ever ran.
     let (ran, has_run) = mpsc::channel();
@@ -121,7 +122,5 @@ fn t6_a_pool_that_is_dropped_lets_its_threads_end_and_waits_for_none() {
     assert_eq!(refused, Err(mpsc::RecvTimeoutError::Disconnected), "dropped without having run");
     assert_eq!(shared.desk.lock().present, 1);
     drop(release);
-    while shared.desk.lock().present > 0 {
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_for(&shared, |desk| desk.present == 0);
 }

@@ -1,4 +1,5 @@
-//! What the tests of the aggregates share: a virtual clock, a log of events, jobs that wait for a gate.
+//! What the tests of tasks, scopes and aggregates share: a virtual clock, a log of events, jobs that wait for a
+//! gate.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::cell::RefCell;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use corelane::sync::Event;
-use corelane::{Result, Runner, Task, create_task, yield_now};
+use corelane::{Error, Result, Runner, Task, create_task, yield_now};
 
 pub(crate) fn virtual_run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> T {
     Runner::builder().virtual_clock().build().run(main).unwrap()
@@ -57,6 +58,10 @@ impl Log {
         self.0.take()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// Writes what is reported, as `kind error`.
     pub(crate) fn reports() -> Self {
         let log = Self::default();
@@ -76,6 +81,11 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.0.say(format!("{} dropped", self.1));
     }
+}
+
+/// A task that fails in its first step.
+pub(crate) fn failing() -> Task<u32> {
+    create_task(async { Err(Error::msg("mine")) })
 }
 
 /// A task that waits for its gate and then gives its name, or fails with it.
