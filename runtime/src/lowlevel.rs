@@ -24,6 +24,7 @@ use std::rc::Rc;
 
 pub use crate::executor::{EventLoop, Flush, LoopConfig, Poller, PoolConfig};
 pub use crate::signal::SignalHold;
+pub use crate::task::Travelling;
 pub use crate::util::unpark::{SleepFlag, Unparker};
 
 use crate::blocking;

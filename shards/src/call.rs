@@ -18,7 +18,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use corelane::{Error, Result};
+use corelane::lowlevel::Travelling;
+use corelane::{Error, LocalContext, Result};
 
 use self::desk::Kind;
 use self::errand::{Deferred, Errand, Outcome, Plain, catch, catch_polls};
@@ -77,7 +78,12 @@ where
     if to == desk.id() {
         return Invoke(Answer::Here(into_result(catch(f))));
     }
-    Invoke(send(desk, to, Kind::Invoke, || Plain::<F, T>::new(f)))
+    Invoke(match Travelling::capture_any() {
+        None => send(desk, to, Kind::Invoke, || Plain::<F, T>::new(f)),
+        Some(locals) => {
+            send(desk, to, Kind::Invoke, || Plain::<_, T>::new(move || locals.enter(f)))
+        }
+    })
 }
 
 /// Sends `f` to `to`, where its future becomes a task. On this shard `f` is called, and its future
@@ -95,7 +101,14 @@ where
     let (local, remote) = if to == desk.id() {
         (Some(f), None)
     } else {
-        (None, Some(Invoke(send(desk, to, Kind::Call, || Deferred::<F, Result<T>>::new(f)))))
+        let answer = match Travelling::capture_any() {
+            None => send(desk, to, Kind::Call, || Deferred::<F, Result<T>>::new(f)),
+            Some(locals) => {
+                let f = move || with_locals(locals, f);
+                send(desk, to, Kind::Call, || Deferred::<_, Result<T>>::new(f))
+            }
+        };
+        (None, Some(Invoke(answer)))
     };
     async move {
         match (local, remote) {
@@ -107,6 +120,18 @@ where
             (None, Some(answer)) => answer.await?,
             (None, None) => Err(Error::cancelled()),
         }
+    }
+}
+
+/// Makes the future of a call with `locals` set; the task that it becomes begins with them (rule T168).
+fn with_locals<M: Future>(
+    locals: Travelling,
+    f: impl FnOnce() -> M,
+) -> impl Future<Output = M::Output> {
+    let (context, future) = locals.enter(|| (LocalContext::current(), f()));
+    async move {
+        context.restore();
+        future.await
     }
 }
 

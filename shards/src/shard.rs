@@ -97,6 +97,10 @@ impl Shard {
     /// turn, in order, and then leaves by itself. On this very shard `f` runs before `invoke`
     /// returns.
     ///
+    /// `f` sees clones of what [`sendable`](corelane::LocalKey::sendable) local keys are set to here
+    /// (rule T168). What it sets is forgotten after it; on this very shard it runs in the caller's
+    /// own context. It is the same with [`call`](Self::call) and [`post`](Self::post).
+    ///
     /// # Errors
     /// [`CallError`](crate::CallError), by `downcast_ref`: `f` panicked, the shard has
     /// ended, or there is none.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use corelane::{Error, Result, sleep, spawn, yield_now};
+use corelane::{Error, LocalKey, Result, sleep, spawn, yield_now};
 use corelane_shards::{Builder, CallError, Placement, Shard, ShardId, Shards};
 
 const FAR: ShardId = ShardId::new(1);
@@ -332,6 +332,40 @@ fn a_sleeping_shard_is_woken_once_and_a_busy_one_not_at_all() {
         let stats = shard.lane_stats(FAR);
         assert_eq!(stats.packet_count, 20);
         assert!(stats.wake_count >= 10, "a parked shard must be woken: {stats:?}");
+        Ok(())
+    });
+}
+
+static REQUEST: LocalKey<u64> = LocalKey::sendable();
+static AT_HOME: LocalKey<u64> = LocalKey::new();
+
+#[test]
+fn t168_what_is_sent_sees_clones_of_the_local_keys_that_may_travel() {
+    on_first(shards(2), async |shard| {
+        assert_eq!(shard.invoke(FAR, || REQUEST.get()).await?, None);
+        REQUEST.set(7);
+        AT_HOME.set(1);
+        let seen = shard.invoke(FAR, || (REQUEST.get(), AT_HOME.get())).await?;
+        assert_eq!(seen, (Some(7), None));
+        let call = shard.call(FAR, || {
+            let made = REQUEST.get();
+            async move {
+                yield_now().await;
+                let child = spawn(async { REQUEST.get() }).await?;
+                REQUEST.set(8);
+                yield_now().await;
+                Ok((made, child, REQUEST.get(), AT_HOME.get()))
+            }
+        });
+        // They were cloned when the call was made.
+        REQUEST.set(9);
+        assert_eq!(call.await?, (Some(7), Some(7), Some(8), None));
+        let (told, tells) = std::sync::mpsc::channel();
+        shard.post(FAR, move || told.send(REQUEST.get()).unwrap_or_default()).await?;
+        // It ran before what is sent after it; nothing is left of what it saw.
+        REQUEST.clear();
+        assert_eq!(shard.invoke(FAR, || REQUEST.get()).await?, None);
+        assert_eq!(tells.try_recv(), Ok(Some(9)));
         Ok(())
     });
 }

@@ -31,7 +31,7 @@ mod travel;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::travel::Travelling;
+pub use self::travel::Travelling;
 
 /// A variable that each task has its own value of: a request's number, a user's name.
 ///
@@ -198,6 +198,15 @@ impl LocalContext {
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         let _inside = Inside(Some(with_current(|current| current.replace(self.clone()))));
         f()
+    }
+
+    /// Sets the keys to what they were, for the rest of this task.
+    pub fn restore(&self) {
+        drop_quietly(with_current(|current| current.replace(self.clone())));
+    }
+
+    fn is_any_set() -> bool {
+        with_current(Current::is_set)
     }
 
     fn find(self, id: KeyId) -> Option<Rc<dyn Any>> {

@@ -43,14 +43,14 @@ pub use self::handle::Task;
 pub use self::id::TaskId;
 pub use self::join::Join;
 pub use self::joiners::DoneKey;
-pub use self::locals::{LocalContext, LocalKey, LocalScope};
+pub use self::locals::{LocalContext, LocalKey, LocalScope, Travelling};
 pub use self::report::{Report, ReportKind};
 pub use self::tree::{TaskInfo, TaskState};
 
 pub(crate) use self::entry::{Entry, Ready};
 pub(crate) use self::home::{Callback, Home, Resident};
 pub(crate) use self::id::MAX_SLOTS;
-pub(crate) use self::locals::{KeptLocals, Travelling, bound};
+pub(crate) use self::locals::{KeptLocals, bound};
 pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::tree::draw;
 pub(crate) use self::wake::{enter, is_cancelled};

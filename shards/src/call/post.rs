@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use corelane::Result;
+use corelane::lowlevel::Travelling;
 
 use super::desk::{Desk, Kind};
 use super::errand::Errand;
@@ -112,7 +113,7 @@ where
     }
     match desk.take_post_permit(to.index()) {
         Some(true) => {
-            desk.send(to.index(), boxed(desk, to, f));
+            desk.send(to.index(), packed(desk, to, f));
             Ok(())
         }
         Some(false) => Err(TryPostError::Full(f)),
@@ -128,7 +129,7 @@ where
     Posting(match try_post(desk, to, f) {
         Ok(()) => Place::Decided(Ok(())),
         Err(TryPostError::Full(f)) => {
-            let slot = desk.queue_post(to.index(), boxed(desk, to, f));
+            let slot = desk.queue_post(to.index(), packed(desk, to, f));
             Place::Queued(Queued { desk: Rc::clone(desk), to, slot })
         }
         Err(TryPostError::Unreachable(f, error)) => {
@@ -184,6 +185,17 @@ impl fmt::Debug for Posting {
 
 /// A closure that nobody waits for; none once it was run.
 struct Posted<F>(Option<F>);
+
+/// `f` in a box, and with it the values of local keys that may travel (rule T168).
+fn packed<F>(desk: &Desk, to: ShardId, f: F) -> Box<dyn Errand>
+where
+    F: FnOnce() + Send + 'static,
+{
+    match Travelling::capture_any() {
+        None => boxed(desk, to, f),
+        Some(locals) => boxed(desk, to, move || locals.enter(f)),
+    }
+}
 
 /// `f` in a box that was at `to` before, or else in a new one.
 fn boxed<F>(desk: &Desk, to: ShardId, f: F) -> Box<dyn Errand>

@@ -1,6 +1,7 @@
 //! Values on their way to another thread (rule T168).
 
 use std::any::Any;
+use std::fmt;
 use std::rc::Rc;
 
 use super::{KeyId, LocalContext, Value};
@@ -24,10 +25,20 @@ impl Travel {
     }
 }
 
-/// Clones of the values that may travel, for a thread to have them while it does something for us.
-pub(crate) struct Travelling(Vec<(KeyId, Travel, Packed)>);
+/// Clones of the values that [`sendable`](crate::LocalKey::sendable) keys have in one place, for another thread to
+/// have them while it does something on our behalf (rule T168).
+pub struct Travelling(Vec<(KeyId, Travel, Packed)>);
 
 impl Travelling {
+    /// Clones what is set now. `None`, for the price of a look, if nothing that may travel is.
+    #[must_use]
+    pub fn capture_any() -> Option<Self> {
+        if !LocalContext::is_any_set() {
+            return None;
+        }
+        Some(Self::capture()).filter(|captured| !captured.0.is_empty())
+    }
+
     /// Clones what is set now.
     pub(crate) fn capture() -> Self {
         let context = LocalContext::current();
@@ -40,7 +51,7 @@ impl Travelling {
     }
 
     /// Calls `f` with these values set, and only these.
-    pub(crate) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
+    pub fn enter<R>(self, f: impl FnOnce() -> R) -> R {
         let mut context = LocalContext::default();
         for (id, travel, packed) in self.0 {
             if let Some(value) = (travel.unpack)(packed) {
@@ -48,5 +59,11 @@ impl Travelling {
             }
         }
         context.enter(f)
+    }
+}
+
+impl fmt::Debug for Travelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Travelling").field("keys", &self.0.len()).finish()
     }
 }
