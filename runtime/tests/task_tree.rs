@@ -8,8 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corelane::{
-    TaskState, create_task, describe_tasks, format_tasks, sleep, spawn, task, yield_now,
+    ReturnWhen, TaskState, create_task, describe_tasks, format_tasks, gather, shield, sleep, spawn,
+    task, task_group, timeout, wait, yield_now,
 };
+use futures_util::future::join3;
 use task_support::virtual_run;
 
 #[test]
@@ -92,6 +94,62 @@ fn tasks_that_wait_in_a_ring_are_drawn_once() {
         let text = format_tasks()?;
         assert_eq!(text.matches("Task-2 waiting").count(), 1, "{text}");
         assert_eq!(text.matches("Task-3 waiting").count(), 1, "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_tree_shows_the_children_of_whatever_waits_for_several() {
+    virtual_run(async || {
+        let child = |name| task().name(name).spawn(pending::<()>());
+        let (gathered, waited, shielded) = (child("gathered"), child("waited"), child("shielded"));
+        let boss = task().name("boss").create(async move {
+            task_group(async |group| {
+                let waiting = wait(vec![waited], ReturnWhen::AllCompleted, None);
+                let shield = shield(shielded);
+                drop(group.spawn(pending::<()>())?.named("member"));
+                drop(join3(gather(vec![gathered]), waiting, shield).await);
+                Ok(())
+            })
+            .await
+        });
+        yield_now().await;
+        let text = format_tasks()?;
+        let lines: Vec<_> = text.lines().map(|line| line.split(", ").next().unwrap()).collect();
+        assert_eq!(
+            lines,
+            [
+                "Task-1 running",
+                "boss waiting",
+                "    gathered waiting",
+                "    waited waiting",
+                "    shielded waiting",
+                "    member ready",
+            ]
+        );
+        boss.cancel();
+        Ok(())
+    });
+}
+
+#[test]
+fn who_sleeps_and_who_has_a_deadline_says_for_how_long() {
+    virtual_run(async || {
+        let limited = task().name("limited").create(timeout(Duration::from_secs(9), async |_| {
+            sleep(Duration::from_secs(60)).await;
+            Ok(())
+        }));
+        let waits = spawn(pending::<()>());
+        sleep(Duration::from_secs(2)).await;
+        let tasks = describe_tasks()?;
+        let seconds = |left: Option<Duration>| left.map(|left| left.as_secs());
+        let left: Vec<_> =
+            tasks.iter().map(|task| (seconds(task.sleeps), seconds(task.times_out))).collect();
+        assert_eq!(left, [(None, None), (Some(58), Some(7)), (None, None)]);
+        let text = format_tasks()?;
+        let line = text.lines().find(|line| line.starts_with("limited")).unwrap();
+        assert!(line.ends_with(", sleeps for 58s, times out in 7s"), "{line}");
+        drop((limited, waits));
         Ok(())
     });
 }

@@ -10,11 +10,11 @@ use crate::task::{TaskInfo, draw};
 /// # Errors
 /// Runtime, off a loop.
 pub fn describe_tasks() -> Result<Vec<TaskInfo>> {
-    context::with(|core| core.home().describe(core.now()))
+    context::with(|core| core.home().describe(core.now(), core.timers.borrow().waiting()))
 }
 
 /// The unfinished tasks of the current loop as a text: a line for each, and below it, indented, those that it
-/// awaits.
+/// awaits, by their handles or through a group, a gather or what else waits for several.
 ///
 /// ```
 /// corelane::run(async || {

@@ -100,6 +100,14 @@ impl Timers {
         }
     }
 
+    /// Who is to be woken by the timers that have not come due, and when; in no order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Instant, &Waker)> {
+        self.heap.iter().filter_map(|node| match &self.slots[node.slot as usize].state {
+            State::Waiting { waker, .. } => Some((node.deadline, waker)),
+            _ => None,
+        })
+    }
+
     /// Whether the timer has still to fire, and whether for `waker`.
     pub(crate) fn look(&self, key: TimerKey, waker: &Waker) -> Look {
         let slot = self.slots.get(key.slot as usize);

@@ -53,7 +53,7 @@ pub async fn task_group<T>(body: impl AsyncFnOnce(&TaskGroup) -> Result<T>) -> R
         return Err(Error::runtime("a task group is entered inside a task"));
     };
     let cancelling_before = core.home().cancelling(task.slot);
-    let group = TaskGroup { inner: Rc::new(Inner::new(core, cancelling_before)) };
+    let group = TaskGroup { inner: Rc::new(Inner::new(core, task.id, cancelling_before)) };
     let leaving = Leaving(&group.inner);
     let mut body = pin!(Some(body(&group)));
     let mut ended = None;
@@ -70,6 +70,8 @@ pub struct TaskGroup {
 
 struct Inner {
     core: Rc<LoopCore>,
+    /// The task that has entered the scope.
+    entered_by: TaskId,
     frame: Frame,
     stage: Cell<Stage>,
     aborting: Cell<bool>,
@@ -143,9 +145,10 @@ impl TaskGroup {
 }
 
 impl Inner {
-    fn new(core: Rc<LoopCore>, cancelling_before: usize) -> Self {
+    fn new(core: Rc<LoopCore>, entered_by: TaskId, cancelling_before: usize) -> Self {
         Self {
             core,
+            entered_by,
             frame: Frame::new(),
             stage: Cell::new(Stage::Body),
             aborting: Cell::new(false),
@@ -177,7 +180,8 @@ impl Inner {
         let slot = task.slot().expect("a task that was just made");
         group.members.borrow_mut().insert(id, slot);
         let observer = Rc::clone(group);
-        home.observe(slot, Box::new(move |error| observer.member_ended(id, error)));
+        let told = Box::new(move |error| observer.member_ended(id, error));
+        home.observe(slot, group.entered_by, told);
         Ok(task)
     }
 

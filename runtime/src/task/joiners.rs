@@ -28,9 +28,10 @@ pub struct DoneKey(u64);
 /// How one who is registered is told.
 pub(super) enum Told {
     Waker(Waker),
-    Callback(Callback),
-    /// A callback that is shown the error, if the task ended with one.
-    Observer(Observer),
+    /// On behalf of a task, if one is known, so that a picture of the tasks shows that it waits.
+    Callback(Callback, Option<TaskId>),
+    /// A callback that is shown the error, if the task ended with one, on behalf of a task.
+    Observer(Observer, TaskId),
     /// A callback of the user's.
     Finished(FinishedCallback),
 }
@@ -82,6 +83,15 @@ impl Joiners {
     pub(super) fn tasks(&self) -> impl Iterator<Item = WakeId> {
         self.list.iter().filter_map(|(_, told)| match told {
             Some(Told::Waker(waker)) => waker::id_of(waker),
+            _ => None,
+        })
+    }
+
+    /// The tasks on whose behalf aggregates wait.
+    pub(super) fn behalf(&self) -> impl Iterator<Item = TaskId> {
+        self.list.iter().filter_map(|(_, told)| match told {
+            Some(Told::Callback(_, task)) => *task,
+            Some(Told::Observer(_, task)) => Some(*task),
             _ => None,
         })
     }
@@ -182,7 +192,8 @@ impl Home {
         drop_quietly(replaced);
     }
 
-    /// Has `f` called, as an entry of the ready queue, when the task has ended: at once if it has already.
+    /// Has `f` called, as an entry of the ready queue, when the task has ended: at once if it has already. It is
+    /// on behalf of the task that is being polled.
     pub(super) fn on_done(&self, slot: u32, f: Callback) -> DoneKey {
         let key = self.next_key();
         let mut tasks = self.tasks.borrow_mut();
@@ -190,15 +201,17 @@ impl Home {
             drop(tasks);
             self.call_soon(f);
         } else {
-            tasks.table.joiners(slot).push(key, Told::Callback(f));
+            let told = Told::Callback(f, self.running().map(|task| task.id));
+            tasks.table.joiners(slot).push(key, told);
         }
         DoneKey(key)
     }
 
-    /// Has `f` see how the task ends, whose handle may be gone by then. The task must not have ended.
-    pub(crate) fn observe(&self, slot: u32, f: Observer) {
+    /// Has `f` see, on behalf of the task of `by`, how the task ends, whose handle may be gone by then. The task
+    /// must not have ended.
+    pub(crate) fn observe(&self, slot: u32, by: TaskId, f: Observer) {
         let key = self.next_key();
-        self.tasks.borrow_mut().table.joiners(slot).push(key, Told::Observer(f));
+        self.tasks.borrow_mut().table.joiners(slot).push(key, Told::Observer(f, by));
     }
 
     /// The same for a task that has ended and given its slot away.
@@ -252,8 +265,8 @@ impl Home {
         for told in others.into_told() {
             self.guarded(|| match (told, &finished) {
                 (Told::Waker(waker), _) => waker.wake(),
-                (Told::Callback(callback), _) => self.call_soon(callback),
-                (Told::Observer(observer), _) => {
+                (Told::Callback(callback, _), _) => self.call_soon(callback),
+                (Told::Observer(observer, _), _) => {
                     let error = error.clone();
                     self.call_soon(Box::new(move || observer(error)));
                 }

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::panic::Location;
+use std::task::Waker;
 use std::time::Duration;
 
 use super::cell::Joiner;
 use super::home::Home;
 use super::id::{TaskId, WakeId};
 use super::table::{Standing, TaskTable};
+use super::waker;
+use crate::util::cancel;
 use crate::util::instant::Instant;
 
 #[cfg(test)]
@@ -43,8 +46,14 @@ pub struct TaskInfo {
     pub age: Duration,
     /// Cancel requests that were not taken back.
     pub cancelling: usize,
-    /// The tasks whose handles it awaits.
+    /// The tasks that it awaits: by their handles, as members of its groups, or in what else waits for several
+    /// ([`gather`](crate::gather), [`wait`](crate::wait), [`as_completed`](crate::as_completed),
+    /// [`shield`](crate::shield)).
     pub awaits: Vec<TaskId>,
+    /// How long until the next timer that it waits for, if there is one: the time that a sleep has left.
+    pub sleeps: Option<Duration>,
+    /// How long until the next [`timeout`](crate::timeout) strikes that it is in, if there is one.
+    pub times_out: Option<Duration>,
 }
 
 impl fmt::Display for TaskState {
@@ -61,6 +70,12 @@ impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, state, age, location, .. } = self;
         write!(f, "{name} {state}, {age:?} old, created at {location}")?;
+        if let Some(left) = self.sleeps {
+            write!(f, ", sleeps for {left:?}")?;
+        }
+        if let Some(left) = self.times_out {
+            write!(f, ", times out in {left:?}")?;
+        }
         if self.cancelling > 0 { f.write_str(", cancelling") } else { Ok(()) }
     }
 }
@@ -118,7 +133,11 @@ impl Home {
     }
 
     /// All tasks that have not ended, oldest first (rule T46).
-    pub(crate) fn describe(&self, now: Instant) -> Vec<TaskInfo> {
+    pub(crate) fn describe<'a>(
+        &self,
+        now: Instant,
+        timers: impl Iterator<Item = (Instant, &'a Waker)>,
+    ) -> Vec<TaskInfo> {
         let running = self.running();
         let births = self.births.borrow();
         let mut tasks = self.tasks.borrow_mut();
@@ -146,13 +165,24 @@ impl Home {
                 age: now - births.before(id),
                 cancelling: rare.map_or(0, |rare| rare.cancelling),
                 awaits: Vec::new(),
+                sleeps: None,
+                times_out: None,
             };
             infos.insert(slot, info);
         }
-        for (awaited, waiter) in edges(table, &slots) {
+        let by_id: BTreeMap<_, _> = infos.iter().map(|(slot, info)| (info.id, *slot)).collect();
+        for (awaited, waiter) in edges(table, &slots, &by_id) {
             let Some(awaited) = infos.get(&awaited).map(|info| info.id) else { continue };
             if let Some(waiter) = infos.get_mut(&waiter) {
                 waiter.awaits.push(awaited);
+            }
+        }
+        for (deadline, waker) in timers {
+            let Some((task, is_alarm)) = woken_by(waker) else { continue };
+            if let Some(info) = infos.get_mut(&task.slot()).filter(|_| table.is_alive(task)) {
+                let left = deadline.saturating_duration_since(now);
+                let place = if is_alarm { &mut info.times_out } else { &mut info.sleeps };
+                *place = Some(place.map_or(left, |known| known.min(left)));
             }
         }
         let mut infos: Vec<_> = infos.into_values().collect();
@@ -165,8 +195,17 @@ impl Home {
     }
 }
 
+/// The task that a timer's waker wakes, and whether by an alarm: because a deadline has struck.
+fn woken_by(waker: &Waker) -> Option<(WakeId, bool)> {
+    let id = waker::id_of(waker)?;
+    if id.loop_id() != 0 {
+        return Some((id, false));
+    }
+    cancel::tree::alarm_task(id.0).map(|task| (WakeId(task), true))
+}
+
 /// Slots of awaited tasks, each with the slot of one that awaits it.
-fn edges(table: &mut TaskTable, slots: &[u32]) -> Vec<(u32, u32)> {
+fn edges(table: &mut TaskTable, slots: &[u32], by_id: &BTreeMap<TaskId, u32>) -> Vec<(u32, u32)> {
     let mut edges = Vec::new();
     for &slot in slots {
         let mut waiters: Vec<WakeId> =
@@ -177,6 +216,10 @@ fn edges(table: &mut TaskTable, slots: &[u32]) -> Vec<(u32, u32)> {
         // A number that is not its slot's present one names a task that is gone, or another loop's.
         let alive = waiters.into_iter().filter(|id| table.is_alive(*id));
         edges.extend(alive.map(|id| (slot, id.slot())));
+        if let Some(rare) = table.rare_if_any(slot) {
+            let behalf = rare.joiners.behalf().filter_map(|task| by_id.get(&task));
+            edges.extend(behalf.map(|waiter| (slot, *waiter)));
+        }
     }
     edges
 }
