@@ -17,7 +17,7 @@ use corelane::{
 };
 use futures_util::future::{Either, select};
 use futures_util::poll;
-use task_support::{settle, virtual_run};
+use task_support::{Log, settle, virtual_run};
 
 const FOREVER: Duration = Duration::from_secs(1_000_000);
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,10 +106,13 @@ fn t122_an_error_that_the_body_makes_of_its_cancellation_leaves_without_a_timeou
 
 type Moved = Pin<Box<dyn Future<Output = Result<()>>>>;
 
-/// A timeout that its first task has polled and given away.
-fn limited() -> Moved {
-    Box::pin(timeout(SECOND, async |_| {
-        sleep(FOREVER).await;
+/// A timeout for two tasks; the one in which it ends has so many requests by then.
+fn limited(cancelling: usize) -> Moved {
+    Box::pin(timeout(SECOND, async move |_| {
+        if let Err(cancelled) = catch_cancel_plain(sleep(FOREVER)).await {
+            assert_eq!(me().cancelling(), cancelling);
+            cancelled.resume().await;
+        }
         Ok(())
     }))
 }
@@ -120,7 +123,7 @@ fn t111_a_timeout_that_strikes_between_its_two_tasks_is_the_second_ones() {
         let shared: Rc<RefCell<Option<Moved>>> = Rc::default();
         let slot = Rc::clone(&shared);
         let first = create_task(async move {
-            let mut moved = limited();
+            let mut moved = limited(1);
             assert!(poll!(&mut moved).is_pending());
             *slot.borrow_mut() = Some(moved);
             sleep(5 * SECOND).await;
@@ -145,7 +148,7 @@ fn t111_a_timeout_that_strikes_between_its_two_tasks_is_the_second_ones() {
 fn t111_a_timeout_that_strikes_after_its_first_task_and_before_its_second_is_not_lost() {
     virtual_run(async || {
         let mut moved = create_task(async {
-            let mut moved = limited();
+            let mut moved = limited(1);
             assert!(poll!(&mut moved).is_pending());
             Ok(RefCell::new(moved))
         })
@@ -163,7 +166,7 @@ fn t111_a_timeout_that_strikes_after_its_first_task_and_before_its_second_is_not
 #[test]
 fn t117_a_timeout_that_was_moved_compares_with_the_count_of_its_new_task() {
     virtual_run(async || {
-        let mut moved = limited();
+        let mut moved = limited(2);
         assert!(poll!(&mut moved).is_pending());
         let second = create_task(async move {
             assert!(catch_cancel_plain(sleep(FOREVER)).await.is_err());
@@ -251,6 +254,61 @@ fn t139_a_group_that_is_dropped_when_it_has_asked_its_body_takes_its_request_alo
             }
             assert_eq!(task.await?, before, "in a frame: {in_frame}");
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn t133_members_are_asked_in_the_order_of_their_creation_and_their_errors_are_the_groups_alone() {
+    virtual_run(async || {
+        let log = Log::reports();
+        let group = task_group(async |group| {
+            for name in ["first", "second", "third"] {
+                let log = log.clone();
+                group.add(async move {
+                    assert!(catch_cancel_plain(sleep(FOREVER)).await.is_err());
+                    log.say(name);
+                    Err::<(), _>(Error::msg(name))
+                })?;
+            }
+            settle().await;
+            Err::<(), _>(Error::msg("body"))
+        });
+        assert!(group.await.is_err());
+        settle().await;
+        // And nothing was reported, although nobody has the handles (rule T34).
+        assert_eq!(log.take(), ["first", "second", "third"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn t140_a_request_that_was_accepted_is_delivered_however_late_it_comes() {
+    virtual_run(async || {
+        let mut accepted = 0;
+        for late in 0..8 {
+            let event = Event::new();
+            let set = event.clone();
+            let boss = create_task(task_group(async move |group| {
+                group.add(async move {
+                    event.wait().await;
+                    Ok(())
+                })?;
+                Ok("value")
+            }));
+            settle().await;
+            set.set();
+            for _ in 0..late {
+                yield_now().await;
+            }
+            if boss.cancel() {
+                accepted += 1;
+                assert!(boss.await.unwrap_err().is_cancelled(), "after {late} turns");
+            } else {
+                assert_eq!(boss.await?, "value");
+            }
+        }
+        assert!((3..8).contains(&accepted), "{accepted}");
         Ok(())
     });
 }

@@ -8,9 +8,10 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use corelane::lowlevel::{EventLoop, LoopConfig};
 use corelane::{
-    Error, catch_cancel, catch_cancel_plain, create_task, sleep, timeout, timeout_at, wait_for,
-    yield_now,
+    DriverKind, Error, catch_cancel, catch_cancel_plain, create_task, sleep, timeout, timeout_at,
+    wait_for, yield_now,
 };
 use task_support::{settle, virtual_run};
 
@@ -260,4 +261,71 @@ fn t117_and_t118_the_scope_takes_its_own_request_back() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn t114_a_deadline_that_is_replaced_strikes_at_the_new_time_and_not_at_the_old_one() {
+    virtual_run(async || {
+        let start = corelane::now();
+        for (first, second) in [(SECOND, 5 * SECOND), (5 * SECOND, SECOND)] {
+            let entered = corelane::now();
+            let moved = timeout(first, async |scope| {
+                yield_now().await;
+                scope.reschedule(entered + second)?;
+                assert_eq!(scope.when(), Some(entered + second));
+                sleep(FOREVER).await;
+                Ok(())
+            });
+            assert!(moved.await.unwrap_err().is_timeout());
+            assert_eq!(corelane::now() - entered, second);
+        }
+        let taken_away = timeout(SECOND, async |scope| {
+            yield_now().await;
+            scope.reschedule(None)?;
+            sleep(10 * SECOND).await;
+            Ok("in time")
+        });
+        assert_eq!(taken_away.await?, "in time");
+        let set_late = timeout(None, async |scope| {
+            yield_now().await;
+            scope.reschedule(corelane::now() + SECOND)?;
+            sleep(FOREVER).await;
+            Ok(())
+        });
+        assert!(set_late.await.unwrap_err().is_timeout());
+        assert_eq!(corelane::now() - start, 17 * SECOND);
+        Ok(())
+    });
+}
+
+#[test]
+fn t103_a_timeout_that_was_not_needed_leaves_no_timer() {
+    let config = LoopConfig { driver: DriverKind::VirtualClock, ..LoopConfig::default() };
+    let mut event_loop = EventLoop::new(&config).unwrap();
+    let task = event_loop.create_task(async {
+        timeout(FOREVER, async |_| {
+            yield_now().await;
+            Ok(())
+        })
+        .await?;
+        let dropped = timeout(FOREVER, async |_| {
+            sleep(FOREVER).await;
+            Ok(())
+        });
+        assert!(futures_util::poll!(Box::pin(dropped)).is_pending());
+        Ok(())
+    });
+    let task = task.unwrap();
+    while !task.done() {
+        event_loop.turn(false).unwrap();
+    }
+    let later = event_loop.create_task(async {
+        sleep(2 * FOREVER).await;
+        Ok(())
+    });
+    // Its first step, the turn in which the clock goes to the one timer that there is, its last step.
+    for _ in 0..3 {
+        event_loop.turn(true).unwrap();
+    }
+    assert!(later.unwrap().done());
 }
