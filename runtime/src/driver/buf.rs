@@ -102,8 +102,9 @@ pub(crate) struct Buf(State);
 enum State {
     /// Nobody else sees the storage. The bytes before `start` are used.
     Own { storage: Vec<u8>, start: usize },
-    /// Pieces of the storage are out; this is the rest.
-    Shared(Bytes),
+    /// Pieces of the storage are out; this is the rest. Boxed, because few buffers get there and all are
+    /// moved about.
+    Shared(Box<Bytes>),
 }
 
 impl Buf {
@@ -145,7 +146,13 @@ impl Buf {
 
     /// Takes all bytes: copied if they are few, else shared.
     pub(crate) fn freeze(mut self) -> Bytes {
-        self.split_to(self.len())
+        if self.len() <= COPY_LIMIT_BYTES {
+            return Bytes::copy_from_slice(&self);
+        }
+        match &mut self.0 {
+            State::Own { storage, start } => freeze_storage(std::mem::take(storage), *start),
+            State::Shared(rest) => std::mem::take(rest),
+        }
     }
 
     /// How many more bytes [`append`](Self::append) has room for.
@@ -178,9 +185,8 @@ impl Buf {
     /// Turns the unused bytes into a shared slice, in place.
     fn share(&mut self) -> &mut Bytes {
         if let State::Own { storage, start } = &mut self.0 {
-            let mut rest = Bytes::from_owner(Storage(std::mem::take(storage)));
-            rest.advance(*start);
-            self.0 = State::Shared(rest);
+            let rest = freeze_storage(std::mem::take(storage), *start);
+            self.0 = State::Shared(Box::new(rest));
         }
         match &mut self.0 {
             State::Shared(rest) => rest,
@@ -188,6 +194,15 @@ impl Buf {
         }
     }
 }
+
+/// What follows the first `start` bytes, as a shared slice.
+fn freeze_storage(storage: Vec<u8>, start: usize) -> Bytes {
+    let mut rest = Bytes::from_owner(Storage(storage));
+    rest.advance(start);
+    rest
+}
+
+const _: () = assert!(size_of::<Buf>() == 32, "a buffer is moved from driver to reader");
 
 impl Deref for Buf {
     type Target = [u8];

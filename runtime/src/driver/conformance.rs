@@ -199,12 +199,35 @@ fn a_read_waits_for_bytes_and_ends_with_the_stream() {
         let read = rig.park(Op::Read { source, max_bytes: 100 });
         rig.expect_nothing();
         peer.write_all(b"hello").unwrap();
-        let Outcome::Read(buf) = rig.wait(read) else { panic!("no bytes") };
+        let Outcome::Read(buf) = rig.first_of(read) else { panic!("no bytes") };
         assert_eq!(&buf[..], b"hello");
         drop(peer);
         for _ in 0..2 {
             assert!(matches!(rig.run(Op::Read { source, max_bytes: 100 }), Outcome::Eof));
         }
+    });
+}
+
+#[test]
+fn a_read_goes_on_after_pieces_that_were_all_there_was_and_ends_once() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        let read = rig.park(Op::Read { source, max_bytes: 100 });
+        for piece in [b"one", b"two", b"six"] {
+            peer.write_all(piece).unwrap();
+            let Outcome::Read(buf) = rig.wait(read) else { panic!("the read ended") };
+            assert_eq!(&buf[..], piece);
+            rig.expect_nothing();
+        }
+        // As much as fits may not be all there is, and so the owner is asked.
+        peer.write_all(&[7; 150]).unwrap();
+        assert!(matches!(rig.wait(read), Outcome::Filled(buf) if buf.len() == 100));
+        assert!(rig.is_idle());
+        assert_eq!(rig.read_exactly(source, 50), [7; 50]);
+        let read = rig.park(Op::Read { source, max_bytes: 100 });
+        drop(peer);
+        assert!(matches!(rig.wait(read), Outcome::Eof));
+        assert!(rig.is_idle());
     });
 }
 
@@ -216,7 +239,9 @@ fn bytes_and_the_end_that_came_with_one_edge_are_both_found() {
         drop(peer);
         std::thread::yield_now();
         let read = rig.park(Op::Read { source, max_bytes: 100 });
-        assert!(matches!(rig.wait(read), Outcome::Read(buf) if &buf[..] == b"bye"));
+        assert!(
+            matches!(rig.first_of(read), Outcome::Read(buf) | Outcome::Filled(buf) if &buf[..] == b"bye")
+        );
         assert!(matches!(rig.run(Op::Read { source, max_bytes: 100 }), Outcome::Eof));
     });
 }
@@ -299,12 +324,13 @@ fn one_turn_serves_a_bounded_number_of_sources_and_the_next_ones_the_rest() {
         rig.expect_nothing();
         peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
         let mut served = 0;
-        while !rig.is_idle() {
+        while served < EVENTS_PER_TURN + 50 {
             let count = rig.turn(Park::Until(rig.driver.now() + Duration::from_secs(10)));
             assert!((1..=EVENTS_PER_TURN).contains(&count), "{count} in one turn");
             served += count;
         }
         assert_eq!(served, EVENTS_PER_TURN + 50);
+        rig.expect_nothing();
     });
 }
 
@@ -328,6 +354,40 @@ fn a_write_that_fits_is_done_at_once_and_gives_its_storage_back() {
         let nothing = WriteData::Chunks(Vec::new());
         let (_, started) = rig.start(Op::Write { source, data: nothing });
         assert!(matches!(started, Started::Done(Outcome::Wrote(_))));
+    });
+}
+
+#[test]
+fn what_is_sent_at_once_is_what_needs_no_waiting_and_a_write_sends_the_rest() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
+        assert_eq!(rig.driver.try_send(source, b"").unwrap(), 0);
+        let sent = pattern(LARGE_BYTES);
+        let at_once = rig.driver.try_send(source, &sent).unwrap();
+        assert!(at_once < LARGE_BYTES, "no socket takes a megabyte unread");
+        // It is not tried again before there is room.
+        assert_eq!(rig.driver.try_send(source, b"more").unwrap(), 0);
+        let rest = rig.park(write(source, &sent[at_once..]));
+        let drain = in_a_thread(move || {
+            let mut got = vec![0; LARGE_BYTES];
+            peer.read_exact(&mut got).map(|()| (peer, got))
+        });
+        assert!(matches!(rig.wait(rest), Outcome::Wrote(_)));
+        let (peer, got) = drain.join().unwrap().unwrap();
+        assert!(got == sent, "bytes were lost or moved");
+        drop(peer);
+        rig.expect_nothing();
+        // The first send after the end may still succeed, the peer then says that it is gone.
+        let failed = (0..100).find_map(|_| {
+            rig.expect_nothing();
+            rig.driver.try_send(source, b"nobody").err()
+        });
+        let kind = failed.unwrap().kind();
+        assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind}");
+        rig.driver.close(source);
+        let stale = rig.driver.try_send(source, b"stale").unwrap_err();
+        assert_eq!(stale.kind(), ErrorKind::NotConnected);
     });
 }
 

@@ -11,8 +11,8 @@
 //!
 //! The contract, kept by every driver and relied on by every loop:
 //!
-//! 1. Every started op that was not `Done` MUST complete exactly once, also after `cancel` and `close`,
-//!    and only from `turn`.
+//! 1. Every started op that was not `Done` MUST end exactly once, also after `cancel` and `close`, and only
+//!    from `turn`. A read MAY bring pieces before its end, each an `Outcome::Read`.
 //! 2. From `start` to completion the driver MUST own the op's bytes. An op holds no borrowed pointer. The
 //!    bytes of a write MUST come back with its outcome, whichever it is: to drop them may run foreign code.
 //! 3. `Op::Read` carries no buffer: the driver MUST take one only when bytes are there, so that a
@@ -81,8 +81,16 @@ pub(crate) trait Driver {
     /// stale source the op fails with `NotConnected`.
     fn start(&mut self, id: OpId, op: Op) -> Started;
 
-    /// Asks a parked op to end early. It still completes: as `Cancelled`, or as it would have. An id that
-    /// is not in flight does nothing.
+    /// Sends at once as much of `bytes` as needs no waiting, and says how much that was. Only for a source
+    /// with no write in flight: what is left then goes as `Op::Write`. A driver that cannot send from
+    /// borrowed bytes says 0.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` for a stale source.
+    fn try_send(&mut self, source: SourceId, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Asks a parked op to end early. It still ends: as `Cancelled`, or as it would have. An id that is not
+    /// in flight does nothing.
     fn cancel(&mut self, id: OpId);
 
     /// Submits what is queued, waits no longer than `park`, and appends what completed to `done`.

@@ -38,11 +38,12 @@ pub(crate) enum Op {
         /// The connection.
         source: SourceId,
     },
-    /// Receives what is there, at least one byte, into a buffer that the driver chooses.
+    /// Receives what is there, at least one byte, into a buffer that the driver chooses, and goes on with
+    /// what comes later, as long as each piece is all there was.
     Read {
         /// Where from.
         source: SourceId,
-        /// No more than this is received; must not be zero.
+        /// No more than this is received at a time; must not be zero.
         max_bytes: usize,
     },
     /// Waits until something has happened to a source from which nothing is received: a process that a
@@ -77,7 +78,7 @@ impl Op {
 /// others, whose code runs when they are dropped, so the driver gives them back instead.
 pub(crate) type Unsent = Option<Box<WriteData>>;
 
-/// How an op ended. Each op has one success of its own; any op may end in the last two.
+/// How an op ended, or, for the first of a read's, how it went on. Any op may end in the last two.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// `Accept`: a connection, already registered.
@@ -87,8 +88,11 @@ pub(crate) enum Outcome {
     },
     /// `Connected`: the connection is made.
     Connected,
-    /// `Read`: at least one byte.
+    /// `Read`: at least one byte, and nothing is left for now. The op goes on.
     Read(Buf),
+    /// `Read`: at least one byte, and there may be more at once. The op has ended, so that its owner can say
+    /// whether it wants that.
+    Filled(Buf),
     /// `Read`: the peer will send no more. Further reads end in the same way.
     Eof,
     /// `Watch`: it has happened. Further watches end in the same way.
@@ -101,12 +105,19 @@ pub(crate) enum Outcome {
     Cancelled(Unsent),
 }
 
-/// The end of an op that had to wait.
+impl Outcome {
+    /// Whether the op is over.
+    pub(crate) fn is_end(&self) -> bool {
+        !matches!(self, Self::Read(_))
+    }
+}
+
+/// The end of an op that had to wait, or a piece of a read.
 #[derive(Debug)]
 pub(crate) struct Completion {
     /// Which op.
     pub(crate) id: OpId,
-    /// How it ended.
+    /// How it ended or went on.
     pub(crate) outcome: Outcome,
 }
 

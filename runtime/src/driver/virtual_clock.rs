@@ -38,6 +38,10 @@ impl Driver for VirtualClock {
         Started::Done(Outcome::Failed(error, op.unsent()))
     }
 
+    fn try_send(&mut self, _source: SourceId, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
     fn cancel(&mut self, _id: OpId) {}
 
     fn turn(&mut self, park: Park, _done: &mut Vec<Completion>) -> io::Result<()> {

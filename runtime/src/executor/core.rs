@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::SocketAddr as UnixAddr;
@@ -75,7 +74,8 @@ pub(crate) struct LoopCore {
     pub(super) driver: RefCell<Box<dyn Driver>>,
     pub(super) timers: RefCell<Timers>,
     pub(super) ops: RefCell<OpTable>,
-    pub(super) completions: RefCell<VecDeque<Completion>>,
+    /// What the driver has handed up and was not delivered yet.
+    pub(super) completions: RefCell<Vec<Completion>>,
     pub(super) pollers: RefCell<Vec<Rc<dyn Poller>>>,
     pub(super) flushes: RefCell<Vec<Rc<dyn Flush>>>,
     pub(super) inbox: RefCell<Option<Inbox>>,
@@ -275,6 +275,16 @@ impl LoopCore {
         started
     }
 
+    /// Sends at once what needs no waiting, and says how much that was.
+    pub(crate) fn try_send(&self, source: SourceId, bytes: &[u8]) -> io::Result<usize> {
+        self.driver.borrow_mut().try_send(source, bytes)
+    }
+
+    /// Asks an op to end early; its owner is told.
+    pub(crate) fn cancel(&self, id: OpId) {
+        self.driver.borrow_mut().cancel(id);
+    }
+
     pub(crate) fn shutdown(&self, source: SourceId, how: Shutdown) -> io::Result<()> {
         self.driver.borrow_mut().shutdown(source, how)
     }
@@ -305,7 +315,7 @@ impl LoopCore {
 
     /// Hands a completion to its owner.
     pub(super) fn deliver(&self, completion: Completion) {
-        let recipient = self.ops.borrow_mut().complete(completion.id);
+        let recipient = self.ops.borrow_mut().complete(completion.id, completion.outcome.is_end());
         match (recipient, completion.outcome) {
             (Recipient::Owner(owner, tag), outcome) => owner.complete(tag, outcome),
             // Nobody will ever read from this connection or close it.

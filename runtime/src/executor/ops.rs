@@ -11,7 +11,7 @@ use crate::driver::{OpId, Outcome};
 
 /// Who is told of a completion.
 pub(crate) trait OpOwner {
-    /// The op with this owner's `tag` has completed. Called from the run phase with nothing borrowed; the
+    /// The op with this owner's `tag` has ended, or has brought a piece. Called from the run phase with nothing borrowed; the
     /// owner may start its next op at once.
     fn complete(self: Rc<Self>, tag: u32, outcome: Outcome);
 
@@ -72,15 +72,17 @@ impl OpTable {
         (owner, in_flight)
     }
 
-    /// A completion has come.
-    pub(crate) fn complete(&mut self, id: OpId) -> Recipient {
+    /// A completion has come; with it the op is over, or it goes on.
+    pub(crate) fn complete(&mut self, id: OpId, is_end: bool) -> Recipient {
         let entry = &mut self.entries[id.index()];
         debug_assert!(entry.in_flight, "a completion belongs to an op in flight");
-        entry.in_flight = false;
+        entry.in_flight = !is_end;
         match &entry.owner {
             Some(owner) => Recipient::Owner(Rc::clone(owner), entry.tag),
             None => {
-                self.empty.push(id.index() as u32);
+                if is_end {
+                    self.empty.push(id.index() as u32);
+                }
                 Recipient::Orphan
             }
         }

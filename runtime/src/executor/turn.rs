@@ -209,7 +209,7 @@ impl LoopCore {
         }
     }
 
-    /// Asks the driver for completions and queues an entry for each.
+    /// Asks the driver for completions and queues one entry for all of them: they would stand side by side.
     fn ask_driver(&self, done: &mut Vec<Completion>, park: Park) -> io::Result<()> {
         let mut driver = self.driver.borrow_mut();
         let asked = driver.turn(park, done);
@@ -220,11 +220,15 @@ impl LoopCore {
         self.pace.polled.set(now);
         self.pace.looked.set(now);
         self.pace.turns.set(0);
-        self.pace.entries.set(0);
-        let mut completions = self.completions.borrow_mut();
-        for completion in done.drain(..) {
-            completions.push_back(completion);
-            self.home.push(Entry::completion());
+        self.pace.entries.set(done.len() as u32);
+        if !done.is_empty() {
+            let mut completions = self.completions.borrow_mut();
+            if completions.is_empty() {
+                std::mem::swap(&mut *completions, done);
+            } else {
+                completions.append(done);
+            }
+            self.home.push(Entry::completions());
         }
         asked
     }
@@ -247,18 +251,31 @@ impl LoopCore {
         self.home.swap_ready(batch);
         self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
         for (index, entry) in batch.iter().enumerate() {
-            if HALT.load(Ordering::Relaxed) && self.heeds_halt.get() {
+            if self.is_halted() {
                 self.put_back(batch, index);
                 break;
             }
             self.begun.set(index + 1);
             match entry.unpack() {
                 Ok(slot) => self.home.step(slot),
-                Err(other) => {
-                    cancel::enter(Scope::NONE);
-                    self.home.guarded(|| self.run_entry(other));
-                    self.home.forget_locals();
+                Err(Ready::Completions) => {
+                    if !self.deliver_all() {
+                        self.put_back(batch, index);
+                        break;
+                    }
                 }
+                Err(Ready::Timer(slot)) => self.run_callback(|| {
+                    let waker = self.timers.borrow_mut().fire(slot);
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                }),
+                Err(Ready::Callback) => self.run_callback(|| {
+                    let callback = self.home.take_callback();
+                    if let Some(callback) = callback {
+                        callback();
+                    }
+                }),
             }
         }
         batch.clear();
@@ -284,33 +301,52 @@ impl LoopCore {
         }
     }
 
-    fn run_entry(&self, ready: Ready) {
-        match ready {
-            Ready::Timer(slot) => {
-                let waker = self.timers.borrow_mut().fire(slot);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-            }
-            Ready::Completion => {
-                let completion = self.completions.borrow_mut().pop_front();
-                if let Some(completion) = completion {
+    /// Runs what is no task: outside of all frames, and in no task's context.
+    fn run_callback(&self, callback: impl FnOnce()) {
+        cancel::enter(Scope::NONE);
+        self.home.guarded(callback);
+        self.home.forget_locals();
+    }
+
+    /// Hands each completion to its owner, as an entry by itself would: what one wakes or drops cannot keep
+    /// the next from its owner. False if the loop was halted before the last.
+    fn deliver_all(&self) -> bool {
+        let mut completions = self.completions.take();
+        let mut left = completions.drain(..);
+        let mut halted = false;
+        while !halted && left.len() > 0 {
+            cancel::enter(Scope::NONE);
+            self.home.guarded(|| {
+                while !halted && let Some(completion) = left.next() {
                     self.deliver(completion);
+                    halted = left.len() > 0 && self.is_halted();
                 }
-            }
-            Ready::Callback => {
-                let callback = self.home.take_callback();
-                if let Some(callback) = callback {
-                    callback();
-                }
-            }
+            });
         }
+        self.home.forget_locals();
+        if halted {
+            let left: Vec<_> = left.collect();
+            self.completions.borrow_mut().splice(..0, left);
+            return false;
+        }
+        drop(left);
+        // Its memory is good for the next turn's.
+        let mut newer = self.completions.borrow_mut();
+        if newer.is_empty() {
+            *newer = completions;
+        }
+        true
+    }
+
+    fn is_halted(&self) -> bool {
+        HALT.load(Ordering::Relaxed) && self.heeds_halt.get()
     }
 
     fn flush(&self, flushes: &mut Vec<Rc<dyn Flush>>) {
         std::mem::swap(&mut *self.flushes.borrow_mut(), flushes);
-        for flush in flushes.drain(..) {
-            self.home.guarded(|| flush.flush());
+        let mut left = flushes.drain(..);
+        while left.len() > 0 {
+            self.home.guarded(|| left.by_ref().for_each(|flush| flush.flush()));
         }
     }
 }

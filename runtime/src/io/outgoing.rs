@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::mem;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::driver::WriteData;
 use crate::util::copy::steps;
@@ -71,6 +71,20 @@ impl Outgoing {
             give_back(tail);
         } else {
             self.tail = tail;
+        }
+    }
+
+    /// The first `count_bytes` bytes where they are, if they lie in one piece that nobody shares.
+    pub(crate) fn plain(&self, count_bytes: usize) -> Option<&[u8]> {
+        if self.shared.is_some() { None } else { self.tail.get(..count_bytes) }
+    }
+
+    /// Throws away the first bytes of what [`plain`](Self::plain) gave, as they were sent.
+    pub(crate) fn discard(&mut self, count_bytes: usize) {
+        if count_bytes == self.tail.len() {
+            give_back(mem::take(&mut self.tail));
+        } else {
+            self.tail.advance(count_bytes);
         }
     }
 
@@ -171,7 +185,8 @@ fn give_back(mut buf: BytesMut) {
     buf.clear();
     // Bytes that were sent in several ops have moved the start of the buffer: `try_reclaim` moves it back.
     // It refuses storage of which another part is still on its way.
-    let useful = buf.capacity() <= KEEP_BYTES && buf.try_reclaim(FIRST_BYTES);
+    let is_whole = buf.capacity() >= FIRST_BYTES;
+    let useful = buf.capacity() <= KEEP_BYTES && (is_whole || buf.try_reclaim(FIRST_BYTES));
     if !useful {
         return;
     }

@@ -4,9 +4,10 @@
 //!    reading                          sending                   life
 //!  ┌▶ InFlight ──Eof────▶ Ended     Open                      Open ──close──▶ Closing
 //!  │     │ 2 × limit       ▲          │ write_eof               │                │ flushed
-//!  │     ▼                 │          ▼                         ▼                ▼
-//!  └─── Idle              lost      EofWanted ──flushed──▶    abort, error ────▶ Lost
-//!        └─close─▶ Stopped ┘                     EofSent
+//!  │  Pausing              │          ▼                         ▼                ▼
+//!  │     ▼ cancelled       │        EofWanted ──flushed──▶    abort, error ────▶ Lost
+//!  └─── Idle              lost                   EofSent
+//!        └─close─▶ Stopped ┘
 //! ```
 //!
 //! The stream owns its ops and futures only wait, so a future that is dropped loses nothing. What was
@@ -112,7 +113,10 @@ enum Life {
 enum Reading {
     /// No read is in flight. Between two events: flow control has paused it.
     Idle,
+    /// Every piece that comes is taken.
     InFlight,
+    /// Flow control has asked the read to end.
+    Pausing,
     /// Nobody wants to read any more; the end of the connection is still to come.
     Stopped,
     /// No more bytes will come.
@@ -319,11 +323,13 @@ impl Inner {
 
 impl OpOwner for Stream {
     fn complete(self: Rc<Self>, tag: u32, outcome: Outcome) {
-        if tag == READ {
-            self.read_completed(outcome);
-        } else {
-            self.sent(outcome);
-            self.send_all();
+        match outcome {
+            Outcome::Read(chunk) => self.piece_came(chunk),
+            outcome if tag == READ => self.read_ended(outcome),
+            outcome => {
+                self.sent(outcome);
+                self.send_all();
+            }
         }
     }
 

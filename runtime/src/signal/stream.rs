@@ -164,7 +164,7 @@ impl Inbox {
 
     fn take(&self, outcome: Outcome) {
         match outcome {
-            Outcome::Read(_) => self.has_come.set(true),
+            Outcome::Read(_) | Outcome::Filled(_) => self.has_come.set(true),
             // The pipe was closed, which only `close` does.
             _ => self.close(),
         }
@@ -181,8 +181,11 @@ impl Inbox {
 
 impl OpOwner for Inbox {
     fn complete(self: Rc<Self>, _tag: u32, outcome: Outcome) {
+        let is_end = outcome.is_end();
         self.take(outcome);
-        self.read_on();
+        if is_end {
+            self.read_on();
+        }
         let waker = self.waker.take();
         if let Some(waker) = waker {
             waker.wake();

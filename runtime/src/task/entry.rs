@@ -7,8 +7,8 @@ use super::id::{FIELD_BITS, FIELD_MASK};
 pub(crate) enum Ready {
     /// A timer that came due, by slot.
     Timer(u32),
-    /// The next completion that the driver handed up.
-    Completion,
+    /// The completions that the driver handed up, in their order.
+    Completions,
     /// The next callback in line.
     Callback,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Entry(u32);
 
 const TASK: u32 = 0;
 const TIMER: u32 = 1;
-const COMPLETION: u32 = 2;
+const COMPLETIONS: u32 = 2;
 const CALLBACK: u32 = 3;
 
 impl Entry {
@@ -31,8 +31,8 @@ impl Entry {
         Self::pack(TIMER, slot)
     }
 
-    pub(crate) fn completion() -> Self {
-        Self::pack(COMPLETION, 0)
+    pub(crate) fn completions() -> Self {
+        Self::pack(COMPLETIONS, 0)
     }
 
     pub(crate) fn callback() -> Self {
@@ -46,7 +46,7 @@ impl Entry {
         Err(match self.0 >> FIELD_BITS {
             TASK => return Ok(slot),
             TIMER => Ready::Timer(slot),
-            COMPLETION => Ready::Completion,
+            COMPLETIONS => Ready::Completions,
             _ => Ready::Callback,
         })
     }

@@ -1,7 +1,7 @@
 //! What the suite drives a driver with. It counts: an op that completes twice, or that nobody started,
 //! fails the test that meets it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) struct Rig {
     pub(super) driver: Box<dyn Driver>,
     next: u32,
     in_flight: BTreeSet<OpId>,
-    finished: BTreeMap<OpId, Outcome>,
+    finished: BTreeMap<OpId, VecDeque<Outcome>>,
 }
 
 impl Rig {
@@ -60,18 +60,21 @@ impl Rig {
         self.driver.turn(park, &mut done).unwrap();
         let count = done.len();
         for Completion { id, outcome } in done {
-            assert!(self.in_flight.remove(&id), "{id:?} completed and was not in flight");
+            assert!(self.in_flight.contains(&id), "{id:?} completed and was not in flight");
+            if outcome.is_end() {
+                self.in_flight.remove(&id);
+            }
             check(&outcome);
-            self.finished.insert(id, outcome);
+            self.finished.entry(id).or_default().push_back(outcome);
         }
         count
     }
 
-    /// Turns until an op has completed.
+    /// Turns until an op has ended or brought a piece.
     pub(super) fn wait(&mut self, id: OpId) -> Outcome {
         let deadline = self.driver.now() + PATIENCE;
         loop {
-            if let Some(outcome) = self.finished.remove(&id) {
+            if let Some(outcome) = self.finished.get_mut(&id).and_then(VecDeque::pop_front) {
                 return outcome;
             }
             assert!(self.driver.now() < deadline, "{id:?} never completed");
@@ -79,12 +82,23 @@ impl Rig {
         }
     }
 
-    /// Starts an op and turns until it has ended.
+    /// Starts an op and turns until it has ended. Of a read, the first piece is enough.
     pub(super) fn run(&mut self, op: Op) -> Outcome {
         match self.start(op) {
             (_, Started::Done(outcome)) => outcome,
-            (id, Started::Parked) => self.wait(id),
+            (id, Started::Parked) => self.first_of(id),
         }
+    }
+
+    /// What an op comes to; a read that goes on after its first piece is cancelled.
+    pub(super) fn first_of(&mut self, id: OpId) -> Outcome {
+        let outcome = self.wait(id);
+        if !outcome.is_end() {
+            self.driver.cancel(id);
+            let end = self.wait(id);
+            assert!(matches!(end, Outcome::Cancelled(None)), "it went on: {end:?}");
+        }
+        outcome
     }
 
     /// Turns for a moment and expects nothing to complete.
@@ -102,7 +116,7 @@ impl Rig {
 
     pub(super) fn read(&mut self, source: SourceId, max_bytes: usize) -> Buf {
         match self.run(Op::Read { source, max_bytes }) {
-            Outcome::Read(buf) => buf,
+            Outcome::Read(buf) | Outcome::Filled(buf) => buf,
             other => panic!("wanted bytes, got {other:?}"),
         }
     }

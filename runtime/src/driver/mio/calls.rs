@@ -63,13 +63,7 @@ pub(super) fn send(
     sent: usize,
 ) -> Result<usize, Errno> {
     match data {
-        WriteData::Buf(buf) => {
-            let rest = &buf[sent..];
-            retry(|| match kind {
-                SourceKind::Pipe | SourceKind::PipeEnd => rustix::io::write(descriptor, rest),
-                _ => rustix::net::send(descriptor, rest, SendFlags::NOSIGNAL),
-            })
-        }
+        WriteData::Buf(buf) => send_slice(descriptor, kind, &buf[sent..]),
         WriteData::Chunks(chunks) => {
             let mut slices = [IoSlice::new(&[]); GATHER_LIMIT];
             let count = gather(chunks, sent, &mut slices);
@@ -86,6 +80,18 @@ pub(super) fn send(
             })
         }
     }
+}
+
+/// Sends as much of `bytes` as the system takes at once.
+pub(super) fn send_slice(
+    descriptor: BorrowedFd<'_>,
+    kind: SourceKind,
+    bytes: &[u8],
+) -> Result<usize, Errno> {
+    retry(|| match kind {
+        SourceKind::Pipe | SourceKind::PipeEnd => rustix::io::write(descriptor, bytes),
+        _ => rustix::net::send(descriptor, bytes, SendFlags::NOSIGNAL),
+    })
 }
 
 /// Lists what follows the first `sent` bytes of `chunks` in `slices`, as far as those reach, and says in

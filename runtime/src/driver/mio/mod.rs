@@ -10,8 +10,8 @@
 //!
 //! Every source is registered once, edge-triggered and for both directions. An edge is told once, so a
 //! readiness bit stays until an attempt finds nothing, or until a short read of a TCP socket shows the
-//! same for the price of no further call. A warm request costs one `recv`, one `send` and its share of
-//! one `epoll_wait`.
+//! same for the price of no further call; a read that ends with such a piece stays where it is for the
+//! next event. A warm request costs one `recv`, one `send` and its share of one `epoll_wait`.
 //!
 //! Deadlines go through a timerfd: `epoll_wait` counts in milliseconds. It is set only when it is not
 //! set to an earlier moment already, so a deadline that moves away with each request (a time-out) costs
@@ -143,13 +143,18 @@ impl MioDriver {
                     // same open file; its token is stale.
                     let Some(source) = slots.get_mut(source_id(token)) else { continue };
                     source.note(event);
-                    let read = source.retry_read(pool);
-                    let write = source.retry_write();
-                    if let Some((id, end)) = read {
+                    if source.kind == SourceKind::Listener {
+                        let Some((id, end)) = source.retry_accept() else { continue };
                         let outcome = finish_read(end, slots, poll.registry());
                         done.push(Completion { id, outcome });
+                        continue;
                     }
-                    done.extend(write.map(|(id, outcome)| Completion { id, outcome }));
+                    if let Some(completion) = source.retry_read(pool) {
+                        done.push(completion);
+                    }
+                    if let Some(completion) = source.retry_write() {
+                        done.push(completion);
+                    }
                 }
             }
         }
@@ -191,6 +196,12 @@ impl Driver for MioDriver {
             }
             Op::Connected { source } => self.start_write(id, source, WriteWork::Connect),
         }
+    }
+
+    fn try_send(&mut self, source: SourceId, bytes: &[u8]) -> io::Result<usize> {
+        let source = self.slots.get_mut(source).ok_or(io::ErrorKind::NotConnected)?;
+        debug_assert!(!source.writes(), "bytes would overtake the write in flight");
+        Ok(source.try_send(bytes)?)
     }
 
     fn cancel(&mut self, id: OpId) {

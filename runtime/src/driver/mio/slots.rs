@@ -167,19 +167,25 @@ impl Source {
         self.short_read_empties &= !(closed | error | event.is_priority());
     }
 
-    /// Tries a read or an accept. `None` if it has to wait.
+    /// Tries a read or an accept that is not parked. `None` if it has to wait.
     pub(super) fn try_read(&mut self, pool: &BufPool, max_bytes: usize) -> Option<ReadEnd> {
+        if self.kind == SourceKind::Listener {
+            return self.try_accept();
+        }
+        match self.try_receive_or_watch(pool, max_bytes)? {
+            // It did not wait, so nothing stands here that could go on.
+            Outcome::Read(buf) => Some(ReadEnd::Outcome(Outcome::Filled(buf))),
+            outcome => Some(ReadEnd::Outcome(outcome)),
+        }
+    }
+
+    /// Tries an accept. `None` if it has to wait.
+    fn try_accept(&mut self) -> Option<ReadEnd> {
         if !self.readable {
             return None;
         }
-        let end = match self.kind {
-            SourceKind::Listener => calls::accept(self.descriptor.as_fd())
-                .map(|(descriptor, kind)| ReadEnd::Accepted(descriptor, kind)),
-            SourceKind::Process | SourceKind::PipeEnd => self.watch().map(ReadEnd::Outcome),
-            _ => self.receive(pool, max_bytes).map(ReadEnd::Outcome),
-        };
-        match end {
-            Ok(end) => Some(end),
+        match calls::accept(self.descriptor.as_fd()) {
+            Ok((descriptor, kind)) => Some(ReadEnd::Accepted(descriptor, kind)),
             Err(Errno::AGAIN) => {
                 self.readable = false;
                 None
@@ -195,17 +201,36 @@ impl Source {
         }
     }
 
+    /// Receives what is there, or sees whether it has happened. `None` if nothing is and it has not.
+    fn try_receive_or_watch(&mut self, pool: &BufPool, max_bytes: usize) -> Option<Outcome> {
+        if !self.readable {
+            return None;
+        }
+        let tried = match self.kind {
+            SourceKind::Process | SourceKind::PipeEnd => self.watch(),
+            _ => self.receive(pool, max_bytes),
+        };
+        match tried {
+            Ok(outcome) => Some(outcome),
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                None
+            }
+            Err(error) => Some(Outcome::Failed(error.into(), None)),
+        }
+    }
+
     fn receive(&mut self, pool: &BufPool, max_bytes: usize) -> Result<Outcome, Errno> {
         let mut buf = pool.take();
         let room = max_bytes.min(BUF_BYTES);
-        let count = calls::receive(self.descriptor.as_fd(), self.kind, buf.storage_mut(), room)?;
-        if count == 0 {
-            return Ok(Outcome::Eof);
+        match calls::receive(self.descriptor.as_fd(), self.kind, buf.storage_mut(), room)? {
+            0 => Ok(Outcome::Eof),
+            count if count < room && self.short_read_empties => {
+                self.readable = false;
+                Ok(Outcome::Read(buf))
+            }
+            _ => Ok(Outcome::Filled(buf)),
         }
-        if count < room && self.short_read_empties {
-            self.readable = false;
-        }
-        Ok(Outcome::Read(buf))
     }
 
     /// Tries a write or a connect. Its work comes back as the error if it has to wait.
@@ -224,6 +249,19 @@ impl Source {
             Ok(Ok(())) => Outcome::Connected,
             Ok(Err(error)) | Err(error) => Outcome::Failed(error.into(), None),
         }
+    }
+
+    /// Sends what needs no waiting, and says how much that was.
+    pub(super) fn try_send(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut sent = 0;
+        while self.writable && sent < bytes.len() {
+            match calls::send_slice(self.descriptor.as_fd(), self.kind, &bytes[sent..]) {
+                Ok(count) => sent += count,
+                Err(Errno::AGAIN) => self.writable = false,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
     }
 
     fn send(&mut self, data: WriteData, mut sent: usize) -> Result<Outcome, WriteWork> {
@@ -254,22 +292,32 @@ impl Source {
         self.write = Some(Box::new(ParkedWrite { id, work }));
     }
 
-    /// Tries the read that waits, and says how it ended if it did.
-    pub(super) fn retry_read(&mut self, pool: &BufPool) -> Option<(OpId, ReadEnd)> {
+    /// Tries the read that waits, and says how it went on or ended if it did.
+    pub(super) fn retry_read(&mut self, pool: &BufPool) -> Option<Completion> {
         let ParkedRead { id, max_bytes } = self.read?;
-        let end = self.try_read(pool, max_bytes as usize)?;
+        let outcome = self.try_receive_or_watch(pool, max_bytes as usize)?;
+        if outcome.is_end() {
+            self.read = None;
+        }
+        Some(Completion { id, outcome })
+    }
+
+    /// Tries the accept that waits, and says how it ended if it did.
+    pub(super) fn retry_accept(&mut self) -> Option<(OpId, ReadEnd)> {
+        let ParkedRead { id, .. } = self.read?;
+        let end = self.try_accept()?;
         self.read = None;
         Some((id, end))
     }
 
     /// Tries the write that waits, and says how it ended if it did.
-    pub(super) fn retry_write(&mut self) -> Option<(OpId, Outcome)> {
+    pub(super) fn retry_write(&mut self) -> Option<Completion> {
         if !self.writable {
             return None;
         }
         let ParkedWrite { id, work } = *self.write.take()?;
         match self.try_write(work) {
-            Ok(outcome) => Some((id, outcome)),
+            Ok(outcome) => Some(Completion { id, outcome }),
             Err(work) => {
                 self.park_write(id, work);
                 None

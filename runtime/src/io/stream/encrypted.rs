@@ -285,7 +285,7 @@ impl Stream {
             if !session.said_end() {
                 session.say_end();
                 drop(inner);
-                while self.send_op() {}
+                while self.send_next() {}
                 continue;
             }
             let has_ended = inner.reading == Reading::Ended;
@@ -343,11 +343,12 @@ impl Stream {
         self.listen_on();
     }
 
-    fn heard(&self, outcome: Outcome) {
+    /// Takes note of what came while the peer's end is waited for.
+    pub(super) fn heard(&self, outcome: Outcome) {
         let mut inner = self.inner.borrow_mut();
         let Some(tls) = &mut inner.tls else { return };
         let failure = match outcome {
-            Outcome::Read(raw) => {
+            Outcome::Read(raw) | Outcome::Filled(raw) => {
                 tls.0.heard_bytes += raw.len();
                 let result = tls.0.session.receive(&raw, |_| ());
                 let goes_on = tls.0.heard_bytes <= LISTEN_BYTES;

@@ -43,5 +43,7 @@ impl Stream {
         false
     }
 
+    pub(super) fn heard(&self, _outcome: Outcome) {}
+
     pub(super) fn heard_and_listen_on(&self, _outcome: Outcome) {}
 }

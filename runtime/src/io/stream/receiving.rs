@@ -1,11 +1,12 @@
 //! The reading half of a stream: one read in flight until the reader has enough.
 
+use std::cell::RefMut;
 use std::io;
 use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{Failure, Reading, Stream, Tls, Way};
+use super::{Failure, Inner, Life, Reading, Stream, Tls, Way};
 use crate::driver::{Buf, Op, Outcome, Started};
 use crate::util::cancel;
 
@@ -19,17 +20,18 @@ impl Stream {
         self: &Rc<Self>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Buf>>> {
-        self.failure()?;
-        if let Some(chunk) = self.inner.borrow_mut().incoming.pop() {
-            return Poll::Ready(Ok(Some(chunk)));
-        }
-        while self.is_idle_without_bytes() {
+        self.end_with_loop();
+        let mut inner = self.inner.borrow_mut();
+        while inner.reading == Reading::Idle && inner.incoming.is_empty() {
             // A read that needs more goes on whatever the limit says (rule S40), and again if all that came was
             // a part of a TLS record.
+            drop(inner);
             self.read_on();
-            self.failure()?;
+            inner = self.inner.borrow_mut();
         }
-        let mut inner = self.inner.borrow_mut();
+        if let Life::Lost(Some(failure)) = inner.life {
+            return Poll::Ready(Err(inner.error(failure)));
+        }
         if let Some(chunk) = inner.incoming.pop() {
             return Poll::Ready(Ok(Some(chunk)));
         }
@@ -120,12 +122,6 @@ impl Stream {
         }
     }
 
-    /// Whether flow control has paused reading, and nothing is here.
-    fn is_idle_without_bytes(&self) -> bool {
-        let inner = self.inner.borrow();
-        inner.reading == Reading::Idle && inner.incoming.is_empty()
-    }
-
     /// Whether reading may go on without being asked (rule S40).
     fn has_room(&self) -> bool {
         let inner = self.inner.borrow();
@@ -142,11 +138,9 @@ impl Stream {
         }
         inner.reading = Reading::Idle;
         match outcome {
-            Outcome::Read(chunk) if inner.tls.is_some() => {
-                drop(inner);
-                self.received_encrypted(&chunk);
-            }
-            Outcome::Read(chunk) => inner.incoming.push(chunk),
+            Outcome::Read(chunk) | Outcome::Filled(chunk) => self.take_in(inner, chunk),
+            // That was asked for, to pause.
+            Outcome::Cancelled(_) => {}
             Outcome::Failed(error, _) => {
                 drop(inner);
                 self.lose(Some(Failure::from(&error)));
@@ -177,8 +171,57 @@ impl Stream {
         }
     }
 
-    /// A read has completed: reads on, and wakes who waits for it.
-    pub(super) fn read_completed(self: &Rc<Self>, outcome: Outcome) {
+    /// Puts a chunk where the reader finds it, by way of TLS if that is spoken.
+    fn take_in(self: &Rc<Self>, mut inner: RefMut<'_, Inner>, chunk: Buf) {
+        if inner.tls.is_some() {
+            drop(inner);
+            self.received_encrypted(&chunk);
+        } else {
+            inner.incoming.push(chunk);
+        }
+    }
+
+    /// A read has brought a piece and goes on: wakes who waits for it.
+    pub(super) fn piece_came(self: &Rc<Self>, chunk: Buf) {
+        let inner = self.inner.borrow_mut();
+        if !matches!(inner.reading, Reading::InFlight | Reading::Pausing) {
+            drop(inner);
+            // It may have been on its way when reading was stopped; then only TLS may want it, for its end.
+            if self.is_listening() {
+                self.heard(Outcome::Read(chunk));
+            }
+            return;
+        }
+        self.take_in(inner, chunk);
+        let mut inner = self.inner.borrow_mut();
+        let buffered_bytes = self.held_bytes.get() + inner.incoming.len();
+        let reader = inner.reader.take();
+        if buffered_bytes > 2 * self.limit_bytes {
+            self.pause(inner);
+        } else {
+            drop(inner);
+        }
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Has the read that goes on end, as more than enough is here (rule S40).
+    #[cold]
+    fn pause(&self, mut inner: RefMut<'_, Inner>) {
+        if inner.reading != Reading::InFlight {
+            return;
+        }
+        inner.reading = Reading::Pausing;
+        let read_op = inner.read_op;
+        drop(inner);
+        if let Some(read_op) = read_op {
+            self.io.cancel(read_op);
+        }
+    }
+
+    /// A read has ended: starts the next, and wakes who waits.
+    pub(super) fn read_ended(self: &Rc<Self>, outcome: Outcome) {
         if self.is_listening() {
             return self.heard_and_listen_on(outcome);
         }

@@ -82,7 +82,7 @@ impl Stream {
             self.await_flush();
         }
         if urgent {
-            self.send_op();
+            self.send_next();
         }
     }
 
@@ -151,7 +151,7 @@ impl Stream {
 
     /// Sends everything, as far as that needs no waiting. With all of it sent, a wanted end is made.
     pub(super) fn send_all(self: &Rc<Self>) {
-        while self.send_op() {}
+        while self.send_next() {}
         let is_encrypted = self.inner.borrow().tls.is_some();
         if is_encrypted {
             self.finish_encrypted();
@@ -191,30 +191,53 @@ impl Stream {
         }
     }
 
-    /// Starts one write. True if it was done at once and there is more.
-    pub(super) fn send_op(self: &Rc<Self>) -> bool {
-        let is_encrypted = self.inner.borrow().tls.is_some();
-        let data = if is_encrypted { self.take_encrypted() } else { self.take_plain() };
-        let Some(data) = data else { return false };
+    /// Sends the next bytes: at once from where they are, or, what is left of them, by an op. True if that
+    /// needed no waiting and there may be more.
+    pub(super) fn send_next(self: &Rc<Self>) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        if inner.tls.is_some() {
+            drop(inner);
+            // Asked once more, TLS says what it has.
+            return self.take_encrypted().is_some_and(|data| self.write_op(data));
+        }
+        let mut count_bytes = inner.next_op_bytes();
+        if count_bytes == 0 {
+            return false;
+        }
+        if let Some(bytes) = inner.outgoing.plain(count_bytes) {
+            let sent = self.io.try_send(self.source, bytes);
+            let Ok(sent_bytes) = sent else {
+                drop(inner);
+                sent.map_err(|error| self.lose(Some(Failure::from(&error)))).ok();
+                return false;
+            };
+            inner.outgoing.discard(sent_bytes);
+            inner.update_flow();
+            count_bytes -= sent_bytes;
+            if count_bytes == 0 {
+                let has_more = inner.outgoing.len() > 0;
+                drop(inner);
+                self.wake_all(Line::Drained, Inner::is_free);
+                return has_more;
+            }
+        }
+        inner.in_flight_bytes = count_bytes;
+        let data = inner.outgoing.take(count_bytes);
+        drop(inner);
+        let is_done = self.write_op(data);
+        self.wake_all(Line::Drained, Inner::is_free);
+        is_done && self.inner.borrow().outgoing.len() > 0
+    }
+
+    /// Starts a write op. True if it was done at once.
+    fn write_op(self: &Rc<Self>, data: WriteData) -> bool {
         match self.start_write(data) {
             Started::Parked => false,
             Started::Done(outcome) => {
                 self.sent(outcome);
-                // Asked once more, TLS says what it has.
-                is_encrypted || self.inner.borrow().outgoing.len() > 0
+                true
             }
         }
-    }
-
-    /// Takes what the next write sends.
-    fn take_plain(&self) -> Option<WriteData> {
-        let mut inner = self.inner.borrow_mut();
-        let count_bytes = inner.next_op_bytes();
-        if count_bytes == 0 {
-            return None;
-        }
-        inner.in_flight_bytes = count_bytes;
-        Some(inner.outgoing.take(count_bytes))
     }
 
     /// Starts the write op of this stream, which may have its number from an earlier one.

@@ -1,4 +1,5 @@
 use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -150,6 +151,72 @@ fn s40_reading_pauses_above_twice_the_limit_and_resumes_at_the_limit() {
         assert_eq!((reader.buffer().len(), waiting()), (3_616, 3 * CHUNK));
         reader.read_exactly(6 * CHUNK + 3_616).await?;
         assert_eq!(stream.inner.borrow().reading, Reading::InFlight);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A stream over a TCP connection, whose reads go on from piece to piece.
+fn tcp_pair(limit_bytes: usize) -> Result<(Rc<Stream>, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let peer = TcpStream::connect(listener.local_addr()?)?;
+    let (accepted, _) = listener.accept()?;
+    let io = current_io()?;
+    let kind = SourceKind::Stream;
+    let source = io.open(SourceSpec::Adopt { descriptor: accepted.into(), kind })?;
+    Ok((Stream::new(io, source, limit_bytes, None), peer))
+}
+
+/// Lets the loop turn until `done` says so.
+async fn until(mut done: impl FnMut() -> bool) {
+    for _ in 0..100_000 {
+        if done() {
+            return;
+        }
+        yield_now().await;
+    }
+    panic!("it never came");
+}
+
+#[test]
+fn s40_a_read_that_goes_on_is_paused_above_twice_the_limit_and_resumed_at_the_limit() {
+    run(async || {
+        let (stream, mut peer) = tcp_pair(100)?;
+        let mut reader = StreamReader::new(Rc::clone(&stream));
+        let reading = || stream.inner.borrow().reading;
+        let waiting = || stream.inner.borrow().incoming.len();
+        for piece in 1..=4 {
+            assert_eq!(reading(), Reading::InFlight);
+            peer.write_all(&[piece; 51])?;
+            until(|| waiting() == 51 * usize::from(piece)).await;
+        }
+        until(|| reading() == Reading::Idle).await;
+        peer.write_all(&[5; 51])?;
+        for _ in 0..200 {
+            yield_now().await;
+        }
+        assert_eq!(waiting(), 204, "read on above twice the limit");
+        reader.read_exactly(103).await?;
+        assert_eq!(reading(), Reading::Idle);
+        reader.read_exactly(1).await?;
+        assert_eq!(reading(), Reading::InFlight);
+        assert_eq!(reader.read_exactly(151).await?[100..], [5; 51]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s40_a_reader_that_wants_more_while_its_read_is_being_paused_gets_it() {
+    run(async || {
+        let (stream, mut peer) = tcp_pair(100)?;
+        let mut reader = StreamReader::new(Rc::clone(&stream));
+        peer.write_all(&[1; 201])?;
+        until(|| stream.inner.borrow().reading == Reading::Pausing).await;
+        peer.write_all(&[2; 201])?;
+        assert_eq!(reader.read_exactly(402).await?[201..], [2; 201]);
+        drop(peer);
+        assert!(reader.fill_buf().await?.is_empty());
         Ok(())
     })
     .unwrap();
