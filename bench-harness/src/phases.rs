@@ -4,7 +4,7 @@
 //! doctor → noise → floor → server, preload → probe → points → files
 //! ```
 //! The probe is a closed loop that estimates the capacity; it runs if a rate is given in percent of
-//! it. The floor is a null server under the lightest load; it is printed, never subtracted.
+//! it. A point of the quick look that the machine spoiled is tried once more. The floor is a null server under the lightest load; it is printed, never subtracted.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,7 +24,7 @@ use crate::record::Metric;
 use crate::report::{self, Artifacts, Floor, Recorded, RunResult, SCHEMA, Tool, Workload};
 use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::{RespClient, Subject};
-use crate::verdict::Status;
+use crate::verdict::{Status, Verdict};
 
 /// A rate as it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,6 +74,9 @@ pub(crate) struct RunPlan {
     pub(crate) point: PointSpec,
     /// Requests on their way per connection in closed loops.
     pub(crate) closed_depth: usize,
+    /// How often an open loop is tried until it is valid. The machine may be quieter the next time;
+    /// what was measured has no say in which try is kept.
+    pub(crate) tries: u32,
     /// Length of the probe.
     pub(crate) probe: Duration,
     /// How long to listen to the machine before the run; zero for not at all.
@@ -253,9 +256,35 @@ fn measure(
             return Ok(());
         }
         let spec = resolve(plan, *load, capacity)?;
-        measure_point(&spec, subject, conditions, console, recorded)?;
+        for attempt in 0..plan.tries {
+            let before = recorded.len();
+            measure_point(&spec, subject, conditions, console, recorded)?;
+            keep_the_better(recorded, before, attempt);
+            let Some(last) = recorded.last().filter(|_| attempt + 1 < plan.tries) else { break };
+            let verdict = &last.point.verdict;
+            if !worth_another_try(verdict) || conditions.interrupted.load(Ordering::Relaxed) {
+                break;
+            }
+            let reasons = verdict.reasons.join("; ");
+            console.note(&format!("{}: once more, because {reasons}", spec.label));
+        }
     }
     Ok(())
+}
+
+/// A server that cannot keep up will not do so the next time.
+fn worth_another_try(verdict: &Verdict) -> bool {
+    verdict.status > Status::Valid && !verdict.overloaded
+}
+
+/// Of a point that was tried again, keeps the try with the better verdict, and the later of equals.
+fn keep_the_better(recorded: &mut Vec<Recorded>, before: usize, attempt: u32) {
+    if attempt == 0 || before == 0 || recorded.len() <= before {
+        return;
+    }
+    let status = |index: usize| recorded[index].point.verdict.status;
+    let worse = if status(before) <= status(before - 1) { before - 1 } else { before };
+    recorded.remove(worse);
 }
 
 /// Turns percentages into rates.

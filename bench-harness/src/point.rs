@@ -21,7 +21,7 @@ use crate::report::{Connections, GeneratorUse, Point, Recorded, ShardUse, Statio
 use crate::statistics::{drift_percent, percentile_interval};
 use crate::subject::Subject;
 use crate::threads;
-use crate::verdict::{DRIFT_PERCENT, Evidence, judge};
+use crate::verdict::{DRIFT_PERCENT, Evidence, Lag, judge};
 
 /// What is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,11 +115,13 @@ pub(crate) fn run_point(
     let count_before = subject.count()?;
     let threads = conditions.layout.load_cpus.len().clamp(1, spec.connections.max(1));
     let streams = connect(spec, subject, threads)?;
+    let length_ns = ns(spec.interval).max(1);
+    // Megabytes are written to for the first time here, before the clock is set.
+    let (mut recorders, mut collector) = recorders(threads, Intervals { origin_ns: 0, length_ns });
     let before = Usage::take(subject);
     let origin_ns = clock::now_ns() + ns(LEAD);
     let times = times(spec, origin_ns);
-    let intervals = Intervals { origin_ns, length_ns: ns(spec.interval).max(1) };
-    let (recorders, mut collector) = recorders(threads, intervals);
+    recorders.iter_mut().for_each(|recorder| recorder.begin_at(origin_ns));
     let stop = Arc::new(AtomicBool::new(false));
 
     let mut handles = Vec::with_capacity(threads);
@@ -332,12 +334,11 @@ impl Run<'_> {
         let evidence = Evidence {
             offered: offered_rps.unwrap_or(achieved_rps),
             achieved: achieved_rps,
-            lag_ns: generator_lag
-                .percentile("99")
-                .or(generator_lag.max_ns)
-                .zip(generator_lag.max_ns),
+            lag: lag(&generator_lag),
             client_queue_p99_ns: client_queue.percentile("99").or(client_queue.max_ns),
             response_p50_ns: response.percentile("50"),
+            response_p90_ns: response.percentile("90"),
+            response_p99_ns: response.percentile("99"),
             drift_p50_percent: stationary.drift_p50_pct,
             ..self.evidence_without_histograms()
         };
@@ -429,10 +430,12 @@ impl Run<'_> {
             open: matches!(self.spec.mode, Mode::Open(..)),
             offered: 0.0,
             achieved: 0.0,
-            lag_ns: None,
+            lag: None,
             client_queue_p99_ns: None,
             left_over: self.outcome.ledger.unsent + self.outcome.ledger.unfinished,
             response_p50_ns: None,
+            response_p90_ns: None,
+            response_p99_ns: None,
             pacing: self.spec.pacing,
             generator_busy: Some(self.busiest as f64 / self.used.elapsed_ns as f64),
             steal: self.used.steal,
@@ -443,6 +446,13 @@ impl Run<'_> {
             drift_p50_percent: None,
         }
     }
+}
+
+/// With too few samples for a percentile the maximum stands in for it.
+fn lag(generator_lag: &Summary) -> Option<Lag> {
+    let max_ns = generator_lag.max_ns?;
+    let at = |name| generator_lag.percentile(name).unwrap_or(max_ns);
+    Some(Lag { p90_ns: at("90"), p99_ns: at("99"), max_ns })
 }
 
 fn stationary(recording: &Recording) -> Stationary {

@@ -129,6 +129,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
+    /// Sets when interval 0 begins; nothing has been recorded yet.
+    pub(crate) fn begin_at(&mut self, origin_ns: u64) {
+        self.intervals.origin_ns = origin_ns;
+        self.ends_ns = self.intervals.end_of(0);
+    }
+
     /// Records one latency.
     #[inline]
     pub(crate) fn record(&mut self, metric: Metric, latency_ns: u64) {
@@ -201,6 +207,9 @@ impl Collector {
     }
 }
 
+/// Sets of histograms for each load thread, besides the one that is being filled.
+const SPARE_SETS: usize = 7;
+
 /// Makes the two ends for `threads` load threads.
 pub(crate) fn recorders(threads: usize, intervals: Intervals) -> (Vec<Recorder>, Collector) {
     let (full, from_threads) = channel();
@@ -208,8 +217,9 @@ pub(crate) fn recorders(threads: usize, intervals: Intervals) -> (Vec<Recorder>,
     let mut to_threads = Vec::with_capacity(threads);
     for thread in 0..threads {
         let (to_thread, empty) = channel();
-        // One set is being filled, one is on its way back, one waits.
-        for _ in 0..2 {
+        // One set is being filled, the others wait or are on their way: a control thread that has no
+        // CPU for some intervals must not make the load thread allocate.
+        for _ in 0..SPARE_SETS {
             let _ = to_thread.send(Box::new(IntervalSet::new()));
         }
         recorders.push(Recorder {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::protocol::{Resp, RespWorkload, command, parse_reply};
-use crate::serve::{Counters, Server, ShardInfo};
+use crate::serve::{Counters, Gap, Server, ShardInfo};
 
 /// A server that can be loaded.
 pub(crate) struct Subject {
@@ -50,6 +50,17 @@ impl Subject {
     pub(crate) fn counters(&mut self) -> io::Result<Counters> {
         match &mut self.server {
             Some(server) => server.counters(),
+            None => Err(io::Error::other("this server has no control pipe")),
+        }
+    }
+
+    /// When an embedded server that spins had no CPU.
+    ///
+    /// # Errors
+    /// If it is gone, or is not one of ours.
+    pub(crate) fn gaps(&mut self) -> io::Result<Vec<Gap>> {
+        match &mut self.server {
+            Some(server) => Ok(server.gaps()?.gaps),
             None => Err(io::Error::other("this server has no control pipe")),
         }
     }

@@ -43,10 +43,3 @@ pub(crate) fn sharpen_timers() {
 pub(crate) fn sleep(duration: Duration) {
     thread::sleep(duration);
 }
-
-/// Spins until the monotonic clock shows `until_ns`.
-pub(crate) fn spin_until(until_ns: u64) {
-    while crate::clock::now_ns() < until_ns {
-        std::hint::spin_loop();
-    }
-}

@@ -2,12 +2,14 @@
 //!
 //! | what | limit | verdict |
 //! |---|---|---|
-//! | generator lag p99 | [`LAG_NS`], or [`LAG_SHARE`] of the response p50 if that is more | invalid |
+//! | generator lag p90 | [`LAG_NS`], or [`LAG_SHARE`] of the response p90 if that is more | invalid |
+//! | generator lag p99, likewise | | indicative: p90 can be trusted |
 //! | generator lag of any request | [`STOPPED_NS`] | invalid |
 //! | achieved below [`ACHIEVED_SHARE`] of offered, client queue empty | | invalid |
 //! | achieved below [`ACHIEVED_SHARE`] of offered, client queue or windows full | | overloaded |
 //! | generator busy above [`BUSY_SHARE`] with sleeping pace | | invalid |
-//! | stolen time above [`STEAL_SHARE`], or any throttling | | invalid |
+//! | stolen time above [`STEAL_LIMIT`], or any throttling | | invalid |
+//! | stolen time above [`STEAL_SHARE`] | | indicative |
 //! | connections lost or not established | any | invalid |
 //! | server and generator on one CPU | | indicative |
 //! | an idle CPU stood still for [`HICCUP_US`] | | indicative |
@@ -16,14 +18,18 @@
 //! `overloaded` is no fault of the measurement: the numbers are valid and mean that the server
 //! cannot keep up. A closed loop that passes is `capacity`: it says how much, not how long users
 //! wait.
+//!
+//! A request that left late by some time has a response that is too long by it. So the lag is held
+//! against the response at the same percentile: what the machine did to one request in fifty says
+//! nothing against the p90.
 
 use serde::{Deserialize, Serialize};
 
 use crate::generator::Pacing;
 
-/// A p99 of the generator's own lateness up to here is fine whatever the response is.
+/// A lateness of the generator up to here is fine whatever the response is.
 pub(crate) const LAG_NS: u64 = 50_000;
-/// Above [`LAG_NS`] the lateness may still be this share of the median response.
+/// Above [`LAG_NS`] the lateness may still be this share of the response.
 pub(crate) const LAG_SHARE: f64 = 0.1;
 /// A generator that is this late with a single request was stopped, not slow.
 pub(crate) const STOPPED_NS: u64 = 100_000_000;
@@ -31,8 +37,10 @@ pub(crate) const STOPPED_NS: u64 = 100_000_000;
 pub(crate) const ACHIEVED_SHARE: f64 = 0.99;
 /// A sleeping generator that is busier than this has no time left to be punctual.
 pub(crate) const BUSY_SHARE: f64 = 0.95;
-/// More stolen time than this belongs to another virtual machine.
+/// With more stolen time than this the tail belongs to another virtual machine …
 pub(crate) const STEAL_SHARE: f64 = 0.01;
+/// … and with more than this, everything.
+pub(crate) const STEAL_LIMIT: f64 = 0.05;
 /// An idle CPU that stands still for longer has something else to do.
 pub(crate) const HICCUP_US: f64 = 1_000.0;
 /// The median may change by this much from one half of a run to the other.
@@ -75,6 +83,17 @@ pub(crate) struct Verdict {
     pub(crate) reasons: Vec<String>,
 }
 
+/// How late requests left through no fault of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lag {
+    /// 90th percentile.
+    pub(crate) p90_ns: u64,
+    /// 99th percentile.
+    pub(crate) p99_ns: u64,
+    /// The latest.
+    pub(crate) max_ns: u64,
+}
+
 /// What a verdict is reached from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Evidence {
@@ -84,14 +103,16 @@ pub(crate) struct Evidence {
     pub(crate) offered: f64,
     /// Requests a second answered within the measured time.
     pub(crate) achieved: f64,
-    /// 99th percentile and maximum of the generator's own lateness.
-    pub(crate) lag_ns: Option<(u64, u64)>,
+    /// The generator's own lateness.
+    pub(crate) lag: Option<Lag>,
     /// 99th percentile of the wait for a place in a window.
     pub(crate) client_queue_p99_ns: Option<u64>,
     /// Requests that were due and not answered at the end.
     pub(crate) left_over: u64,
-    /// Median of the response.
+    /// Median, 90th and 99th percentile of the response.
     pub(crate) response_p50_ns: Option<u64>,
+    pub(crate) response_p90_ns: Option<u64>,
+    pub(crate) response_p99_ns: Option<u64>,
     /// How the load threads waited.
     pub(crate) pacing: Pacing,
     /// Share of the time that the busiest load thread was on its CPU.
@@ -115,8 +136,9 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let (shortfall, overloaded) = shortfall(evidence);
     let mut against: Vec<(Status, String)> = Vec::new();
     against.extend(shortfall.map(|reason| (Status::Invalid, reason)));
+    against.extend(lateness(evidence));
     against.extend(generator_faults(evidence).map(|reason| (Status::Invalid, reason)));
-    against.extend(machine_faults(evidence).map(|reason| (Status::Invalid, reason)));
+    against.extend(machine_faults(evidence));
     against.extend(doubts(evidence, overloaded).map(|reason| (Status::Indicative, reason)));
     let clean = if evidence.open { Status::Valid } else { Status::Capacity };
     let status = against.iter().map(|(status, _)| *status).fold(clean, Status::max);
@@ -146,35 +168,53 @@ fn shortfall(evidence: &Evidence) -> (Option<String>, bool) {
     (Some(format!("only {share:.1} % of the load was reached although nothing waited")), false)
 }
 
+/// The lag at a percentile, held against the response at the same one.
+fn lateness(evidence: &Evidence) -> Option<(Status, String)> {
+    let lag = evidence.lag.filter(|_| evidence.open)?;
+    let limit_ns =
+        |response_ns: Option<u64>| (response_ns.unwrap_or(0) as f64 * LAG_SHARE).max(LAG_NS as f64);
+    let (p90_limit_ns, p99_limit_ns) =
+        (limit_ns(evidence.response_p90_ns), limit_ns(evidence.response_p99_ns));
+    let late = |name: &str, lag_ns: u64, limit_ns: f64| {
+        let (lag_us, limit_us) = (lag_ns as f64 / 1e3, limit_ns / 1e3);
+        format!("the generator was late: lag {name} {lag_us:.0} µs, allowed {limit_us:.0} µs")
+    };
+    if lag.p90_ns as f64 > p90_limit_ns {
+        return Some((Status::Invalid, late("p90", lag.p90_ns, p90_limit_ns)));
+    }
+    let tail = lag.p99_ns as f64 > p99_limit_ns;
+    tail.then(|| {
+        let text = late("p99", lag.p99_ns, p99_limit_ns);
+        (Status::Indicative, format!("{text}; up to p90 the response can be trusted"))
+    })
+}
+
 fn generator_faults(evidence: &Evidence) -> impl Iterator<Item = String> {
-    let lag = evidence.lag_ns.filter(|_| evidence.open);
-    let share_ns = evidence.response_p50_ns.unwrap_or(0) as f64 * LAG_SHARE;
-    let limit_ns = share_ns.max(LAG_NS as f64);
-    let slow = lag.filter(|(p99_ns, _)| *p99_ns as f64 > limit_ns).map(|(p99_ns, _)| {
-        let (lag_us, limit_us) = (p99_ns as f64 / 1e3, limit_ns / 1e3);
-        format!("the generator was late: lag p99 {lag_us:.0} µs, allowed {limit_us:.0} µs")
-    });
-    let stopped = lag
-        .filter(|(_, max_ns)| *max_ns >= STOPPED_NS)
-        .map(|(_, max_ns)| format!("the generator stood still for {:.0} ms", max_ns as f64 / 1e6));
+    let stopped = evidence
+        .lag
+        .filter(|lag| evidence.open && lag.max_ns >= STOPPED_NS)
+        .map(|lag| format!("the generator stood still for {:.0} ms", lag.max_ns as f64 / 1e6));
     let busy = evidence
         .generator_busy
         .filter(|busy| evidence.pacing == Pacing::Sleep && *busy > BUSY_SHARE)
         .map(|busy| format!("the generator was busy {:.0} % of the time", busy * 100.0));
     let (asked, alive) = evidence.connections;
     let lost = (alive < asked).then(|| format!("{} of {asked} connections lost", asked - alive));
-    [slow, stopped, busy, lost].into_iter().flatten()
+    [stopped, busy, lost].into_iter().flatten()
 }
 
-fn machine_faults(evidence: &Evidence) -> impl Iterator<Item = String> {
-    let stolen = evidence
-        .steal
-        .filter(|share| *share > STEAL_SHARE)
-        .map(|share| format!("the hypervisor took {:.1} % of the time", share * 100.0));
-    let throttled = evidence
-        .throttled_us
-        .filter(|throttled_us| *throttled_us > 0)
-        .map(|us| format!("the cgroup's quota stopped this process for {:.1} ms", us as f64 / 1e3));
+fn machine_faults(evidence: &Evidence) -> impl Iterator<Item = (Status, String)> {
+    let stolen = evidence.steal.filter(|share| *share > STEAL_SHARE).map(|share| {
+        let text = format!("the hypervisor took {:.1} % of the time", share * 100.0);
+        if share > STEAL_LIMIT {
+            return (Status::Invalid, text);
+        }
+        (Status::Indicative, format!("{text}, and so much of the tail is not the server's"))
+    });
+    let throttled = evidence.throttled_us.filter(|throttled_us| *throttled_us > 0).map(|us| {
+        let stopped_ms = us as f64 / 1e3;
+        (Status::Invalid, format!("the cgroup's quota stopped this process for {stopped_ms:.1} ms"))
+    });
     [stolen, throttled].into_iter().flatten()
 }
 

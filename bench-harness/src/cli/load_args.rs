@@ -131,6 +131,9 @@ pub(crate) struct LoadArgs {
     /// Allow a load point to last longer than ten minutes
     #[arg(long)]
     long: bool,
+    /// How often an open loop is tried until it is valid.
+    #[arg(skip = 1_u32)]
+    tries: u32,
 }
 
 /// Longer runs need `--long`, so that a slip of the finger does not load a server for hours.
@@ -155,6 +158,7 @@ impl LoadArgs {
         self.name.get_or_insert_with(|| "quick".to_owned());
         self.duration.get_or_insert(Duration::from_secs(5));
         self.warmup.get_or_insert(Duration::from_millis(600));
+        self.tries = 2;
     }
 
     fn loads(&self) -> Result<Vec<LoadPlan>, String> {
@@ -220,6 +224,7 @@ impl LoadArgs {
                 seed: self.seed,
             },
             closed_depth: self.depth.unwrap_or(1) as usize,
+            tries: self.tries,
             probe: PROBE,
             noise: self.noise,
             preload: !self.no_preload,

@@ -6,10 +6,14 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::*;
 use crate::plan::{Arrival, Rate, Schedule};
 use crate::protocol::Echo;
 use crate::record::{Intervals, Recording, recorders};
+use crate::selftest::quiet::{Span, Windows};
+use crate::serve::Gap;
 
 const MS: u64 = 1_000_000;
 const FRAME_BYTES: usize = 8;
@@ -21,8 +25,8 @@ struct Universe {
     service_ns: u64,
     /// The server does nothing in these spans.
     freezes: Vec<(u64, u64)>,
-    /// The generator's clock jumps from the first to the second time.
-    generator_stop: Option<(u64, u64)>,
+    /// The generator's clock jumps from the first to the second time of each.
+    generator_stops: VecDeque<(u64, u64)>,
     /// The server closes every connection at this time.
     dies_ns: Option<u64>,
     free_ns: u64,
@@ -105,11 +109,11 @@ impl World for SimWorld {
         let next_ns = fronts.map(|(at_ns, _)| *at_ns).chain(universe.dies_ns).min();
         let arrival_ns = next_ns.unwrap_or(u64::MAX).max(universe.now_ns + 1);
         universe.now_ns = until_ns.min(arrival_ns);
-        if let Some((from_ns, to_ns)) = universe.generator_stop
+        while let Some((from_ns, to_ns)) = universe.generator_stops.front().copied()
             && universe.now_ns >= from_ns
         {
             universe.now_ns = universe.now_ns.max(to_ns);
-            universe.generator_stop = None;
+            universe.generator_stops.pop_front();
         }
         let now_ns = universe.now_ns;
         let dead = universe.is_dead();
@@ -130,6 +134,7 @@ struct Case {
     seconds: f64,
     drain_ns: u64,
     timeout_ns: u64,
+    interval_ns: u64,
 }
 
 impl Default for Case {
@@ -143,6 +148,7 @@ impl Default for Case {
             seconds: 2.0,
             drain_ns: 2_000 * MS,
             timeout_ns: 60_000 * MS,
+            interval_ns: 200 * MS,
         }
     }
 }
@@ -166,7 +172,7 @@ impl Case {
             }
         };
         let (mut ends, mut collector) =
-            recorders(1, Intervals { origin_ns: 0, length_ns: 200 * MS });
+            recorders(1, Intervals { origin_ns: 0, length_ns: self.interval_ns });
         let outcome = Generator::new(Load {
             world: SimWorld { universe: Rc::clone(&universe) },
             streams,
@@ -228,7 +234,7 @@ fn a_frozen_server_makes_requests_wait_in_the_client_queue_and_not_in_the_lag() 
 fn a_stopped_generator_is_late_by_its_own_fault() {
     let universe = Universe {
         service_ns: 20_000,
-        generator_stop: Some((1_000 * MS, 1_200 * MS)),
+        generator_stops: [(1_000 * MS, 1_200 * MS)].into(),
         ..Universe::default()
     };
     let (outcome, recording, _) = Case { universe, depth: 2, ..Case::default() }.run();
@@ -360,4 +366,50 @@ fn poisson_arrivals_queue_as_theory_says() {
     assert!(outcome.ledger.balanced());
     let mean = recording.total(Metric::Response).mean() / 200_000.0;
     assert!((mean - 1.5).abs() < 0.06, "mean response {mean} service times at half load");
+}
+
+/// A run at half load on a machine that takes the server's CPU away six times a second and the
+/// generator's five times, for up to eight milliseconds; the mean response in service times, of all and
+/// of the quiet windows.
+fn disturbed(arrival: Arrival) -> (f64, f64) {
+    let stops = |every_ns: u64, first_ns: u64| {
+        (1..)
+            .map(move |number| (first_ns + number * every_ns, number % 8 + 1))
+            .map(|(from_ns, length_ms)| (from_ns, from_ns + length_ms * MS))
+    };
+    let end_ns = 8_100 * MS;
+    let within = |(from_ns, _): &(u64, u64)| *from_ns < end_ns;
+    let freezes: Vec<(u64, u64)> = stops(166 * MS, 7 * MS).take_while(within).collect();
+    let gaps: Vec<Gap> =
+        freezes.iter().map(|&(begin_ns, end_ns)| Gap { begin_ns, end_ns }).collect();
+    let generator_stops = stops(211 * MS, 3 * MS).take_while(within).collect();
+    let case = Case {
+        universe: Universe { service_ns: 200_000, freezes, generator_stops, ..Universe::default() },
+        rate: Some(2_500.0),
+        arrival,
+        seconds: 8.0,
+        connections: 16,
+        interval_ns: 25 * MS,
+        ..Case::default()
+    };
+    let (outcome, recording, _) = case.run();
+    assert!(outcome.ledger.balanced());
+    let span = Span { origin_ns: 0, measure_ns: 100 * MS, end_ns };
+    let windows = Windows::find(&recording, span, &gaps);
+    assert_eq!(windows.too_few(), None);
+    let mean = |histogram: Histogram<u64>| histogram.mean() / 200_000.0;
+    (mean(recording.total(Metric::Response)), mean(windows.histogram(Metric::Response)))
+}
+
+#[test]
+fn the_quiet_windows_of_a_disturbed_run_follow_theory_and_the_whole_does_not() {
+    let (all, quiet) = disturbed(Arrival::Poisson);
+    assert!(all > 2.0, "the disturbances weigh: {all}");
+    assert!((quiet - 1.5).abs() < 0.09, "mean response {quiet} service times at half load");
+}
+
+#[test]
+fn quiet_windows_do_not_make_other_arrivals_look_like_poisson() {
+    let (_, quiet) = disturbed(Arrival::Constant);
+    assert!((quiet - 1.0).abs() < 0.03, "even arrivals do not queue: {quiet}");
 }

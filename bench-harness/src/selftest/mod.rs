@@ -1,9 +1,15 @@
 //! Is the generator right? It is run against servers whose latencies follow from a formula, and
-//! against one that is stopped. A check that the machine spoils is tried again, and is *not judged*
-//! if it never came to a valid run: never a pass.
+//! against one that is stopped.
+//!
+//! A machine that is not quiet must make neither a pass nor a failure. A check passes only on what the
+//! machine cannot have feigned, and fails only in a run in which it cannot be at fault; what is
+//! neither is tried again, and in the end *not judged*. The checks of queues look at the windows that
+//! the machine left alone (see `quiet`); those of freezes, which are longer than anything that a
+//! machine does by itself, need only that it did nothing of the kind.
 
 mod model;
 mod queueing;
+pub(crate) mod quiet;
 mod stall;
 mod stopped;
 
@@ -20,7 +26,7 @@ use crate::generator::Pacing;
 use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
 use crate::point::{Conditions, Mode, PointSpec, Traffic, run_point};
 use crate::report::{Recorded, format_ns};
-use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
+use crate::serve::{Gap, Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::Subject;
 use crate::verdict::{LAG_NS, Status};
 
@@ -43,9 +49,10 @@ enum Finding {
 }
 
 impl Finding {
-    /// What was measured, whether it is as promised, and why the run does not count, if so.
-    fn of(holds: bool, text: String, spoiled: Option<String>) -> Self {
-        match spoiled {
+    /// What was measured, whether it is as promised, and why the machine may have feigned the one or
+    /// the other, if so.
+    fn of(holds: bool, text: String, no_pass: Option<String>, no_failure: Option<String>) -> Self {
+        match if holds { no_pass } else { no_failure } {
             Some(reason) => Finding::Spoiled(format!("{reason} [{text}]")),
             None if holds => Finding::Pass(text),
             None => Finding::Fail(text),
@@ -92,7 +99,7 @@ const CHECKS: [Check; 8] = [
     },
     Check {
         name: "stopped-server",
-        promise: "a server stopped for 200 ms: tail up, generator lag as ever, run valid",
+        promise: "a server stopped for 200 ms: the wait is in the response, not in the lag",
         run: stopped::server,
     },
     Check {
@@ -222,19 +229,31 @@ impl Bench {
     }
 }
 
+/// A machine that stops nobody for so long cannot feign a freeze, nor hide one.
+const UNLIKE_A_FREEZE_NS: u64 = 20_000_000;
+
+/// Why a run may show freezes that nobody ordered, if it may.
+fn froze(recorded: &Recorded, gaps: &[Gap]) -> Option<String> {
+    let gap_ns = gaps.iter().map(|gap| gap.end_ns - gap.begin_ns).max().unwrap_or(0);
+    let lag_ns = recorded.point.generator_lag.max_ns.unwrap_or(0);
+    let longest_ns = gap_ns.max(lag_ns);
+    (longest_ns > UNLIKE_A_FREEZE_NS)
+        .then(|| format!("the machine stood still for {}", format_ns(longest_ns)))
+}
+
 /// A server that only spins must have had its CPU for this share of the time: at half load a loss
 /// of two percent, in slices of some milliseconds, triples the p99.
 const SERVER_SHARE: f64 = 0.995;
 /// The same for the generator, whose thread starts a little after the clock; its lag is judged too.
 const GENERATOR_SHARE: f64 = 0.98;
 
-/// Why a run does not count, if it does not. An overloaded or drifting run may be what a check is
+/// Why a run as a whole does not count as undisturbed, if it does not. An overloaded or drifting run may be what a check is
 /// about, so only the machine and the generator are asked, and more strictly than a verdict does:
 /// server and generator both spin, so that a share of the time without a CPU was taken from them.
 /// `asleep` is the share for which the server sleeps by plan.
 fn spoiled(bench: &Bench, recorded: &Recorded, asleep: f64) -> Option<String> {
     let point = &recorded.point;
-    if point.verdict.status == Status::Invalid {
+    if matches!(point.verdict.status, Status::Invalid | Status::Indicative) {
         return Some(point.verdict.reasons.join("; "));
     }
     if bench.layout.shared {

@@ -4,12 +4,16 @@
 use std::io;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::model::{fifo_responses, md1_mean, md1_tail, quantile};
-use super::{Bench, Finding, echo, spoiled};
+use super::quiet::{Span, Windows};
+use super::{Bench, Finding, echo};
 use crate::plan::{Arrival, Rate, Schedule};
 use crate::point::{Mode, PointSpec};
 use crate::record::Metric;
-use crate::serve::Server;
+use crate::report::Recorded;
+use crate::serve::{Gap, Server};
 use crate::subject::Subject;
 
 /// Much longer than what network and generator take.
@@ -22,28 +26,55 @@ const DURATION: Duration = Duration::from_secs(6);
 const MEAN_TOLERANCE: f64 = 0.10;
 const TAIL_TOLERANCE: f64 = 0.15;
 
-/// Runs at a rate and returns what was measured, and the server's own mean service time.
-fn measure(
-    bench: &Bench,
-    rate: Rate,
-    arrival: Arrival,
-    seed: u64,
-) -> io::Result<(crate::report::Recorded, f64)> {
+/// Length of the windows of which the quiet ones are judged: some dozen times what a queue lasts.
+const WINDOW: Duration = Duration::from_millis(25);
+
+/// A run and what the server told of it.
+struct Measured {
+    recorded: Recorded,
+    span: Span,
+    gaps: Vec<Gap>,
+    /// The server's own mean service time.
+    service_ns: f64,
+}
+
+impl Measured {
+    fn windows(&self) -> Windows<'_> {
+        Windows::find(&self.recorded.recording, self.span, &self.gaps)
+    }
+
+    /// A pass and a failure alike need quiet windows; a failure more of a server that ran.
+    fn finding(&self, bench: &Bench, windows: &Windows<'_>, holds: bool, text: String) -> Finding {
+        let shared = bench.layout.shared.then(|| "server and generator share a cpu".to_owned());
+        let no_pass = shared.or_else(|| windows.too_few());
+        let no_failure = no_pass.clone().or_else(|| windows.doubt());
+        let text = format!("{text}; {}", windows.describe());
+        Finding::of(holds && self.recorded.point.balanced, text, no_pass, no_failure)
+    }
+}
+
+fn spec(bench: &Bench, mode: Mode, seed: u64) -> PointSpec {
+    PointSpec { seed, interval: WINDOW, ..bench.spec(mode, DURATION) }
+}
+
+fn measure(bench: &Bench, rate: Rate, arrival: Arrival, seed: u64) -> io::Result<Measured> {
     let mut server: Server = bench.start(echo(SERVICE_NS))?;
     let before = server.counters()?;
     let mut subject = Subject::embedded(server, false);
-    let spec = PointSpec { seed, ..bench.spec(Mode::Open(rate, arrival), DURATION) };
+    let spec = spec(bench, Mode::Open(rate, arrival), seed);
     let recorded = bench.run(&spec, &mut subject)?;
     let after = subject.counters()?;
     let requests = after.requests.saturating_sub(before.requests).max(1);
     let service_ns = after.busy_ns.saturating_sub(before.busy_ns) as f64 / requests as f64;
-    Ok((recorded, service_ns))
+    let origin_ns = bench.began_ns + (recorded.point.begin_s * 1e9) as u64;
+    let measure_ns = origin_ns + crate::clock::ns(spec.warmup);
+    let span = Span { origin_ns, measure_ns, end_ns: measure_ns + crate::clock::ns(DURATION) };
+    Ok(Measured { recorded, span, gaps: subject.gaps()?, service_ns })
 }
 
 /// What network and generator add to a response: its smallest value, less the service.
-fn floor_ns(recorded: &crate::report::Recorded, service_ns: f64) -> f64 {
-    let least_ns = recorded.recording.total(Metric::Response).value_at_quantile(0.02);
-    (least_ns as f64 - service_ns).max(0.0)
+fn floor_ns(response: &Histogram<u64>, service_ns: f64) -> f64 {
+    (response.value_at_quantile(0.02) as f64 - service_ns).max(0.0)
 }
 
 /// The response follows theory once the floor is taken off.
@@ -55,16 +86,17 @@ pub(super) fn poisson_arrivals(
     let load = f64::from(load_percent) / 100.0;
     let rate = Rate::per_second(load * 1e9 / SERVICE_NS as f64).map_err(io::Error::other)?;
     let seed = 1 + u64::from(attempt);
-    let (recorded, service_ns) = measure(bench, rate, Arrival::Poisson, seed)?;
-    let floor_ns = floor_ns(&recorded, service_ns);
-    let total = recorded.recording.total(Metric::Response);
+    let run = measure(bench, rate, Arrival::Poisson, seed)?;
+    let windows = run.windows();
+    let total = windows.histogram(Metric::Response);
+    let floor_ns = floor_ns(&total, run.service_ns);
     let measured =
         [total.mean(), total.value_at_quantile(0.9) as f64, total.value_at_quantile(0.99) as f64]
-            .map(|value_ns| (value_ns - floor_ns) / service_ns);
+            .map(|value_ns| (value_ns - floor_ns) / run.service_ns);
 
-    // Six seconds hold few of the rare long queues, so that the arrivals themselves stray from the
+    // Some seconds hold few of the rare long queues, so that the arrivals themselves stray from the
     // theory of an endless run. The same arrivals at a simulated server show by how much.
-    let drawn = simulate(bench, rate, seed, service_ns);
+    let drawn = simulate(bench, rate, seed, &run, &windows);
     let (p90, p99) = md1_tail(load_percent).unwrap_or((f64::NAN, f64::NAN));
     let theory = [md1_mean(load), p90, p99];
     let tolerance = [MEAN_TOLERANCE, TAIL_TOLERANCE, TAIL_TOLERANCE];
@@ -80,40 +112,53 @@ pub(super) fn poisson_arrivals(
         })
         .collect::<Vec<_>>()
         .join(", ");
-    Ok(Finding::of(holds && recorded.point.balanced, text, spoiled(bench, &recorded, 0.0)))
+    Ok(run.finding(bench, &windows, holds, text))
 }
 
-/// Mean, p90 and p99 of the very arrivals of a run at a simulated server, in service times.
-fn simulate(bench: &Bench, rate: Rate, seed: u64, service_ns: f64) -> [f64; 3] {
-    let spec = bench.spec(Mode::Closed, DURATION);
-    let warmup_ns = crate::clock::ns(spec.warmup);
-    let end_ns = warmup_ns + crate::clock::ns(spec.duration);
+/// Mean, p90 and p99 of the very arrivals of a run at a simulated server, of what it answers in the
+/// same windows; in service times.
+fn simulate(
+    bench: &Bench,
+    rate: Rate,
+    seed: u64,
+    run: &Measured,
+    windows: &Windows<'_>,
+) -> [f64; 3] {
+    let spec = spec(bench, Mode::Closed, seed);
+    let end_ns = crate::clock::ns(spec.warmup) + crate::clock::ns(spec.duration);
     let mut schedule = Schedule::new(rate, Arrival::Poisson, seed, (0, end_ns), (0, 1));
     let arrivals: Vec<u64> = std::iter::from_fn(|| schedule.advance()).collect();
-    let responses = fifo_responses(&arrivals, service_ns.round() as u64);
+    let responses = fifo_responses(&arrivals, run.service_ns.round() as u64);
     let mut measured: Vec<u64> = arrivals
         .iter()
         .zip(responses)
-        .filter(|(arrival_ns, _)| **arrival_ns >= warmup_ns)
+        .filter(|(arrival_ns, response_ns)| {
+            windows.contains(run.span.origin_ns + **arrival_ns + *response_ns)
+        })
         .map(|(_, response_ns)| response_ns)
         .collect();
     let mean = measured.iter().sum::<u64>() as f64 / measured.len().max(1) as f64;
     [mean, quantile(&mut measured, 0.9), quantile(&mut measured, 0.99)]
-        .map(|value_ns| value_ns / service_ns)
+        .map(|value_ns| value_ns / run.service_ns)
 }
 
 /// Even arrivals below capacity never meet each other: a generator that sends in bunches would make
 /// them queue.
 pub(super) fn constant_arrivals(bench: &Bench, attempt: u32) -> io::Result<Finding> {
     let rate = Rate::per_second(0.5e9 / SERVICE_NS as f64).map_err(io::Error::other)?;
-    let (recorded, service_ns) = measure(bench, rate, Arrival::Constant, 1 + u64::from(attempt))?;
-    let total = recorded.recording.total(Metric::Response);
-    let p90 = (total.value_at_quantile(0.9) as f64 - floor_ns(&recorded, service_ns)) / service_ns;
-    let variation = recorded.point.send_gap_cv.unwrap_or(f64::NAN);
-    let holds = p90 < 1.1 && variation < 0.1 && recorded.point.balanced;
+    let run = measure(bench, rate, Arrival::Constant, 1 + u64::from(attempt))?;
+    let windows = run.windows();
+    let total = windows.histogram(Metric::Response);
+    let floor_ns = floor_ns(&total, run.service_ns);
+    let p90 = (total.value_at_quantile(0.9) as f64 - floor_ns) / run.service_ns;
+    // Requests that leave late, each by its own time, leave gaps that vary by the root of two as much.
+    let gap_ns = 2.0 * SERVICE_NS as f64;
+    let lag = windows.histogram(Metric::GeneratorLag);
+    let variation = std::f64::consts::SQRT_2 * lag.stdev() / gap_ns;
+    let holds = p90 < 1.1 && variation < 0.1;
     let text = format!(
         "p90 {p90:.2} service times (no queue: 1.00), gaps between sends vary by {:.1} %",
         variation * 100.0
     );
-    Ok(Finding::of(holds, text, spoiled(bench, &recorded, 0.0)))
+    Ok(run.finding(bench, &windows, holds, text))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::model::StallModel;
-use super::{Bench, Finding, echo, spoiled};
+use super::{Bench, Finding, echo, froze, spoiled};
 use crate::clock::SECOND_NS;
 use crate::plan::{Arrival, Rate};
 use crate::point::{Mode, PointSpec};
@@ -51,7 +51,9 @@ pub(super) fn open_loop(bench: &Bench, attempt: u32) -> io::Result<Finding> {
         format_ns(p99),
         expected_s * 1e3
     );
-    Ok(Finding::of(holds && recorded.point.balanced, text, spoiled(bench, &recorded, ASLEEP)))
+    let no_pass = froze(&recorded, &subject.gaps()?);
+    let no_failure = spoiled(bench, &recorded, ASLEEP);
+    Ok(Finding::of(holds && recorded.point.balanced, text, no_pass, no_failure))
 }
 
 /// One connection that waits for each answer meets the freeze once a second.
@@ -70,5 +72,6 @@ pub(super) fn closed_loop(bench: &Bench, attempt: u32) -> io::Result<Finding> {
     // The largest sample proves that the server did freeze.
     let holds = p99 < 5_000_000 && max > 90_000_000 && recorded.point.balanced;
     let text = format!("p99 {}, max {} of the same server", format_ns(p99), format_ns(max));
-    Ok(Finding::of(holds, text, spoiled(bench, &recorded, ASLEEP)))
+    let no_pass = froze(&recorded, &subject.gaps()?);
+    Ok(Finding::of(holds, text, no_pass, spoiled(bench, &recorded, ASLEEP)))
 }

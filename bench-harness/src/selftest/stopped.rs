@@ -13,7 +13,7 @@ use crate::point::Mode;
 use crate::report::{RunResult, format_ns};
 use crate::subject::Subject;
 use crate::threads;
-use crate::verdict::{LAG_NS, Status};
+use crate::verdict::{STOPPED_NS, Status};
 
 const RATE: f64 = 1_000.0;
 const DURATION: Duration = Duration::from_secs(3);
@@ -43,18 +43,17 @@ pub(super) fn server(bench: &Bench, _attempt: u32) -> io::Result<Finding> {
     freezer.join().map_err(|_| io::Error::other("the freezer panicked"))??;
     let point = &recorded.point;
     let max = point.response.max_ns.unwrap_or(0);
-    let lag = point.generator_lag.percentile("99").unwrap_or(u64::MAX);
+    let lag = point.generator_lag.max_ns.unwrap_or(u64::MAX);
     let text = format!(
-        "response max {}, lag p99 {}, {}",
+        "response max {}, lag max {}, {}",
         format_ns(max),
         format_ns(lag),
         point.verdict.status.name()
     );
-    Ok(Finding::of(
-        max >= 190_000_000 && lag <= LAG_NS && point.balanced,
-        text,
-        spoiled(bench, &recorded, ASLEEP),
-    ))
+    // Below the limit the verdict does not say that the generator stood still. A machine may have
+    // lengthened the wait, but it cannot have moved it out of the lag.
+    let holds = max >= 190_000_000 && lag < STOPPED_NS && point.balanced;
+    Ok(Finding::of(holds, text, None, spoiled(bench, &recorded, ASLEEP)))
 }
 
 /// A stopped generator: the wait is in the lag, and the run does not count.
@@ -80,7 +79,7 @@ pub(super) fn generator(bench: &Bench, _attempt: u32) -> io::Result<Finding> {
     let lag = point.generator_lag.max_ns.unwrap_or(0);
     let invalid = point.verdict.status == Status::Invalid;
     let text = format!("lag max {}, {}", format_ns(lag), point.verdict.status.name());
-    Ok(Finding::of(lag >= 190_000_000 && invalid && point.balanced, text, None))
+    Ok(Finding::of(lag >= 190_000_000 && invalid && point.balanced, text, None, None))
 }
 
 /// Stops a process for a while, some time after its start.

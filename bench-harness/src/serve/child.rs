@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use serde::de::DeserializeOwned;
 
-use super::{Counters, PATIENCE, Ready, ServerSpec};
+use super::{Counters, Gaps, PATIENCE, Ready, ServerSpec};
 use crate::threads;
 
 /// A running server in a child process; dropping it ends the process.
@@ -62,8 +62,20 @@ impl Server {
     /// # Errors
     /// If the process has ended or does not answer.
     pub(crate) fn counters(&mut self) -> io::Result<Counters> {
+        self.ask("count")
+    }
+
+    /// Asks when it had no CPU; a server that sleeps by itself cannot tell.
+    ///
+    /// # Errors
+    /// If the process has ended or does not answer.
+    pub(crate) fn gaps(&mut self) -> io::Result<Gaps> {
+        self.ask("gaps")
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, word: &str) -> io::Result<T> {
         let input = self.input.as_mut().ok_or_else(|| io::Error::other("the pipe is closed"))?;
-        input.write_all(b"count\n")?;
+        writeln!(input, "{word}")?;
         input.flush()?;
         self.next_line()
     }

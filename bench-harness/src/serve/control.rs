@@ -1,14 +1,14 @@
 //! The child's side of the control pipe.
 
 use std::io::{self, BufRead, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Counters, Ready};
+use super::{Counters, Gap, Gaps, Ready};
 
 /// Counts of one shard. Only the shard writes, so that a load and a store are enough; the control
 /// thread reads. Each lies on its own cache lines.
@@ -17,7 +17,12 @@ use super::{Counters, Ready};
 pub(super) struct Tally {
     requests: AtomicU64,
     busy_ns: AtomicU64,
+    /// Written only when the shard has just lost far more time than the lock takes.
+    gaps: Mutex<Vec<Gap>>,
 }
+
+/// More gaps than this are not told apart any more.
+const GAPS_KEPT: usize = 100_000;
 
 impl Tally {
     /// Counts requests; only the shard that owns this tally may call it.
@@ -29,6 +34,23 @@ impl Tally {
         };
         add(&self.requests, requests);
         add(&self.busy_ns, busy_ns);
+    }
+}
+
+impl Tally {
+    /// Notes that the shard had no CPU. Past the limit the last gap grows, so that what is not told
+    /// apart counts as disturbed.
+    pub(super) fn note_gap(&self, gap: Gap) {
+        let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        if gaps.len() < GAPS_KEPT {
+            gaps.push(gap);
+        } else if let Some(last) = gaps.last_mut() {
+            last.end_ns = gap.end_ns;
+        }
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        self.gaps.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -53,6 +75,9 @@ pub(super) fn attend(ready: &Ready, tallies: &[Arc<Tally>]) -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         match line?.as_str() {
             "count" => print(&sum(tallies))?,
+            "gaps" => {
+                print(&Gaps { gaps: tallies.iter().flat_map(|tally| tally.gaps()).collect() })?;
+            }
             other => eprintln!("warning: unknown word on the control pipe: {other:?}"),
         }
     }

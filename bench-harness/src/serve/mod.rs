@@ -151,6 +151,22 @@ pub(crate) struct Counters {
     pub(crate) busy_ns: u64,
 }
 
+/// A stretch of monotonic time in which a spinning server did not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gap {
+    /// When it last looked at the clock.
+    pub(crate) begin_ns: u64,
+    /// When it did so again.
+    pub(crate) end_ns: u64,
+}
+
+/// The gaps that a synthetic server saw that never sleeps; its own freezes are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gaps {
+    /// In their order.
+    pub(crate) gaps: Vec<Gap>,
+}
+
 /// How long a server may take to print its ready line or to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 

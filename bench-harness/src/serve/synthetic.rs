@@ -8,8 +8,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use super::Wire;
 use super::control::Tally;
+use super::{Gap, Wire};
 use crate::clock::{SECOND_NS, now_ns};
 use crate::poller::Poller;
 use crate::protocol::parse_command;
@@ -83,13 +83,14 @@ pub(super) fn run(listener: &TcpListener, spec: SyntheticSpec, tally: &Tally) ->
     poller.add(listener, LISTENER)?;
     let mut clients = Clients { slots: Vec::new(), free: Vec::new() };
     let mut ready = Vec::new();
-    let pace = Pace { spec, began_ns: now_ns() };
+    let mut pace = Pace { spec, tally, began_ns: now_ns(), seen_ns: now_ns(), lost_ns: 0 };
     loop {
         poller.wait(Some(if spec.spin { 0 } else { IDLE_NS }), &mut ready);
+        pace.look();
         for number in ready.drain(..) {
             if number == LISTENER {
                 clients.accept(listener, &poller)?;
-            } else if !clients.serve(number, &pace, tally) {
+            } else if !clients.serve(number, &mut pace) {
                 clients.slots[number] = None;
                 clients.free.push(number);
             }
@@ -131,29 +132,57 @@ impl Clients {
     }
 
     /// False once the client is gone.
-    fn serve(&mut self, number: usize, pace: &Pace, tally: &Tally) -> bool {
+    fn serve(&mut self, number: usize, pace: &mut Pace<'_>) -> bool {
         match self.slots.get_mut(number) {
-            Some(Some(client)) => client.serve(pace, tally).is_ok(),
+            Some(Some(client)) => client.serve(pace).is_ok(),
             _ => true,
         }
     }
 }
 
-struct Pace {
+/// A server that spins looks at the clock all the time: what lies between two looks and is longer than
+/// this, somebody else had the CPU for.
+const GAP_NS: u64 = 20_000;
+
+struct Pace<'a> {
     spec: SyntheticSpec,
+    tally: &'a Tally,
     began_ns: u64,
+    /// The last look at the clock.
+    seen_ns: u64,
+    /// All gaps so far.
+    lost_ns: u64,
 }
 
-impl Pace {
+impl Pace<'_> {
+    /// Looks at the clock, and notes a gap if there was one.
+    fn look(&mut self) -> u64 {
+        let (begin_ns, end_ns) = (self.seen_ns, now_ns());
+        if self.spec.spin && end_ns - begin_ns > GAP_NS {
+            self.tally.note_gap(Gap { begin_ns, end_ns });
+            self.lost_ns += end_ns - begin_ns;
+        }
+        self.seen_ns = end_ns;
+        end_ns
+    }
+
+    fn spin_until(&mut self, until_ns: u64) {
+        while self.look() < until_ns {
+            std::hint::spin_loop();
+        }
+    }
+
     /// Sleeps through the freeze, if it is one now.
-    fn freeze(&self, now_ns: u64) -> u64 {
+    fn freeze(&mut self, now_ns: u64) -> u64 {
         let Some(stall) = self.spec.stall else { return now_ns };
         let into_ns = (now_ns - self.began_ns) % stall.every_ns.max(1);
         if into_ns >= stall.length_ns {
             return now_ns;
         }
         threads::sleep(Duration::from_nanos(stall.length_ns - into_ns));
-        self::now_ns()
+        // The freeze is no gap.
+        self.seen_ns = self::now_ns();
+        self.seen_ns
     }
 
     /// Where the first request in `input` ends, if it is whole.
@@ -180,10 +209,10 @@ impl Client {
         Client { stream, input: vec![0; 16 * 1_024], filled: 0, out: Vec::new() }
     }
 
-    fn serve(&mut self, pace: &Pace, tally: &Tally) -> io::Result<()> {
+    fn serve(&mut self, pace: &mut Pace<'_>) -> io::Result<()> {
         self.write_out()?;
         loop {
-            let begin_ns = now_ns();
+            let begin_ns = pace.look();
             if self.filled == self.input.len() {
                 self.input.resize(self.input.len() * 2, 0);
             }
@@ -192,7 +221,7 @@ impl Client {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     self.filled += count;
-                    self.answer(begin_ns, pace, tally)?;
+                    self.answer(begin_ns, pace)?;
                     if count < room {
                         return Ok(());
                     }
@@ -204,12 +233,13 @@ impl Client {
         }
     }
 
-    fn answer(&mut self, mut begin_ns: u64, pace: &Pace, tally: &Tally) -> io::Result<()> {
+    fn answer(&mut self, mut begin_ns: u64, pace: &mut Pace<'_>) -> io::Result<()> {
         let mut taken = 0;
         while let Some(bytes) = pace.request_end(&self.input[taken..self.filled])? {
+            let lost_before_ns = pace.lost_ns;
             begin_ns = pace.freeze(begin_ns);
             if pace.spec.service_ns > 0 {
-                threads::spin_until(begin_ns + pace.spec.service_ns);
+                pace.spin_until(begin_ns + pace.spec.service_ns);
             }
             match pace.spec.wire {
                 Wire::Echo => self.out.extend_from_slice(&self.input[taken..taken + bytes]),
@@ -217,8 +247,10 @@ impl Client {
             }
             taken += bytes;
             self.write_out()?;
-            let end_ns = now_ns();
-            tally.add(1, end_ns - begin_ns);
+            let end_ns = pace.look();
+            // What others had the CPU for is no service.
+            let lost_ns = pace.lost_ns - lost_before_ns;
+            pace.tally.add(1, (end_ns - begin_ns).saturating_sub(lost_ns));
             begin_ns = end_ns;
         }
         self.input.copy_within(taken..self.filled, 0);

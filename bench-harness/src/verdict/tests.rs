@@ -1,14 +1,20 @@
 use super::*;
 
+fn lag(p90_ns: u64, p99_ns: u64, max_ns: u64) -> Option<Lag> {
+    Some(Lag { p90_ns, p99_ns, max_ns })
+}
+
 fn clean() -> Evidence {
     Evidence {
         open: true,
         offered: 10_000.0,
         achieved: 9_990.0,
-        lag_ns: Some((6_000, 40_000)),
+        lag: lag(4_000, 6_000, 40_000),
         client_queue_p99_ns: Some(1),
         left_over: 0,
         response_p50_ns: Some(30_000),
+        response_p90_ns: Some(60_000),
+        response_p99_ns: Some(90_000),
         pacing: Pacing::Hybrid,
         generator_busy: Some(1.0),
         steal: Some(0.0),
@@ -39,12 +45,12 @@ fn a_clean_run_is_valid_and_a_closed_loop_is_capacity() {
 #[test]
 fn each_fault_of_the_generator_or_the_machine_makes_a_run_invalid() {
     let faults = [
-        Evidence { lag_ns: Some((50_001, 60_000)), ..clean() },
-        Evidence { lag_ns: Some((10_000, STOPPED_NS)), ..clean() },
+        Evidence { lag: lag(50_001, 60_000, 60_000), ..clean() },
+        Evidence { lag: lag(1_000, 10_000, STOPPED_NS), ..clean() },
         Evidence { achieved: 9_800.0, ..clean() },
         Evidence { pacing: Pacing::Sleep, generator_busy: Some(0.96), ..clean() },
         Evidence { connections: (32, 31), ..clean() },
-        Evidence { steal: Some(0.011), ..clean() },
+        Evidence { steal: Some(0.051), ..clean() },
         Evidence { throttled_us: Some(1), ..clean() },
     ];
     for fault in faults {
@@ -54,12 +60,19 @@ fn each_fault_of_the_generator_or_the_machine_makes_a_run_invalid() {
 
 #[test]
 fn lag_may_be_a_tenth_of_a_slow_response() {
-    let slow = Evidence { response_p50_ns: Some(2_000_000), ..clean() };
-    assert_eq!(
-        status(&Evidence { lag_ns: Some((199_999, 200_000)), ..slow.clone() }).0,
-        Status::Valid
-    );
-    assert_eq!(status(&Evidence { lag_ns: Some((200_001, 200_001)), ..slow }).0, Status::Invalid);
+    let slow =
+        Evidence { response_p90_ns: Some(2_000_000), response_p99_ns: Some(4_000_000), ..clean() };
+    let with = |lag| status(&Evidence { lag, ..slow.clone() }).0;
+    assert_eq!(with(lag(200_000, 400_000, 500_000)), Status::Valid);
+    assert_eq!(with(lag(200_000, 400_001, 500_000)), Status::Indicative);
+    assert_eq!(with(lag(200_001, 400_000, 500_000)), Status::Invalid);
+}
+
+#[test]
+fn a_late_tail_leaves_the_p90_and_says_so() {
+    let verdict = judge(&Evidence { lag: lag(10_000, 230_000, 300_000), ..clean() });
+    assert_eq!(verdict.status, Status::Indicative);
+    assert!(verdict.reasons[0].contains("up to p90"), "{:?}", verdict.reasons);
 }
 
 #[test]
@@ -79,6 +92,7 @@ fn a_shortfall_while_requests_wait_for_the_server_is_overload() {
 fn what_is_only_doubtful_is_indicative() {
     let doubts = [
         Evidence { shared_cpu: true, ..clean() },
+        Evidence { steal: Some(0.011), ..clean() },
         Evidence { hiccup_us: Some(1_001.0), ..clean() },
         Evidence { drift_p50_percent: Some(-26.0), ..clean() },
     ];
@@ -90,9 +104,11 @@ fn what_is_only_doubtful_is_indicative() {
 #[test]
 fn what_is_unknown_is_no_fault() {
     let unknown = Evidence {
-        lag_ns: None,
+        lag: None,
         client_queue_p99_ns: None,
         response_p50_ns: None,
+        response_p90_ns: None,
+        response_p99_ns: None,
         generator_busy: None,
         steal: None,
         throttled_us: None,
