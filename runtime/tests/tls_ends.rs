@@ -111,7 +111,8 @@ fn s77_a_peer_that_does_not_end_is_left_after_the_shutdown_timeout() {
         let start = now();
         writer.close();
         assert_eq!(writer.wait_closed().await.unwrap_err().kind(), ErrorKind::TimedOut);
-        assert!(now() - start >= Duration::from_millis(50));
+        let waited = now() - start;
+        assert!(waited >= Duration::from_millis(50) && waited < Duration::from_secs(20));
         Ok(())
     });
 }
