@@ -66,7 +66,7 @@
 //! | `start_server` | [`start_server`] | |
 //! | `open_unix_connection`, `start_unix_server` | [`open_unix_connection`], [`start_unix_server`] | |
 //! | `server.serve_forever()`, `async with server` | [`Server::serve_forever`], [`Server::scope`] | the scope is a closure |
-//! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | |
+//! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | a [`StreamFeed`] feeds one by hand |
 //! | `ssl=context`, `start_tls` | `tls::TlsConnector`, `tls::TlsAcceptor`, `StreamWriter::start_tls` | feature `tls`: rustls |
 //! | `loop.call_soon(f)` | [`call_soon`] | |
 //! | `loop.call_soon_threadsafe(f)` | [`RemoteLoop::submit`] | |
@@ -165,7 +165,7 @@ pub use group::{
     ReturnWhen, Shield, TaskGroup, as_completed, catch_cancel, catch_cancel_plain, gather, shield,
     task_group, wait,
 };
-pub use io::{Duplex, ReadError, StreamReader, StreamWriter};
+pub use io::{Duplex, ReadError, StreamFeed, StreamReader, StreamWriter};
 #[cfg(feature = "tls")]
 pub use net::tls;
 pub use net::{

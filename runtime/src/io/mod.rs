@@ -12,9 +12,11 @@
 
 pub(crate) mod duplex;
 pub(crate) mod error;
+pub(crate) mod feed;
 pub(crate) mod incoming;
 pub(crate) mod lines;
 pub(crate) mod one_op;
+pub(crate) mod origin;
 pub(crate) mod outgoing;
 pub(crate) mod read_buffer;
 pub(crate) mod reader;
@@ -25,5 +27,6 @@ pub(crate) mod writer;
 
 pub use self::duplex::Duplex;
 pub use self::error::ReadError;
+pub use self::feed::StreamFeed;
 pub use self::reader::StreamReader;
 pub use self::writer::StreamWriter;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::error::ReadError;
+use super::origin::Origin;
 use super::read_buffer::{ReadBuffer, Search};
 use super::stream::Stream;
 
@@ -23,14 +24,30 @@ use super::stream::Stream;
 /// The connection is read ahead until twice the reader's limit is unread (rule S40). A failed connection
 /// fails every read, even if bytes are left (rule S51); a connection whose loop has ended has failed with
 /// `ConnectionAborted`. Dropping the reader stops reading and leaves the connection to its writers.
+///
+/// One task reads at a time (rule S48), because a read borrows the reader:
+///
+/// ```compile_fail,E0499
+/// # async fn example(mut reader: corelane::StreamReader) -> corelane::Result<()> {
+/// let (first, second) = (reader.read(1), reader.read(1));
+/// first.await?;
+/// second.await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct StreamReader {
-    stream: Rc<Stream>,
+    origin: Origin,
     buffer: ReadBuffer,
 }
 
 impl StreamReader {
     pub(crate) fn new(stream: Rc<Stream>) -> Self {
-        Self { stream, buffer: ReadBuffer::default() }
+        Self::with_origin(Origin::Stream(stream))
+    }
+
+    /// A reader of whatever bytes come from there.
+    pub(super) fn with_origin(origin: Origin) -> Self {
+        Self { origin, buffer: ReadBuffer::default() }
     }
 
     /// Reads between 1 and `max_bytes` bytes, as soon as any are there; nothing at the end of the stream, or
@@ -43,7 +60,7 @@ impl StreamReader {
     /// Safe: received bytes stay in the reader.
     pub async fn read(&mut self, max_bytes: usize) -> io::Result<Bytes> {
         if max_bytes == 0 {
-            self.stream.failure()?;
+            self.origin.failure()?;
             return Ok(Bytes::new());
         }
         let there_bytes = self.fill_buf().await?.len();
@@ -70,7 +87,7 @@ impl StreamReader {
     /// # Cancel safety
     /// Safe: received bytes stay in the reader.
     pub async fn read_exactly(&mut self, count_bytes: usize) -> Result<Bytes, ReadError> {
-        self.stream.failure()?;
+        self.origin.failure()?;
         while self.buffer.len() < count_bytes {
             // Room for what is asked for, but for no more than twice what has come: the number may be a
             // stranger's claim.
@@ -95,7 +112,7 @@ impl StreamReader {
     /// Safe: received bytes stay in the reader, and the next call begins with them.
     pub async fn read_until(&mut self, separators: &[&[u8]]) -> Result<Bytes, ReadError> {
         let mut search = Search::new(separators)?;
-        self.stream.failure()?;
+        self.origin.failure()?;
         loop {
             if let Some(found) = search.find(self.buffer.unread()) {
                 if found.start > self.limit_bytes() {
@@ -161,7 +178,7 @@ impl StreamReader {
     /// # Cancel safety
     /// Safe: received bytes stay in the reader.
     pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.stream.failure()?;
+        self.origin.failure()?;
         if self.buffer.is_empty() {
             self.read_chunk().await?;
         }
@@ -201,7 +218,7 @@ impl StreamReader {
     /// If there are fewer.
     pub fn take(&mut self, count_bytes: usize) -> Bytes {
         let taken = self.buffer.take(count_bytes);
-        self.stream.set_held_bytes(self.buffer.len());
+        self.origin.set_held_bytes(self.buffer.len());
         taken
     }
 
@@ -211,7 +228,7 @@ impl StreamReader {
     /// If there are fewer.
     pub fn consume(&mut self, count_bytes: usize) {
         self.buffer.consume(count_bytes);
-        self.stream.set_held_bytes(self.buffer.len());
+        self.origin.set_held_bytes(self.buffer.len());
     }
 
     /// The unread bytes that the last call has left, without waiting and without looking for more.
@@ -223,19 +240,22 @@ impl StreamReader {
     /// Whether the stream has ended and every byte was read (rule S49).
     #[must_use]
     pub fn at_eof(&self) -> bool {
-        self.buffer.is_empty() && self.stream.is_read_up()
+        self.buffer.is_empty() && self.origin.is_read_up()
     }
 
     /// How many bytes may come before a separator (rule S4).
     #[must_use]
     pub fn limit_bytes(&self) -> usize {
-        self.stream.limit_bytes()
+        self.origin.limit_bytes()
     }
 
     /// The connection.
     #[cfg(feature = "tls")]
-    pub(crate) fn stream(&self) -> &Rc<Stream> {
-        &self.stream
+    pub(crate) fn stream(&self) -> Option<&Rc<Stream>> {
+        match &self.origin {
+            Origin::Stream(stream) => Some(stream),
+            Origin::Fed(_) => None,
+        }
     }
 
     /// Waits for a chunk and adds it to the buffer; false at the end of the stream.
@@ -244,10 +264,10 @@ impl StreamReader {
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        self.stream.poll_chunk(context).map_ok(|chunk| match chunk {
+        self.origin.poll_chunk(context).map_ok(|chunk| match chunk {
             Some(chunk) => {
                 self.buffer.push(chunk);
-                self.stream.set_held_bytes(self.buffer.len());
+                self.origin.set_held_bytes(self.buffer.len());
                 true
             }
             None => false,
@@ -256,9 +276,9 @@ impl StreamReader {
 
     /// Adds a chunk that is here already to the buffer.
     fn pull_chunk(&mut self) -> bool {
-        let Some(chunk) = self.stream.next_chunk() else { return false };
+        let Some(chunk) = self.origin.next_chunk() else { return false };
         self.buffer.push(chunk);
-        self.stream.set_held_bytes(self.buffer.len());
+        self.origin.set_held_bytes(self.buffer.len());
         true
     }
 
@@ -269,7 +289,7 @@ impl StreamReader {
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
-        self.stream.reader_dropped();
+        self.origin.reader_dropped();
     }
 }
 

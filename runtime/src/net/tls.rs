@@ -175,7 +175,7 @@ impl StreamWriter {
         reader: &mut StreamReader,
         side: &impl TlsSide,
     ) -> io::Result<()> {
-        if !Rc::ptr_eq(self.stream(), reader.stream()) {
+        if !reader.stream().is_some_and(|stream| Rc::ptr_eq(stream, self.stream())) {
             return Err(invalid("start_tls with the reader of another connection"));
         }
         let Begun { session, timeouts } = side.begin()?;

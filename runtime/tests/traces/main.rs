@@ -18,6 +18,8 @@ mod order_waits;
 mod processes;
 mod queues;
 mod run;
+mod servers;
+mod streams;
 mod sync;
 mod tasks;
 mod threads;
@@ -34,7 +36,7 @@ fn every_golden_trace_has_a_port() {
     let ports: String =
         named(&folder, "rs").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let golden = named(&folder.join("golden"), "trace");
-    assert!(golden.len() >= 70, "the golden files are where this test looks for them");
+    assert!(golden.len() >= 80, "the golden files are where this test looks for them");
     for path in golden {
         let name = path.file_stem().unwrap().to_str().unwrap();
         assert!(ports.contains(&format!("\"{name}\"")), "{name} has no port");

@@ -77,6 +77,12 @@ pub(crate) fn check_run(name: &'static str, main: impl AsyncFnOnce() -> Result<(
     check(name, || run(main).unwrap());
 }
 
+/// The same on the system's clock and sockets.
+#[track_caller]
+pub(crate) fn check_real(name: &'static str, main: impl AsyncFnOnce() -> Result<()> + 'static) {
+    check(name, || corelane::run(main).unwrap());
+}
+
 /// `asyncio.run` on the virtual clock.
 pub(crate) fn run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> Result<T> {
     let mut runner = Runner::builder().virtual_clock().build();
