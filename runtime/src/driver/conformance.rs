@@ -16,6 +16,7 @@ use crate::driver::{
 mod ends;
 mod others;
 mod rig;
+mod unix;
 
 use rig::{Rig, pattern, write};
 

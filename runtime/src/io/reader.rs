@@ -191,7 +191,7 @@ impl StreamReader {
     /// # Errors
     /// What ended the connection.
     pub fn poll_fill_buf(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.stream.failure()?;
+        self.origin.failure()?;
         if self.buffer.is_empty() {
             ready!(self.poll_chunk(context))?;
         }
