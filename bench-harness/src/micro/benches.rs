@@ -1,7 +1,7 @@
 //! The list of benchmarks: what each measures, and who takes part without further crates.
 
 use super::net::Shape;
-use super::{Sample, Side, bare, local, memory, net, shards, sync, timers, twin};
+use super::{Sample, Side, bare, local, memory, net, process, shards, sync, timers, twin};
 use crate::layout::Layout;
 use crate::serve::Target;
 
@@ -46,6 +46,7 @@ pub(super) fn all() -> Vec<Bench> {
     benches.extend(timers_and_memory());
     benches.extend(across());
     benches.extend(tcp());
+    benches.extend(processes());
     #[cfg(feature = "rivals")]
     for bench in &mut benches {
         bench.sides.extend(super::rivals::sides(bench.name));
@@ -247,6 +248,27 @@ const TCP: [(&str, &str, &str, Measure); 9] = [
         net::idle,
     ),
 ];
+
+fn processes() -> Vec<Bench> {
+    vec![
+        Bench::new(
+            "process_spawn",
+            "us",
+            "start a program that ends at once, and await it; 8 at a time",
+            |_| process::spawn(),
+            |_| process::tokio_spawn(),
+        )
+        .and(Side::Asyncio, |_| process::asyncio_spawn()),
+        Bench::new(
+            "process_pipe",
+            "us",
+            "a mebibyte out of a child's standard output",
+            |_| process::pipe(),
+            |_| process::tokio_pipe(),
+        )
+        .and(Side::Asyncio, |_| process::asyncio_pipe()),
+    ]
+}
 
 fn tcp() -> Vec<Bench> {
     let bench = |(name, unit, what, measure): (_, _, _, Measure)| {

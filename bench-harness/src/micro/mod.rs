@@ -12,6 +12,7 @@ mod benches;
 mod local;
 mod memory;
 mod net;
+mod process;
 mod report;
 #[cfg(feature = "rivals")]
 mod rivals;

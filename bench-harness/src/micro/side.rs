@@ -25,6 +25,8 @@ pub(crate) enum Side {
     LocalChannel,
     /// The queue and the semaphore of local-sync, on monoio's loop.
     LocalSync,
+    /// CPython's asyncio.
+    Asyncio,
     /// A program that asks the kernel itself: not a rival, but the limit.
     Bare,
 }
@@ -43,6 +45,7 @@ impl Side {
             Side::AsyncChannel => "async-channel",
             Side::LocalChannel => "local-channel",
             Side::LocalSync => "local-sync",
+            Side::Asyncio => "asyncio",
             Side::Bare => "bare",
         }
     }
