@@ -68,6 +68,9 @@
 //! | `server.serve_forever()`, `async with server` | [`Server::serve_forever`], [`Server::scope`] | the scope is a closure |
 //! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | a [`StreamFeed`] feeds one by hand |
 //! | `ssl=context`, `start_tls` | `tls::TlsConnector`, `tls::TlsAcceptor`, `StreamWriter::start_tls` | feature `tls`: rustls |
+//! | `create_subprocess_exec`, `create_subprocess_shell` | [`create_subprocess_exec`], [`create_subprocess_shell`] | builders; a [`process::Process`] |
+//! | `loop.add_signal_handler` | [`signal()`] | a stream on each loop that wants it |
+//! | `connect_read_pipe(…, sys.stdin)` | [`stdin`], [`stdout`], [`stderr`] | terminals, pipes, files |
 //! | `loop.call_soon(f)` | [`call_soon`] | |
 //! | `loop.call_soon_threadsafe(f)` | [`RemoteLoop::submit`] | |
 //! | `loop.time()` | [`now`] | |
@@ -112,7 +115,9 @@
 //! | `group` | what acts when it is cancelled, and what waits for many |
 //! | `time`, `io`, `blocking` | clocks, streams that own their bytes, the pool for what blocks |
 //! | `net` | names, connections, servers |
-//! | `remote`, `signal` | tasks asked for by other threads; who answers SIGINT |
+//! | `process` | [`process`]: children, and their pipes as streams |
+//! | `fs`, `stdio` | [`fs`]: files on the pool; standard streams |
+//! | `remote`, `signal` | tasks asked for by other threads; signals as streams, and who answers them |
 //! | `bridge` | [`bridge`]: the traits of other crates, each behind a feature |
 //! | `runner`, `lowlevel` | the front door |
 //!
