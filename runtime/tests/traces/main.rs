@@ -24,6 +24,8 @@ mod sync;
 mod tasks;
 mod threads;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 
 /// A scenario that came without a port would say nothing about corelane.
 #[test]
