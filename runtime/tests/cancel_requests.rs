@@ -1,0 +1,148 @@
+//! Where a request goes when several things happen in one turn: rules G21, G23, T32 and T117.
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
+
+mod task_support;
+
+use std::cell::RefCell;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use corelane::sync::{Event, Lock};
+use corelane::{
+    catch_cancel_plain, create_task, current_task, now, sleep, spawn, timeout, yield_now,
+};
+use futures_util::future::{join, select};
+use task_support::{settle, virtual_run};
+
+const FOREVER: Duration = Duration::from_secs(1_000_000);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn t32_a_waiter_that_was_cancelled_is_not_restored_when_the_request_is_taken_back() {
+    virtual_run(async || {
+        let waits = spawn(sleep(FOREVER));
+        settle().await;
+        waits.cancel();
+        assert_eq!(waits.uncancel(), 0);
+        settle().await;
+        assert!(waits.cancelled());
+        Ok(())
+    });
+}
+
+#[test]
+fn t32_a_request_is_taken_back_in_the_step_that_would_have_delivered_it_to_a_frame() {
+    virtual_run(async || {
+        let (first, second) = (Event::new(), Event::new());
+        let (set_first, set_second) = (first.clone(), second.clone());
+        let task = create_task(async move {
+            let takes_back = async {
+                first.wait().await;
+                assert_eq!(current_task().unwrap().unwrap().uncancel(), 0);
+            };
+            let ((), caught) = join(takes_back, catch_cancel_plain(second.wait())).await;
+            Ok(caught.is_ok())
+        });
+        settle().await;
+        set_first.set();
+        // It is queued, so that the frame can be spared.
+        task.cancel();
+        settle().await;
+        set_second.set();
+        assert!(task.await?, "the frame saw nothing");
+        Ok(())
+    });
+}
+
+#[test]
+fn g21_a_task_that_is_queued_keeps_its_request_although_it_awaits_another() {
+    virtual_run(async || {
+        let inner = Rc::new(spawn(pending::<()>()));
+        let awaited = Rc::clone(&inner);
+        let waker = Rc::new(RefCell::new(None));
+        let kept = Rc::clone(&waker);
+        let outer = spawn(async move {
+            let mut waiting = pin!(async { (&*awaited).await });
+            poll_fn(|context| {
+                *kept.borrow_mut() = Some(context.waker().clone());
+                waiting.as_mut().poll(context).map(drop)
+            })
+            .await;
+        });
+        settle().await;
+        waker.take().unwrap().wake();
+        outer.cancel();
+        assert_eq!(inner.cancelling(), 0);
+        settle().await;
+        assert!(outer.cancelled() && !inner.done());
+        Ok(())
+    });
+}
+
+#[test]
+fn g21_who_cancels_itself_and_waits_is_dead_to_who_releases_in_the_same_turn() {
+    virtual_run(async || {
+        let lock = Lock::new(());
+        let held = lock.acquire().await;
+        let waited = lock.clone();
+        let waits = spawn(async move {
+            current_task().unwrap().unwrap().cancel();
+            drop(waited.acquire().await);
+        });
+        yield_now().await;
+        // It stands in line, and its guards have not run yet.
+        assert!(!waits.done());
+        drop(held);
+        assert!(lock.try_acquire().is_some(), "nobody alive was promised the lock");
+        settle().await;
+        assert!(waits.cancelled());
+        Ok(())
+    });
+}
+
+#[test]
+fn g23_a_request_that_one_frame_took_is_not_left_behind_by_another_that_goes_unasked() {
+    virtual_run(async || {
+        let task = create_task(async {
+            let first = pin!(catch_cancel_plain(sleep(FOREVER)));
+            let second = Box::pin(catch_cancel_plain(sleep(FOREVER)));
+            // Both are asked; the first answers, and the other one is dropped.
+            drop(select(first, second).await);
+            settle().await;
+            Ok("went on")
+        });
+        settle().await;
+        task.cancel();
+        assert_eq!(task.await?, "went on");
+        Ok(())
+    });
+}
+
+#[test]
+fn t117_a_dropped_timeout_does_not_take_a_request_of_somebody_else_along() {
+    virtual_run(async || {
+        let task = create_task(async {
+            let limited = Box::pin(timeout(SECOND, async |_| {
+                let _ = catch_cancel_plain(sleep(FOREVER)).await;
+                Ok(())
+            }));
+            let end = now() + SECOND;
+            let wins = poll_fn(|_| if now() < end { Poll::Pending } else { Poll::Ready(()) });
+            drop(select(wins, limited).await);
+            settle().await;
+            Ok(())
+        });
+        settle().await;
+        corelane::advance(2 * SECOND);
+        yield_now().await;
+        yield_now().await;
+        // It has struck, and the task is queued.
+        assert_eq!(task.cancelling(), 1);
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        Ok(())
+    });
+}
