@@ -146,3 +146,41 @@ fn t117_a_dropped_timeout_does_not_take_a_request_of_somebody_else_along() {
         Ok(())
     });
 }
+
+#[test]
+fn g26_a_task_that_is_awaited_no_more_is_not_asked() {
+    virtual_run(async || {
+        let inner = Rc::new(spawn(pending::<()>()));
+        let awaited = Rc::clone(&inner);
+        let outer = spawn(async move {
+            let mut waiting = Box::pin(async { (&*awaited).await });
+            assert!(futures_util::poll!(&mut waiting).is_pending());
+            drop(waiting);
+            pending::<()>().await;
+        });
+        settle().await;
+        outer.cancel();
+        settle().await;
+        assert!(outer.cancelled());
+        assert_eq!((inner.done(), inner.cancelling()), (false, 0));
+        Ok(())
+    });
+}
+
+#[test]
+fn g28_the_words_of_a_request_to_oneself_reach_the_frame() {
+    virtual_run(async || {
+        let shared: Rc<RefCell<Option<corelane::Task<Option<String>>>>> = Rc::default();
+        let own = Rc::clone(&shared);
+        let task = spawn(async move {
+            own.borrow().as_ref().unwrap().cancel_with("enough");
+            let cancelled = catch_cancel_plain(sleep(FOREVER)).await.unwrap_err();
+            cancelled.message().map(str::to_owned)
+        });
+        *shared.borrow_mut() = Some(task);
+        settle().await;
+        let task = shared.take().unwrap();
+        assert_eq!(task.await?.as_deref(), Some("enough"));
+        Ok(())
+    });
+}
