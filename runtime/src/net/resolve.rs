@@ -116,7 +116,9 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
 /// A host that may be a number.
 fn host_target(host: &str, port: u16) -> Target {
     if host.is_empty() {
-        return Target::Invalid("an address without a host");
+        return Target::Invalid(
+            "an address without a host: 0.0.0.0 and [::] are all of this machine",
+        );
     }
     match host.parse::<IpAddr>() {
         Ok(ip) => Target::Addrs(vec![SocketAddr::new(ip, port)]),
