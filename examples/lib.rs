@@ -1,4 +1,7 @@
 //! Programs to start from.
 #![forbid(unsafe_code)]
 
+pub mod common;
+pub mod http;
 pub mod kv;
+pub mod proxy;

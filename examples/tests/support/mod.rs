@@ -24,13 +24,35 @@ impl Server {
     pub(crate) fn kv(shard_count: usize, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
         command.args(["--port", "0", "--unpinned", "--shards", &shard_count.to_string()]);
-        let mut child = command.args(options).stdout(Stdio::piped()).spawn().expect("kv starts");
+        command.args(options);
+        Self::start(command)
+    }
+
+    /// Starts `http` on a free port in the same way.
+    pub(crate) fn http(shard_count: usize, options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_http"));
+        command.args(["--listen", "127.0.0.1:0", "--unpinned", "--shards"]);
+        command.arg(shard_count.to_string()).args(options);
+        Self::start(command)
+    }
+
+    /// Starts `proxy` to a port of this machine in the same way.
+    pub(crate) fn proxy(to_port: u16, options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxy"));
+        command.args(["--listen", "127.0.0.1:0", "--unpinned", "--shards", "1"]);
+        command.arg("--to").arg(format!("127.0.0.1:{to_port}")).args(options);
+        Self::start(command)
+    }
+
+    /// Starts a program and waits until it says where it listens.
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut greeting = String::new();
         let port = loop {
             let mut line = String::new();
-            let length = lines.read_line(&mut line).expect("kv prints text");
-            assert_ne!(length, 0, "kv ended without listening: {greeting}");
+            let length = lines.read_line(&mut line).expect("it prints text");
+            assert_ne!(length, 0, "it ended without listening: {greeting}");
             greeting.push_str(&line);
             if let Some((_, rest)) = line.split_once("listening on 127.0.0.1:") {
                 let digits = rest.trim_end().split(|c: char| !c.is_ascii_digit()).next();
@@ -64,6 +86,15 @@ impl Server {
             std::thread::sleep(Duration::from_millis(25));
         }
         Err("redis-server does not listen".into())
+    }
+
+    /// A plain connection.
+    pub(crate) fn socket(&self) -> TcpStream {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_nodelay(true).expect("nodelay can be set");
+        stream
     }
 
     pub(crate) fn connect(&self) -> Client {

@@ -1,0 +1,165 @@
+//! A TCP proxy over sharded loops: every connection that comes is joined to one of its own to the target.
+//!
+//! ```text
+//!   client ──▶ reader ─ chunks, not copied ─▶ writer ──▶ target      each way by itself:
+//!   client ◀── writer ◀──────────────────── reader ◀── target        its own end, its own pace
+//! ```
+//!
+//! Each direction goes no faster than its slower side: a writer that has more than its high water mark to send
+//! makes the copy wait, a copy that waits does not read, and a reader that is not read stops receiving. So a
+//! connection holds a bounded number of bytes whatever its peers do. When one side ends its direction, the
+//! other is told so and may go on (half-close). A side that fails, or over which nothing moves for the idle
+//! timeout, ends both.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use corelane::{ConnectBuilder, Result, Server, StreamReader, StreamWriter, wait_for};
+use corelane_shards::{Shard, Shards};
+
+use crate::common::{Activity, ShardOptions, announce, check_free, seconds};
+
+/// What one side may have sent and the other not taken, besides what the system holds: twice this in a reader,
+/// and this in a writer.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The settings of the proxy, as its command line takes them.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "proxy", version, about = "A sharded TCP proxy")]
+pub struct Options {
+    /// Where to listen; port 0 lets the system choose.
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+    /// Where connections go: a name or an address, with its port.
+    #[arg(long)]
+    pub to: String,
+    /// Seconds that connecting to the target may take.
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub connect_timeout: f64,
+    /// Shards, limits, log.
+    #[command(flatten)]
+    pub shards: ShardOptions,
+}
+
+/// Serves until SIGINT or SIGTERM, then lets connections end until the deadline of the shards, and returns. The
+/// first shard that listens prints a line to standard output.
+///
+/// # Errors
+/// What keeps the shards from starting or from listening.
+pub fn serve(options: Options) -> Result<()> {
+    check_free(options.listen)?;
+    let placement = options.shards.placement();
+    let said = Arc::new(OnceLock::new());
+    Shards::builder()
+        .placement(placement)
+        .run(async move |shard: Shard| run_shard(&shard, &options, &said).await)?;
+    Ok(())
+}
+
+async fn run_shard(shard: &Shard, options: &Options, said: &Arc<OnceLock<()>>) -> Result<()> {
+    let builder =
+        Server::builder().max_connections(options.shards.max_connections).limit_bytes(BUFFER_BYTES);
+    let listen = options.listen;
+    let options = options.clone();
+    let handler = async move |reader: StreamReader, writer: StreamWriter| {
+        match join(&options, reader, writer).await {
+            // What a peer does is no failure of ours.
+            Err(error) if error.is_cancelled() => Err(error),
+            Err(error) => {
+                tracing::info!(%error, "connection ended");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    };
+    let server = shard.serve_with(builder, listen, handler).await?;
+    announce("proxy", said, shard, &server.local_addrs());
+    server.wait_closed().await;
+    Ok(())
+}
+
+/// Joins a client to the target and carries bytes both ways until both have ended.
+async fn join(options: &Options, reader: StreamReader, writer: StreamWriter) -> Result<()> {
+    let connecting = ConnectBuilder::new().limit_bytes(BUFFER_BYTES);
+    let limit = Duration::from_secs_f64(options.connect_timeout);
+    let target = wait_for(connecting.open(options.to.as_str()), limit).await;
+    let (far_reader, far_writer) = target.inspect_err(|_| writer.abort())?;
+
+    let (activity, limit) = (Activity::default(), options.shards.idle_timeout());
+    let writers = AbortUnlessDone(Some([writer.clone(), far_writer.clone()]));
+    {
+        let mut there = Direction::Open(Box::pin(copy(reader, far_writer, &activity)));
+        let mut back = Direction::Open(Box::pin(copy(far_reader, writer, &activity)));
+        let mut quiet = pin!(activity.quiet(limit));
+        poll_fn(|context| {
+            let (there, back) = (there.poll_end(context)?, back.poll_end(context)?);
+            match quiet.as_mut().poll(context) {
+                _ if there && back => Poll::Ready(Ok(())),
+                Poll::Ready(()) => Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut))),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await?;
+    }
+    writers.disarm();
+    Ok(())
+}
+
+/// One direction of a connection.
+enum Direction<F> {
+    Open(Pin<Box<F>>),
+    Ended,
+}
+
+impl<F: Future<Output = io::Result<()>>> Direction<F> {
+    /// Goes on copying; says whether it has ended.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        if let Self::Open(copying) = self
+            && let Poll::Ready(result) = copying.as_mut().poll(context)
+        {
+            // What it held is dropped now: the other direction may go on for long.
+            *self = Self::Ended;
+            result?;
+        }
+        Ok(matches!(self, Self::Ended))
+    }
+}
+
+/// Copies one direction to its end, and tells the other side of the end.
+async fn copy(mut from: StreamReader, mut to: StreamWriter, activity: &Activity) -> io::Result<()> {
+    loop {
+        let bytes = from.read(BUFFER_BYTES).await?;
+        activity.note();
+        if bytes.is_empty() {
+            break;
+        }
+        to.write_bytes(bytes).map_err(io::Error::other)?;
+        to.drain().await?;
+        activity.note();
+    }
+    // Not only wanted but sent: a side that does not take the rest must not stay for ever.
+    poll_fn(|context| to.poll_shutdown(context)).await
+}
+
+/// Ends both connections at once, with what is unsent, unless both have come to their end by themselves: a
+/// closed connection would wait for a peer that takes nothing.
+struct AbortUnlessDone(Option<[StreamWriter; 2]>);
+
+impl AbortUnlessDone {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AbortUnlessDone {
+    fn drop(&mut self) {
+        for writer in self.0.iter().flatten() {
+            writer.abort();
+        }
+    }
+}
