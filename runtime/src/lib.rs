@@ -170,6 +170,7 @@ pub use group::{
     ReturnWhen, Shield, TaskGroup, as_completed, catch_cancel, catch_cancel_plain, gather, shield,
     task_group, wait,
 };
+pub use io::codec;
 pub use io::{Duplex, ReadError, StreamFeed, StreamReader, StreamWriter};
 #[cfg(feature = "tls")]
 pub use net::tls;

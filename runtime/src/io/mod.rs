@@ -10,6 +10,7 @@
 //!
 //! Futures only wait: bytes and ops belong to the stream, so a future that is dropped loses nothing.
 
+pub mod codec;
 pub(crate) mod duplex;
 pub(crate) mod error;
 pub(crate) mod feed;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use super::codec::{Lines, Unread};
 use super::error::ReadError;
 use super::origin::Origin;
 use super::read_buffer::{ReadBuffer, Search};
@@ -169,6 +170,12 @@ impl StreamReader {
         Ok((!line.is_empty()).then_some(line))
     }
 
+    /// The lines of this reader as a stream, each as [`next_line`](Self::next_line) gives it.
+    #[must_use]
+    pub fn lines(self) -> Lines {
+        Lines::new(self)
+    }
+
     /// Borrows the unread bytes, after waiting until there is at least one; empty at the end of the
     /// stream. [`consume`](Self::consume) takes them off.
     ///
@@ -258,12 +265,19 @@ impl StreamReader {
         }
     }
 
-    /// Waits for a chunk and adds it to the buffer; false at the end of the stream.
+    /// Lets `decode` take bytes off the unread ones.
+    pub(super) fn decode_by<R>(&mut self, decode: impl FnOnce(&mut Unread<'_>) -> R) -> R {
+        let result = decode(&mut Unread::of_reader(&mut self.buffer));
+        self.origin.set_held_bytes(self.buffer.len());
+        result
+    }
+
     async fn read_chunk(&mut self) -> io::Result<bool> {
         poll_fn(|context| self.poll_chunk(context)).await
     }
 
-    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    /// Waits for a chunk and adds it to the buffer; false at the end of the stream.
+    pub(super) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.origin.poll_chunk(context).map_ok(|chunk| match chunk {
             Some(chunk) => {
                 self.buffer.push(chunk);
@@ -275,7 +289,7 @@ impl StreamReader {
     }
 
     /// Adds a chunk that is here already to the buffer.
-    fn pull_chunk(&mut self) -> bool {
+    pub(super) fn pull_chunk(&mut self) -> bool {
         let Some(chunk) = self.origin.next_chunk() else { return false };
         self.buffer.push(chunk);
         self.origin.set_held_bytes(self.buffer.len());
