@@ -264,8 +264,10 @@ fn g26_a_read_beside_a_task_is_a_second_wait_so_a_request_stays_with_the_reader(
             }
             Ok(())
         });
-        let both =
-            create_task(async move { Ok(drop(futures_util::join!(stubborn, reader.read(1)))) });
+        let both = create_task(async move {
+            drop(futures_util::join!(stubborn, reader.read(1)));
+            Ok(())
+        });
         settle().await;
         both.cancel();
         settle().await;
