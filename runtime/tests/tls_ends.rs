@@ -6,11 +6,14 @@ mod tls_support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
-use corelane::tls::TlsConnector;
+use corelane::tls::{TlsAcceptor, TlsConnector, rustls};
 use corelane::{ConnectBuilder, Runner, create_task, now, open_connection, spawn, yield_now};
 use peer::{pattern, poll_once, receive, settle};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tls_support::{Authority, Wire, echo_server, plain_pair, test, tls_error, tls_pair};
 
 #[test]
@@ -337,6 +340,35 @@ fn a_reset_in_mid_course_is_a_reset() {
         peer::reset(near)?;
         assert_eq!(reader.read(1).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert_eq!(writer.drain().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+/// Chooses no certificate.
+#[derive(Debug)]
+struct Panics;
+
+impl ResolvesServerCert for Panics {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        panic!("no certificate is to my taste");
+    }
+}
+
+#[test]
+fn a_configuration_whose_code_panics_ends_the_connection_and_not_the_loop() {
+    test(async || {
+        let authority = Authority::new();
+        let mut config = rustls::ServerConfig::clone(authority.acceptor().config());
+        config.cert_resolver = Arc::new(Panics);
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (mut reader, writer, mut far_reader, far_writer) = plain_pair().await?;
+        let connector = authority.connector();
+        let near = spawn(async move { writer.start_tls(&mut reader, &connector).await });
+        let error = far_writer.start_tls(&mut far_reader, &acceptor).await.unwrap_err();
+        assert!(matches!(tls_error(&error), rustls::Error::General(_)), "{error}");
+        assert!(far_writer.is_closing());
+        let kind = near.await?.unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{kind}");
         Ok(())
     });
 }

@@ -10,6 +10,7 @@
 //! updates, alerts) waits in it until it is taken.
 
 use std::io::{self, BufRead, IoSlice, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     peer_said_end: bool,
     /// We have said so.
     said_end: bool,
+    /// Code that the configuration brought along has panicked.
+    is_broken: bool,
 }
 
 impl Session {
@@ -47,7 +50,7 @@ impl Session {
     fn new(mut connection: Connection) -> Self {
         // What goes in is bounded by who seals; a limit here would only cut it in two.
         connection.set_buffer_limit(None);
-        Self { connection, peer_said_end: false, said_end: false }
+        Self { connection, peer_said_end: false, said_end: false, is_broken: false }
     }
 
     /// Takes bytes from the network, and gives the plaintext in them to `sink`, in pieces. What comes after
@@ -58,8 +61,25 @@ impl Session {
     /// the peer may be there to be taken.
     pub(crate) fn receive(
         &mut self,
-        mut raw: &[u8],
+        raw: &[u8],
         mut sink: impl FnMut(&[u8]),
+    ) -> Result<(), rustls::Error> {
+        if self.is_broken {
+            return Err(broken());
+        }
+        // A configuration brings code along, such as one that chooses certificates. If that panics, the
+        // connection has failed and not the loop. The session is not used again, so its state is no matter.
+        let received = catch_unwind(AssertUnwindSafe(|| self.receive_all(raw, &mut sink)));
+        received.unwrap_or_else(|_| {
+            self.is_broken = true;
+            Err(broken())
+        })
+    }
+
+    fn receive_all(
+        &mut self,
+        mut raw: &[u8],
+        sink: &mut impl FnMut(&[u8]),
     ) -> Result<(), rustls::Error> {
         while !raw.is_empty() && !self.peer_said_end {
             let taken = self.connection.read_tls(&mut raw).map_err(as_tls)?;
@@ -108,7 +128,7 @@ impl Session {
 
     /// Appends the bytes that are to be sent to `output`.
     pub(crate) fn take_output(&mut self, output: &mut BytesMut) {
-        while self.connection.wants_write() {
+        while self.has_output() {
             if self.connection.write_tls(&mut Append(output)).is_err() {
                 unreachable!("appending to memory does not fail");
             }
@@ -117,7 +137,7 @@ impl Session {
 
     /// Whether there are bytes to be sent.
     pub(crate) fn has_output(&self) -> bool {
-        self.connection.wants_write()
+        !self.is_broken && self.connection.wants_write()
     }
 
     /// Whether the handshake is done, so that plaintext can be sealed.
@@ -139,6 +159,10 @@ impl Session {
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
+}
+
+fn broken() -> rustls::Error {
+    rustls::Error::General("code of the TLS configuration has panicked".to_owned())
 }
 
 /// The session's buffers are memory: what goes wrong in them is a matter of TLS, such as a message that is
