@@ -45,7 +45,7 @@ mod virtual_clock;
 mod conformance;
 
 pub(crate) use buf::Buf;
-pub(crate) use op::{Completion, Op, OpId, Outcome, Started, WriteData};
+pub(crate) use op::{Addressed, Completion, Datagram, Op, OpId, Outcome, Started, WriteData};
 pub use source::PeerCredentials;
 pub(crate) use source::{End, SocketOption, SourceId, SourceKind, SourceSpec};
 
@@ -88,6 +88,24 @@ pub(crate) trait Driver {
     /// # Errors
     /// What the system says; `NotConnected` for a stale source.
     fn try_send(&mut self, source: SourceId, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Sends a datagram at once, to the connected peer if none is named. False if that would wait: then it
+    /// goes as `Op::SendTo`. Only for a source with no write in flight.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` for a stale source.
+    fn try_send_to(
+        &mut self,
+        source: SourceId,
+        bytes: &[u8],
+        to: Option<SocketAddr>,
+    ) -> io::Result<bool>;
+
+    /// Connects a UDP socket: it sends to this peer, and receives from no other.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` for a stale source.
+    fn set_peer(&mut self, source: SourceId, peer: SocketAddr) -> io::Result<()>;
 
     /// Asks a parked op to end early. It still ends: as `Cancelled`, or as it would have. An id that is not
     /// in flight does nothing.

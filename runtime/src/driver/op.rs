@@ -1,6 +1,7 @@
 //! What a loop asks for, and what comes back: owned ops down, owned completions up.
 
 use std::io;
+use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 
@@ -52,6 +53,19 @@ pub(crate) enum Op {
         /// What is watched.
         source: SourceId,
     },
+    /// Receives the datagrams that are there, at least one, but a bounded number of them. Counts as the
+    /// source's read.
+    ReceiveFrom {
+        /// Where from.
+        source: SourceId,
+    },
+    /// Sends one datagram. Counts as the source's write.
+    SendTo {
+        /// Where from.
+        source: SourceId,
+        /// What, and to whom.
+        datagram: Box<Addressed>,
+    },
     /// Sends all of `data`.
     Write {
         /// Where to.
@@ -69,9 +83,29 @@ impl Op {
             Self::Accept { .. }
             | Self::Connected { .. }
             | Self::Read { .. }
+            | Self::ReceiveFrom { .. }
+            | Self::SendTo { .. }
             | Self::Watch { .. } => None,
         }
     }
+}
+
+/// A datagram to be sent. The bytes are nobody else's.
+#[derive(Debug)]
+pub(crate) struct Addressed {
+    /// The bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// To whom; `None` for the peer that the socket is connected to.
+    pub(crate) to: Option<SocketAddr>,
+}
+
+/// A datagram that was received.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    /// The bytes, possibly none.
+    pub(crate) bytes: Bytes,
+    /// From whom.
+    pub(crate) from: SocketAddr,
 }
 
 /// What a write that did not succeed was to send; `None` for any other op. Slices may be shared with
@@ -97,6 +131,10 @@ pub(crate) enum Outcome {
     Eof,
     /// `Watch`: it has happened. Further watches end in the same way.
     Happened,
+    /// `ReceiveFrom`: at least one datagram, or an error that one that was sent has met, in their order.
+    Datagrams(Vec<io::Result<Datagram>>),
+    /// `SendTo`: it was sent.
+    Sent,
     /// `Write`: everything was sent. The bytes come back: their storage is good for the next write.
     Wrote(WriteData),
     /// The system refused. Never `WouldBlock` and never `Interrupted`.

@@ -45,6 +45,13 @@ pub(crate) enum SourceSpec {
         /// A path or an abstract name.
         addr: UnixAddr,
     },
+    /// A UDP socket, bound. IPv6 addresses take no IPv4 datagrams.
+    Datagrams {
+        /// Where; port 0 lets the system choose.
+        addr: SocketAddr,
+        /// Several sockets share the address, and the system spreads peers over them.
+        reuse_port: bool,
+    },
     /// A descriptor that somebody else made. The driver makes it non-blocking and owns it from here on.
     Adopt {
         /// The descriptor.
@@ -72,6 +79,8 @@ pub(crate) enum SourceKind {
     PipeEnd,
     /// A descriptor that stands for a process. It is watched.
     Process,
+    /// A UDP socket.
+    Datagrams,
 }
 
 /// Which end of a connection is meant.
@@ -103,6 +112,13 @@ pub(crate) enum SocketOption {
     NoDelay(bool),
     /// Probes a silent peer after this time; `None` never does.
     KeepAlive(Option<Duration>),
+    /// How long a close waits for what was not sent yet; `None` lets it go on in the background. Zero resets
+    /// the connection.
+    Linger(Option<Duration>),
+    /// How many routers a packet may pass.
+    TimeToLive(u8),
+    /// Whether datagrams may go to everybody in the network.
+    Broadcast(bool),
     /// The size of the system's send buffer. The system may round it.
     SendBufferBytes(usize),
     /// The size of the system's receive buffer. The system may round it.

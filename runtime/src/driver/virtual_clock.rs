@@ -42,6 +42,19 @@ impl Driver for VirtualClock {
         Err(io::ErrorKind::NotConnected.into())
     }
 
+    fn try_send_to(
+        &mut self,
+        _source: SourceId,
+        _bytes: &[u8],
+        _to: Option<SocketAddr>,
+    ) -> io::Result<bool> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn set_peer(&mut self, _source: SourceId, _peer: SocketAddr) -> io::Result<()> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
     fn cancel(&mut self, _id: OpId) {}
 
     fn turn(&mut self, park: Park, _done: &mut Vec<Completion>) -> io::Result<()> {

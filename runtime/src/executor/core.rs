@@ -280,6 +280,21 @@ impl LoopCore {
         self.driver.borrow_mut().try_send(source, bytes)
     }
 
+    /// Sends a datagram at once; false if that would wait.
+    pub(crate) fn try_send_to(
+        &self,
+        source: SourceId,
+        bytes: &[u8],
+        to: Option<SocketAddr>,
+    ) -> io::Result<bool> {
+        self.driver.borrow_mut().try_send_to(source, bytes, to)
+    }
+
+    /// Connects a UDP socket.
+    pub(crate) fn set_peer(&self, source: SourceId, peer: SocketAddr) -> io::Result<()> {
+        self.driver.borrow_mut().set_peer(source, peer)
+    }
+
     /// Asks an op to end early; its owner is told.
     pub(crate) fn cancel(&self, id: OpId) {
         self.driver.borrow_mut().cancel(id);

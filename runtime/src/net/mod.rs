@@ -6,9 +6,11 @@ mod server;
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod udp;
 mod unix;
 
 pub use self::resolve::ToSocketAddrs;
 pub use self::server::{BoundServer, Server, ServerBuilder, start_server, start_unix_server};
 pub use self::tcp::{ConnectBuilder, IpFamily, open_connection};
+pub use self::udp::UdpSocket;
 pub use self::unix::open_unix_connection;

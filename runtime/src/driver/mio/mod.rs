@@ -36,6 +36,7 @@ use crate::util::slab::Key;
 use crate::util::unpark::{Unpark, Unparker};
 
 mod calls;
+mod datagrams;
 mod open;
 mod slots;
 
@@ -194,6 +195,10 @@ impl Driver for MioDriver {
             Op::Write { source, data } => {
                 self.start_write(id, source, WriteWork::Send { data, sent: 0 })
             }
+            Op::ReceiveFrom { source } => self.start_read(id, source, 0),
+            Op::SendTo { source, datagram } => {
+                self.start_write(id, source, WriteWork::SendTo(datagram))
+            }
             Op::Connected { source } => self.start_write(id, source, WriteWork::Connect),
         }
     }
@@ -202,6 +207,21 @@ impl Driver for MioDriver {
         let source = self.slots.get_mut(source).ok_or(io::ErrorKind::NotConnected)?;
         debug_assert!(!source.writes(), "bytes would overtake the write in flight");
         Ok(source.try_send(bytes)?)
+    }
+
+    fn try_send_to(
+        &mut self,
+        source: SourceId,
+        bytes: &[u8],
+        to: Option<SocketAddr>,
+    ) -> io::Result<bool> {
+        let source = self.slots.get_mut(source).ok_or(io::ErrorKind::NotConnected)?;
+        debug_assert!(!source.writes(), "a datagram would overtake the one in flight");
+        Ok(source.try_send_to(bytes, to)?)
+    }
+
+    fn set_peer(&mut self, source: SourceId, peer: SocketAddr) -> io::Result<()> {
+        open::set_peer(&self.source(source)?.descriptor, peer)
     }
 
     fn cancel(&mut self, id: OpId) {
@@ -265,7 +285,9 @@ fn register(source: Source, slots: &mut Slots, registry: &Registry) -> io::Resul
     let interest = match source.kind {
         SourceKind::Listener | SourceKind::Process => Interest::READABLE,
         SourceKind::Stream => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
-        SourceKind::UnixStream | SourceKind::Pipe => Interest::READABLE | Interest::WRITABLE,
+        SourceKind::UnixStream | SourceKind::Pipe | SourceKind::Datagrams => {
+            Interest::READABLE | Interest::WRITABLE
+        }
         // A pipe that has lost its reading end says so without being asked.
         SourceKind::PipeEnd => Interest::WRITABLE,
     };

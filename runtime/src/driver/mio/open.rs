@@ -35,6 +35,9 @@ pub(super) fn open(spec: SourceSpec) -> io::Result<Source> {
         SourceSpec::ConnectUnix { addr } => connect_unix(&addr)
             .map(|socket| Source::new(socket, SourceKind::UnixStream, false, true))
             .map_err(|error| name("cannot connect to", Unix(&addr), error)),
+        SourceSpec::Datagrams { addr, reuse_port } => bind_datagrams(addr, reuse_port)
+            .map(|socket| Source::new(socket, SourceKind::Datagrams, false, true))
+            .map_err(|error| name("cannot bind a UDP socket to", addr, error)),
         SourceSpec::Adopt { descriptor, kind } => {
             rustix::io::ioctl_fionbio(&descriptor, true)?;
             let is_tcp = kind == SourceKind::Stream
@@ -64,6 +67,26 @@ fn bind(addr: SocketAddr, backlog: Option<u32>, reuse_port: bool) -> io::Result<
         listen(&socket, backlog)?;
     }
     Ok(socket)
+}
+
+fn bind_datagrams(addr: SocketAddr, reuse_port: bool) -> Result<OwnedFd, Errno> {
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
+    if addr.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if reuse_port {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &addr)?;
+    Ok(socket)
+}
+
+/// Connects a UDP socket, which is done at once.
+pub(super) fn set_peer(socket: impl AsFd, peer: SocketAddr) -> io::Result<()> {
+    calls::retry(|| rustix::net::connect(&socket, &peer))
+        .map_err(|error| name("cannot connect a UDP socket to", peer, error))
 }
 
 fn bind_unix(addr: &UnixAddr, backlog: Option<u32>) -> io::Result<OwnedFd> {
@@ -140,6 +163,12 @@ pub(super) fn set_option(socket: impl AsFd, option: SocketOption) -> io::Result<
             sockopt::set_tcp_keepidle(&socket, idle)?;
             sockopt::set_socket_keepalive(&socket, true)?;
         }
+        SocketOption::Linger(limit) => sockopt::set_socket_linger(socket, limit)?,
+        SocketOption::TimeToLive(count) => match sockopt::socket_domain(&socket)? {
+            AddressFamily::INET6 => sockopt::set_ipv6_unicast_hops(socket, Some(count))?,
+            _ => sockopt::set_ip_ttl(socket, count.into())?,
+        },
+        SocketOption::Broadcast(on) => sockopt::set_socket_broadcast(socket, on)?,
         SocketOption::SendBufferBytes(bytes) => {
             sockopt::set_socket_send_buffer_size(socket, bytes)?
         }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::driver::buf::{BUF_BYTES, BufPool};
 use crate::driver::mio::calls;
-use crate::driver::op::{Completion, OpId, Outcome, Unsent, WriteData};
+use crate::driver::op::{Addressed, Completion, OpId, Outcome, Unsent, WriteData};
 use crate::driver::source::{SourceId, SourceKind};
 use crate::util::slab::Slab;
 
@@ -65,9 +65,9 @@ pub(super) struct Source {
     /// Others may hold the same open file, so closing it here does not end its registration.
     pub(super) adopted: bool,
     /// There may be something to receive or to accept.
-    readable: bool,
+    pub(super) readable: bool,
     /// There may be room to send; for a connection that is being made: it is made, or has failed.
-    writable: bool,
+    pub(super) writable: bool,
     /// A read that filled less than its room has emptied the socket. True of TCP until the peer closes
     /// (the end of the stream is behind the bytes and gives no second edge) or sends urgent data (where
     /// a receive stops short). Trusting it saves a receive that finds nothing.
@@ -98,6 +98,8 @@ pub(super) enum WriteWork {
     Connect,
     /// Send what follows the first `sent` bytes.
     Send { data: WriteData, sent: usize },
+    /// Send a datagram.
+    SendTo(Box<Addressed>),
 }
 
 /// How a read or an accept ended.
@@ -208,6 +210,7 @@ impl Source {
         }
         let tried = match self.kind {
             SourceKind::Process | SourceKind::PipeEnd => self.watch(),
+            SourceKind::Datagrams => self.receive_datagrams(),
             _ => self.receive(pool, max_bytes),
         };
         match tried {
@@ -241,6 +244,11 @@ impl Source {
         match work {
             WriteWork::Connect => Ok(self.connected()),
             WriteWork::Send { data, sent } => self.send(data, sent),
+            WriteWork::SendTo(datagram) => match self.try_send_to(&datagram.bytes, datagram.to) {
+                Ok(true) => Ok(Outcome::Sent),
+                Ok(false) => Err(WriteWork::SendTo(datagram)),
+                Err(error) => Ok(Outcome::Failed(error.into(), None)),
+            },
         }
     }
 
@@ -343,7 +351,7 @@ impl WriteWork {
     /// The bytes of a write.
     pub(super) fn unsent(self) -> Unsent {
         match self {
-            Self::Connect => None,
+            Self::Connect | Self::SendTo(_) => None,
             Self::Send { data, .. } => Some(Box::new(data)),
         }
     }
