@@ -339,3 +339,20 @@ fn a_message_over_many_chunks_lies_in_one_piece() {
     })
     .unwrap();
 }
+
+#[test]
+fn s41_read_into_fills_as_far_as_bytes_are_there() {
+    run(async || {
+        let (mut reader, _writer) = peer::sent(b"abcdefg", 100).await?;
+        let mut into = [0; 4];
+        assert_eq!(reader.read_into(&mut []).await?, 0);
+        assert_eq!(reader.read_into(&mut into).await?, 4);
+        assert_eq!(&into, b"abcd");
+        assert_eq!(reader.read_into(&mut into).await?, 3);
+        assert_eq!(&into, b"efgd");
+        assert_eq!(reader.read_into(&mut into).await?, 0);
+        assert!(reader.at_eof());
+        Ok(())
+    })
+    .unwrap();
+}

@@ -8,6 +8,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use corelane::{Error, Result, StreamWriter, create_task, run, yield_now};
@@ -421,6 +422,41 @@ fn g10_what_was_written_may_use_the_loop_when_it_is_dropped() {
         reset(peer)?;
         settle().await;
         assert_eq!(drop_count.load(Ordering::Relaxed), 4);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s70_lines_are_written_one_after_the_other() {
+    run(async || {
+        let (_reader, writer, mut peer) = peer::pair().await?;
+        writer.write_lines([&b"one"[..], b"", b"two"])?;
+        writer.write_lines(["three".to_owned()])?;
+        yield_now().await;
+        let mut got = [0; 11];
+        peer.read_exact(&mut got)?;
+        assert_eq!(&got, b"onetwothree");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s3_options_of_the_socket_are_set_and_a_linger_that_would_block_is_refused() {
+    run(async || {
+        let (_reader, writer, mut peer) = peer::pair().await?;
+        writer.set_nodelay(false)?;
+        writer.set_keepalive(Some(Duration::from_secs(60)))?;
+        writer.set_time_to_live(9)?;
+        writer.set_send_buffer_bytes(16_384)?;
+        writer.set_receive_buffer_bytes(16_384)?;
+        let refused = writer.set_linger(Some(Duration::from_secs(1))).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        writer.set_linger(Some(Duration::ZERO))?;
+        writer.abort();
+        assert_eq!(peer.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(writer.set_nodelay(true).unwrap_err().kind(), ErrorKind::NotConnected);
         Ok(())
     })
     .unwrap();

@@ -10,56 +10,50 @@ mod tests;
 /// A queue of received chunks. One chunk, which is what a request brings, needs no memory of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
-    chunks: Chunks,
-    bytes: usize,
+    first: Option<Buf>,
+    rest: Option<Box<Rest>>,
 }
 
+/// The chunks behind the first, at least one.
 #[derive(Debug, Default)]
-enum Chunks {
-    #[default]
-    None,
-    One(Buf),
-    Many(VecDeque<Buf>),
+struct Rest {
+    chunks: VecDeque<Buf>,
+    bytes: usize,
 }
 
 impl Incoming {
     /// Adds a chunk at the end.
     pub(crate) fn push(&mut self, chunk: Buf) {
-        self.bytes += chunk.len();
-        self.chunks = match std::mem::take(&mut self.chunks) {
-            Chunks::None => Chunks::One(chunk),
-            Chunks::One(first) => Chunks::Many(VecDeque::from([first, chunk])),
-            Chunks::Many(mut chunks) => {
-                chunks.push_back(chunk);
-                Chunks::Many(chunks)
-            }
-        };
+        if self.first.is_none() {
+            self.first = Some(chunk);
+            return;
+        }
+        let rest = self.rest.get_or_insert_default();
+        rest.bytes += chunk.len();
+        rest.chunks.push_back(chunk);
     }
 
     /// Takes the first chunk.
     pub(crate) fn pop(&mut self) -> Option<Buf> {
-        let chunk = match std::mem::take(&mut self.chunks) {
-            Chunks::None => return None,
-            Chunks::One(chunk) => chunk,
-            Chunks::Many(mut chunks) => {
-                let chunk = chunks.pop_front()?;
-                if !chunks.is_empty() {
-                    self.chunks = Chunks::Many(chunks);
-                }
-                chunk
+        let first = self.first.take()?;
+        if let Some(rest) = &mut self.rest {
+            self.first = rest.chunks.pop_front();
+            rest.bytes -= self.first.as_ref().map_or(0, |chunk| chunk.len());
+            if rest.chunks.is_empty() {
+                self.rest = None;
             }
-        };
-        self.bytes -= chunk.len();
-        Some(chunk)
+        }
+        Some(first)
     }
 
     /// How many bytes wait here.
     pub(crate) fn len(&self) -> usize {
-        self.bytes
+        let first_bytes = self.first.as_ref().map_or(0, |chunk| chunk.len());
+        first_bytes + self.rest.as_ref().map_or(0, |rest| rest.bytes)
     }
 
     /// Whether nothing waits here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.first.is_none()
     }
 }

@@ -68,6 +68,26 @@ impl StreamReader {
         Ok(self.take(there_bytes.min(max_bytes)))
     }
 
+    /// Reads into `into` what is there, as soon as it is at least one byte, and says how many bytes that were;
+    /// 0 at the end of the stream, or if `into` is empty.
+    ///
+    /// # Errors
+    /// What ended the connection.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader.
+    pub async fn read_into(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            self.stream.failure()?;
+            return Ok(0);
+        }
+        let there = self.fill_buf().await?;
+        let count_bytes = there.len().min(into.len());
+        into[..count_bytes].copy_from_slice(&there[..count_bytes]);
+        self.consume(count_bytes);
+        Ok(count_bytes)
+    }
+
     /// Reads everything up to the end of the stream, however much it is (rule S41).
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use std::task::Waker;
 
 use self::encrypted::Tls;
 pub(crate) use self::polled::PolledPlace;
-use crate::driver::{End, OpId, Outcome, PeerCredentials, SourceId};
+use crate::driver::{End, OpId, Outcome, PeerCredentials, SocketOption, SourceId};
 use crate::executor::{Flush, IoHandle, OpOwner};
 use crate::io::incoming::Incoming;
 use crate::io::lines::Lines;
@@ -230,6 +230,11 @@ impl Stream {
         self.io.unix_addr(self.source, end)
     }
 
+    /// Changes a property of the socket.
+    pub(crate) fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        self.io.set_option(self.source, option)
+    }
+
     /// Who is at the other end of a Unix socket.
     pub(crate) fn peer_credentials(&self) -> io::Result<PeerCredentials> {
         self.io.peer_credentials(self.source)
@@ -340,8 +345,9 @@ impl OpOwner for Stream {
 
 impl Flush for Stream {
     fn flush(self: Rc<Self>) {
-        self.inner.borrow_mut().enlisted = false;
-        self.send_all();
+        if !self.flush_plainly() {
+            self.send_all();
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use super::lines::Line;
 use super::stream::{PolledPlace, Stream};
-use crate::driver::{End, PeerCredentials};
+use crate::driver::{End, PeerCredentials, SocketOption};
 use crate::error::{Error, Result};
 use crate::executor::yield_now;
 use crate::util::watermark::Watermarks;
@@ -54,6 +55,16 @@ impl StreamWriter {
     /// As [`write`](Self::write).
     pub fn write_bytes(&self, bytes: Bytes) -> Result<()> {
         self.stream.write_shared(bytes)
+    }
+
+    /// Appends several slices one after the other, as one [`write`](Self::write) of all of them would. Shared
+    /// slices that are large go by [`write_bytes`](Self::write_bytes) without a copy; either way what a turn
+    /// wrote leaves by one gathering system call.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_lines(&self, slices: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<()> {
+        slices.into_iter().try_for_each(|slice| self.write(slice.as_ref()))
     }
 
     /// Lets `append` write into the send buffer, without a copy in between. Bytes that are in it already were
@@ -161,6 +172,61 @@ impl StreamWriter {
     #[cfg(feature = "tls")]
     pub(crate) fn stream(&self) -> &Rc<Stream> {
         &self.stream
+    }
+
+    /// Whether small segments leave at once (`TCP_NODELAY`), as they do unless this says otherwise (rule S3).
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` when the connection is gone.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.stream.set_option(SocketOption::NoDelay(on))
+    }
+
+    /// Has the system probe a peer that has been silent for so long, in whole seconds; `None` never does. The
+    /// connection of one that does not answer fails.
+    ///
+    /// # Errors
+    /// As [`set_nodelay`](Self::set_nodelay).
+    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
+        self.stream.set_option(SocketOption::KeepAlive(idle))
+    }
+
+    /// With zero the end of the connection is a reset, which throws away what the system has not sent yet; with
+    /// `None`, the default, the system goes on sending in the background. Other times are refused: the loop
+    /// would have to wait for them.
+    ///
+    /// # Errors
+    /// As [`set_nodelay`](Self::set_nodelay); `InvalidInput` for another time than zero.
+    pub fn set_linger(&self, limit: Option<Duration>) -> io::Result<()> {
+        if limit.is_some_and(|limit| !limit.is_zero()) {
+            let text = "a socket that lingers would block its loop";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.stream.set_option(SocketOption::Linger(limit))
+    }
+
+    /// The size of the system's send buffer. The system may round it.
+    ///
+    /// # Errors
+    /// As [`set_nodelay`](Self::set_nodelay).
+    pub fn set_send_buffer_bytes(&self, bytes: usize) -> io::Result<()> {
+        self.stream.set_option(SocketOption::SendBufferBytes(bytes))
+    }
+
+    /// The size of the system's receive buffer. The system may round it.
+    ///
+    /// # Errors
+    /// As [`set_nodelay`](Self::set_nodelay).
+    pub fn set_receive_buffer_bytes(&self, bytes: usize) -> io::Result<()> {
+        self.stream.set_option(SocketOption::ReceiveBufferBytes(bytes))
+    }
+
+    /// How many routers a packet may pass.
+    ///
+    /// # Errors
+    /// As [`set_nodelay`](Self::set_nodelay).
+    pub fn set_time_to_live(&self, router_count: u8) -> io::Result<()> {
+        self.stream.set_option(SocketOption::TimeToLive(router_count))
     }
 
     /// The address of the other end.

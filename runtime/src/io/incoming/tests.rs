@@ -29,6 +29,6 @@ fn the_list_goes_with_its_last_chunk() {
     incoming.push(chunk(b"a"));
     incoming.push(chunk(b"b"));
     incoming.pop();
-    incoming.pop();
-    assert!(matches!(incoming.chunks, Chunks::None));
+    assert!(incoming.rest.is_none());
+    assert_eq!(&incoming.pop().unwrap()[..], b"b");
 }

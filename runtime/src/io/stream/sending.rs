@@ -149,6 +149,34 @@ impl Stream {
         self.end_with_loop();
     }
 
+    /// The usual flush: an open connection of which nobody waits for anything, and a socket that takes all there
+    /// is. False if there is more to be done.
+    pub(super) fn flush_plainly(&self) -> bool {
+        let mut guard = self.inner.borrow_mut();
+        let inner = &mut *guard;
+        inner.enlisted = false;
+        let is_usual = matches!((inner.life, inner.sending), (Life::Open, Sending::Open))
+            && inner.in_flight_bytes == 0
+            && inner.lines.is_none()
+            && inner.tls.is_none();
+        let Some(bytes) = inner.outgoing.plain(inner.outgoing.len()).filter(|_| is_usual) else {
+            return false;
+        };
+        let total_bytes = bytes.len();
+        match self.io.try_send(self.source, bytes) {
+            Ok(sent_bytes) => {
+                inner.outgoing.discard(sent_bytes);
+                inner.update_flow();
+                sent_bytes == total_bytes
+            }
+            Err(error) => {
+                drop(guard);
+                self.lose(Some(Failure::from(&error)));
+                true
+            }
+        }
+    }
+
     /// Sends everything, as far as that needs no waiting. With all of it sent, a wanted end is made.
     pub(super) fn send_all(self: &Rc<Self>) {
         while self.send_next() {}
