@@ -350,8 +350,8 @@ impl LoopCore {
         let home = &self.home;
         home.close();
         home.guarded(|| drop(self.inbox.take()));
-        while let Some(callback) = home.take_callback() {
-            home.guarded(|| drop(callback));
+        while let Some(call) = home.take_call() {
+            home.guarded(|| drop(call));
         }
         for flush in self.flushes.take() {
             // What guards wrote while they were dropped is still sent, as far as it needs no waiting.

@@ -271,9 +271,9 @@ impl LoopCore {
                     }
                 }),
                 Err(Ready::Callback) => self.run_callback(|| {
-                    let callback = self.home.take_callback();
-                    if let Some(callback) = callback {
-                        callback();
+                    let call = self.home.take_call();
+                    if let Some(call) = call {
+                        call.run();
                     }
                 }),
             }

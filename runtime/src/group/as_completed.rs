@@ -19,11 +19,10 @@ use std::time::Duration;
 use futures_core::stream::{FusedStream, Stream};
 
 use super::items::{IntoTask, Joinable, Met, TaskHandle};
-use super::observer::{Observer, observe};
 use crate::error::{Error, Result};
 use crate::executor::{self, LoopCore, TimerKey};
 use crate::sync::wait_list::{Key, Place, Standing, WaitList};
-use crate::task::Watch;
+use crate::task::{Notice, Observer, Watch};
 use crate::time::{Sleep, sleep_until};
 use crate::util::instant::Instant;
 
@@ -91,7 +90,8 @@ where
         is_over: Cell::new(false),
     });
     let numbered = handles.iter().enumerate();
-    let watches = numbered.map(|(child, task)| observe(task, &arrivals, child)).collect();
+    let notice = |child| Notice::new(Rc::clone(&arrivals) as _, child);
+    let watches = numbered.map(|(child, task)| task.task().watch_end(notice(child))).collect();
     let left = handles.len();
     let handles = RefCell::new(handles.into_iter().map(Some).collect());
     let all = Rc::new(All { arrivals, _watches: watches, handles });
@@ -259,7 +259,7 @@ impl Arrivals {
 }
 
 impl Observer for Arrivals {
-    fn ended(&self, child: usize) {
+    fn ended(&self, child: usize, _error: Option<Error>) {
         // Rule T158: what ends after the timeout is not given.
         if self.is_over.get() || self.is_expired() {
             return;

@@ -9,10 +9,9 @@ use std::task::{Context, Poll};
 
 use super::bell::Bell;
 use super::items::{Met, TaskHandle};
-use super::observer::{Observer, observe};
 use super::places::{Gatherable, Places};
 use crate::error::{CancelledError, Error, Result};
-use crate::task::Watch;
+use crate::task::{Notice, Observer, Watch};
 use crate::util::cancel::{self, CancelTarget, Message};
 
 /// Waits for several tasks at once and gives their values in the order in which they were given (rules T60 to
@@ -235,12 +234,13 @@ impl Children {
         let child = self.watches.len();
         if !handle.task().done() {
             self.state.unfinished.set(self.state.unfinished.get() + 1);
-            self.watches.push(observe(handle, &self.state, child));
+            let notice = Notice::new(Rc::clone(&self.state) as _, child);
+            self.watches.push(handle.task().watch_end(notice));
             return;
         }
         // One that has ended counts at once, so that a gather of those that have does not wait (rule G4).
         let watch = handle.task().watch();
-        self.state.look(child, &watch);
+        self.state.look(child, watch.error());
         self.watches.push(watch);
     }
 }
@@ -271,23 +271,20 @@ impl State {
     }
 
     /// Remembers the first child that did not end with a value.
-    fn look(&self, child: usize, watch: &Watch) {
-        if self.failed.get().is_none() && watch.error().is_some() {
+    fn look(&self, child: usize, error: Option<Error>) {
+        if self.failed.get().is_none() && error.is_some() {
             self.failed.set(Some(child));
         }
     }
 }
 
 impl Observer for State {
-    fn ended(&self, child: usize) {
+    fn ended(&self, child: usize, error: Option<Error>) {
         if self.is_over.get() {
             return;
         }
         self.unfinished.set(self.unfinished.get() - 1);
-        let children = self.children.borrow().clone();
-        if let Some(watch) = children.get(child) {
-            self.look(child, watch);
-        }
+        self.look(child, error);
         if self.is_complete() {
             self.bell.ring();
         }

@@ -16,7 +16,6 @@ mod bell;
 mod catch_cancel;
 mod gather;
 mod items;
-mod observer;
 mod places;
 mod shield;
 mod task_group;

@@ -9,9 +9,8 @@ use std::task::{Context, Poll};
 
 use super::bell::Bell;
 use super::items::{IntoTask, Joinable, TaskHandle};
-use super::observer::{Observer, observe};
-use crate::error::Result;
-use crate::task::Watch;
+use crate::error::{Error, Result};
+use crate::task::{Notice, Observer, Watch};
 use crate::util::cancel;
 
 /// Waits for a task, and keeps a cancellation of whoever waits away from it (rules T75 to T77): cancelling the
@@ -48,7 +47,8 @@ pub fn shield<I: IntoTask<Handle: Joinable>>(inner: I) -> Shield<I::Handle> {
     let inner = inner.into_task();
     let signal = Rc::<Signal>::default();
     // Rule T78: a finished one is used directly, without a hop.
-    let watch = (!inner.task().done()).then(|| observe(&inner, &signal, 0));
+    let watch = (!inner.task().done())
+        .then(|| inner.task().watch_end(Notice::new(Rc::clone(&signal) as _, 0)));
     Shield { signal, watch, inner: Some(inner) }
 }
 
@@ -69,7 +69,7 @@ struct Signal {
 }
 
 impl Observer for Signal {
-    fn ended(&self, _child: usize) {
+    fn ended(&self, _child: usize, _error: Option<Error>) {
         if !self.given.replace(true) {
             self.bell.ring();
         }

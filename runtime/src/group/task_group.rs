@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::error::{CancelledError, Error, ExceptionGroup, Result};
 use crate::executor::{self, LoopCore, Plain};
-use crate::task::{Task, TaskId};
+use crate::task::{Notice, Observer, Task, TaskId};
 use crate::util::cancel::{self, Frame, Request};
 
 /// Runs `body` as a scope whose tasks end before it does (rules T130 to T148). The scope waits for every
@@ -179,36 +179,9 @@ impl Inner {
         let id = task.id();
         let slot = task.slot().expect("a task that was just made");
         group.members.borrow_mut().insert(id, slot);
-        let observer = Rc::clone(group);
-        let told = Box::new(move |error| observer.member_ended(id, error));
-        home.observe(slot, group.entered_by, told);
+        let notice = Notice::new(Rc::clone(group) as _, id.get() as usize);
+        home.observe(slot, notice.on_behalf_of(group.entered_by));
         Ok(task)
-    }
-
-    /// A member has ended: the last one ends the wait, a failed one aborts the group (rule T133).
-    fn member_ended(&self, id: TaskId, error: Option<Error>) {
-        let is_last = {
-            let mut members = self.members.borrow_mut();
-            members.remove(&id);
-            members.is_empty()
-        };
-        if is_last
-            && self.stage.get() == Stage::Waiting
-            && let Some(waker) = self.waker.take()
-        {
-            waker.wake();
-        }
-        let Some(error) = error.filter(|error| !error.is_cancelled()) else { return };
-        if self.stage.get() == Stage::Left {
-            return;
-        }
-        self.errors.borrow_mut().push(error);
-        if !self.aborting.get() {
-            self.abort();
-            if self.stage.get() == Stage::Body {
-                self.core.home().request_below(self.frame.number());
-            }
-        }
     }
 
     /// Asks every member to end, in the order of creation, once.
@@ -315,6 +288,34 @@ impl Inner {
         }
         let group = ExceptionGroup::new("unhandled errors in a task group", errors);
         Poll::Ready(Err(group.into()))
+    }
+}
+
+impl Observer for Inner {
+    /// A member has ended: the last one ends the wait, a failed one aborts the group (rule T133).
+    fn ended(&self, child: usize, error: Option<Error>) {
+        let is_last = {
+            let mut members = self.members.borrow_mut();
+            members.remove(&TaskId(child as u64));
+            members.is_empty()
+        };
+        if is_last
+            && self.stage.get() == Stage::Waiting
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake();
+        }
+        let Some(error) = error.filter(|error| !error.is_cancelled()) else { return };
+        if self.stage.get() == Stage::Left {
+            return;
+        }
+        self.errors.borrow_mut().push(error);
+        if !self.aborting.get() {
+            self.abort();
+            if self.stage.get() == Stage::Body {
+                self.core.home().request_below(self.frame.number());
+            }
+        }
     }
 }
 

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use super::bell::Bell;
 use super::items::{Met, TaskHandle};
-use super::observer::{Observer, observe};
 use crate::error::{Error, Result};
 use crate::executor;
-use crate::task::Watch;
+use crate::task::{Notice, Observer, Watch};
 use crate::time::{Sleep, sleep_until};
 use crate::util::cancel;
 
@@ -103,25 +102,19 @@ struct Progress {
     unfinished: Cell<usize>,
     is_over: Cell<bool>,
     bell: Bell,
-    /// To look for failures; empty unless these count.
-    failures: Vec<Watch>,
 }
 
 impl Watcher {
     fn new<H: TaskHandle>(tasks: &[H], return_when: ReturnWhen) -> Self {
-        let failures = match return_when {
-            ReturnWhen::FirstException => tasks.iter().map(|task| task.task().watch()).collect(),
-            ReturnWhen::AllCompleted | ReturnWhen::FirstCompleted => Vec::new(),
-        };
         let progress = Rc::new(Progress {
             return_when,
             unfinished: Cell::new(tasks.len()),
             is_over: Cell::new(false),
             bell: Bell::default(),
-            failures,
         });
+        let notice = |child| Notice::new(Rc::clone(&progress) as _, child);
         let numbered = tasks.iter().enumerate();
-        let watches = numbered.map(|(child, task)| observe(task, &progress, child)).collect();
+        let watches = numbered.map(|(child, task)| task.task().watch_end(notice(child))).collect();
         Self { progress, _watches: watches }
     }
 }
@@ -132,15 +125,8 @@ impl Drop for Watcher {
     }
 }
 
-impl Progress {
-    fn has_failed(&self, child: usize) -> bool {
-        let error = self.failures.get(child).and_then(Watch::error);
-        error.is_some_and(|error| !error.is_cancelled())
-    }
-}
-
 impl Observer for Progress {
-    fn ended(&self, child: usize) {
+    fn ended(&self, _child: usize, error: Option<Error>) {
         if self.is_over.get() {
             return;
         }
@@ -148,7 +134,7 @@ impl Observer for Progress {
         let is_over = match self.return_when {
             ReturnWhen::AllCompleted => false,
             ReturnWhen::FirstCompleted => true,
-            ReturnWhen::FirstException => self.has_failed(child),
+            ReturnWhen::FirstException => error.is_some_and(|error| !error.is_cancelled()),
         };
         if is_over || self.unfinished.get() == 0 {
             self.is_over.set(true);

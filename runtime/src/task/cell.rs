@@ -62,7 +62,7 @@ pub(crate) enum Ended {
     Error,
 }
 
-/// A [`Joiner`] in one word. Loop ids begin at one, so no number of a task is zero.
+/// A [`Joiner`] in one word. Loop ids begin at one, so no number of a task is as small as a place plus one.
 #[derive(Clone, Copy)]
 struct PackedJoiner(u64);
 
@@ -71,11 +71,13 @@ impl PackedJoiner {
 }
 
 /// Who is woken when the task ends, before everybody whom the table may know.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Joiner {
     Nobody,
     /// A task of any loop of ours, by number: the usual case, eight bytes.
     Task(WakeId),
+    /// An observer, by its place in the table of notices.
+    Notice(u32),
 }
 
 #[repr(C)]
@@ -181,6 +183,7 @@ impl TaskCell {
     pub(crate) fn joiner(&self) -> Joiner {
         match self.head().joiner.0 {
             0 => Joiner::Nobody,
+            number if number >> 48 == 0 => Joiner::Notice((number - 1) as u32),
             number => Joiner::Task(WakeId(number)),
         }
     }
@@ -189,6 +192,7 @@ impl TaskCell {
         let packed = match joiner {
             Joiner::Nobody => PackedJoiner::NOBODY,
             Joiner::Task(id) => PackedJoiner(id.0),
+            Joiner::Notice(place) => PackedJoiner(u64::from(place) + 1),
         };
         // SAFETY: `header` is valid while `self` lives, and `&mut self` makes the access exclusive.
         unsafe { self.header.as_mut().joiner = packed };
@@ -378,18 +382,17 @@ impl CellPool {
         NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(vtable.layout))
     }
 
-    /// Keeps the memory of a cell that was cleared. User code still in it would run in here.
+    /// Keeps the memory of a cell that was cleared, or whose output was taken: what is still in it would be
+    /// leaked.
+    #[inline]
     pub(crate) fn put(&mut self, cell: TaskCell) {
-        let VTable { drop, class, .. } = *cell.head().vtable;
+        let class = cell.head().vtable.class;
         let Some(kept) = self.classes.get_mut(class) else { return };
         if kept.len() * (class + 1) * CLASS_BYTES >= CLASS_KEPT_BYTES {
             return;
         }
-        let cell = ManuallyDrop::new(cell);
-        // SAFETY: drop glue, run once: the cell is not dropped by Rust any more. Its memory has the layout of
-        // its class, which is what `take` promises for the next cell of that class.
-        unsafe { drop(cell.header) };
-        kept.push(cell.header.cast());
+        // Its memory has the layout of its class, which is what `take` promises for the next cell of that class.
+        kept.push(ManuallyDrop::new(cell).header.cast());
     }
 }
 

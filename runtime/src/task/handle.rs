@@ -313,10 +313,14 @@ impl<T: 'static> Task<T> {
         let Taken { output, name, cancelling } = taken;
         self.spent = true;
         if output.is_err() || name.is_some() || cancelling > 0 {
-            let error = output.as_ref().err().cloned();
-            self.late.set(Some(Box::new(Late { name, error, cancelling })));
+            self.keep(name, output.as_ref().err(), cancelling);
         }
         output
+    }
+
+    #[cold]
+    fn keep(&mut self, name: Option<Box<str>>, error: Option<&Error>, cancelling: usize) {
+        self.late.set(Some(Box::new(Late { name, error: error.cloned(), cancelling })));
     }
 }
 

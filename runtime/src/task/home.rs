@@ -16,6 +16,7 @@ use super::finished::Ending;
 use super::id::{TaskId, WakeId};
 use super::locals::Current;
 use super::mailbox::Mailbox;
+use super::notice::Call;
 use super::registry::Lease;
 use super::report::{self, Report, ReportHandler, ReportKind};
 use super::requests::Cascade;
@@ -56,7 +57,7 @@ pub(super) struct Tasks {
     pub(super) table: TaskTable,
     pub(super) ready: Vec<Entry>,
     /// What the callback entries in `ready` stand for, in their order.
-    callbacks: VecDeque<Callback>,
+    pub(super) calls: VecDeque<Call>,
 }
 
 impl Tasks {
@@ -85,7 +86,7 @@ impl Home {
             tasks: RefCell::new(Tasks {
                 table: TaskTable::new(lease.id(), lease.first_generation()),
                 ready: Vec::new(),
-                callbacks: VecDeque::new(),
+                calls: VecDeque::new(),
             }),
             number: Cell::new(lease.id()),
             lease,
@@ -147,19 +148,9 @@ impl Home {
         self.tasks.borrow_mut().ready.push(entry);
     }
 
-    /// Puts `f` at the end of the ready queue. A loop that has been closed runs nothing: `f` is dropped.
-    pub(crate) fn call_soon(&self, f: Callback) {
-        if self.closed.get() {
-            return drop(f);
-        }
-        let Tasks { ready, callbacks, .. } = &mut *self.tasks.borrow_mut();
-        callbacks.push_back(f);
-        ready.push(Entry::callback());
-    }
-
-    /// The callback of the next callback entry.
-    pub(crate) fn take_callback(&self) -> Option<Callback> {
-        self.tasks.borrow_mut().callbacks.pop_front()
+    /// Whether it runs nothing any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 
     pub(crate) fn has_ready(&self) -> bool {
@@ -249,22 +240,22 @@ impl Home {
     /// The task's future is gone: settles the outcome and tells who waits.
     pub(super) fn end(&self, slot: u32, cell: TaskCell, ended: Ended) {
         let joiner = cell.joiner();
+        if ended != Ended::Value || cell.links().root() != 0 {
+            return self.end_with_care(slot, cell);
+        }
         let mut tasks = self.tasks.borrow_mut();
-        let is_plain = ended == Ended::Value && cell.links().root() == 0;
-        if !is_plain || !tasks.table.ends_plainly(slot) {
+        if let Some(cell) = tasks.table.end_plainly(slot, cell) {
             drop(tasks);
             return self.end_with_care(slot, cell);
         }
-        // A handle wants the value, so the table keeps the cell.
-        let unwanted = tasks.table.end(slot, cell, false);
-        debug_assert!(unwanted.is_none());
-        if let Joiner::Task(id) = joiner {
-            if id.loop_id() == self.lease.id() {
-                tasks.wake(id);
-            } else {
+        match joiner {
+            Joiner::Nobody => {}
+            Joiner::Task(id) if id.loop_id() == self.lease.id() => tasks.wake(id),
+            Joiner::Task(id) => {
                 drop(tasks);
                 super::wake::wake(id);
             }
+            Joiner::Notice(place) => tasks.post_notice(place),
         }
     }
 
@@ -366,7 +357,9 @@ impl Home {
         tasks.table.pool.put(cell);
         let leftover = tasks.table.release(slot);
         drop(tasks);
-        drop_quietly(leftover);
+        if leftover.is_some() {
+            drop_quietly(leftover);
+        }
         if let Some(panic) = panic {
             self.report_panic(panic);
         }

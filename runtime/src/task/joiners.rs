@@ -1,8 +1,9 @@
 //! Who is told when a task ends.
 //!
-//! The usual case, one task of ours that awaits the handle, is a number in the task's cell. Everybody else
-//! stands in a list, in the order of registration: wakers of other executors, awaiters that share the handle,
-//! callbacks. Once there is a list the cell takes nobody new, so whom the cell names came first.
+//! The usual case, one task of ours that awaits the handle or one aggregate that observes it, is a number in
+//! the task's cell. Everybody else stands in a list, in the order of registration: wakers of other executors,
+//! awaiters that share the handle, callbacks. Once there is a list the cell takes nobody new, so whom the cell
+//! names came first.
 //!
 //! A waker is woken and a callback becomes an entry of the ready queue; either runs in the next turn (rule G5).
 
@@ -14,6 +15,7 @@ use super::cell::Joiner;
 use super::finished::{Ending, FinishedCallback, FinishedTask};
 use super::home::{Callback, Home, Tasks};
 use super::id::{TaskId, WakeId};
+use super::notice::{Call, Notice};
 use super::waker;
 use crate::error::{Error, Result, drop_quietly};
 use crate::util::cancel;
@@ -23,21 +25,17 @@ mod tests;
 
 /// Names a callback that was registered on a task. No two on one loop have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DoneKey(u64);
+pub struct DoneKey(pub(super) u64);
 
 /// How one who is registered is told.
 pub(super) enum Told {
     Waker(Waker),
-    /// On behalf of a task, if one is known, so that a picture of the tasks shows that it waits.
-    Callback(Callback, Option<TaskId>),
-    /// A callback that is shown the error, if the task ended with one, on behalf of a task.
-    Observer(Observer, TaskId),
+    Callback(Callback),
+    /// An observer, who is shown the error if the task ended with one.
+    Notice(Notice),
     /// A callback of the user's.
     Finished(FinishedCallback),
 }
-
-/// Sees with what error a task ended, in an entry of the ready queue.
-pub(crate) type Observer = Box<dyn FnOnce(Option<Error>)>;
 
 /// The registrations of one task.
 #[derive(Default)]
@@ -90,8 +88,7 @@ impl Joiners {
     /// The tasks on whose behalf aggregates wait.
     pub(super) fn behalf(&self) -> impl Iterator<Item = TaskId> {
         self.list.iter().filter_map(|(_, told)| match told {
-            Some(Told::Callback(_, task)) => *task,
-            Some(Told::Observer(_, task)) => Some(*task),
+            Some(Told::Notice(notice)) => notice.behalf(),
             _ => None,
         })
     }
@@ -192,8 +189,7 @@ impl Home {
         drop_quietly(replaced);
     }
 
-    /// Has `f` called, as an entry of the ready queue, when the task has ended: at once if it has already. It is
-    /// on behalf of the task that is being polled.
+    /// Has `f` called, as an entry of the ready queue, when the task has ended: at once if it has already.
     pub(super) fn on_done(&self, slot: u32, f: Callback) -> DoneKey {
         let key = self.next_key();
         let mut tasks = self.tasks.borrow_mut();
@@ -201,17 +197,9 @@ impl Home {
             drop(tasks);
             self.call_soon(f);
         } else {
-            let told = Told::Callback(f, self.running().map(|task| task.id));
-            tasks.table.joiners(slot).push(key, told);
+            tasks.table.joiners(slot).push(key, Told::Callback(f));
         }
         DoneKey(key)
-    }
-
-    /// Has `f` see, on behalf of the task of `by`, how the task ends, whose handle may be gone by then. The task
-    /// must not have ended.
-    pub(crate) fn observe(&self, slot: u32, by: TaskId, f: Observer) {
-        let key = self.next_key();
-        self.tasks.borrow_mut().table.joiners(slot).push(key, Told::Observer(f, by));
     }
 
     /// The same for a task that has ended and given its slot away.
@@ -256,19 +244,20 @@ impl Home {
 
     /// Tells all who waited for the end of a task, in the order in which they registered (rules T27, T30).
     pub(super) fn tell(&self, ending: Ending, first: Joiner, others: Joiners) {
-        if let Joiner::Task(id) = first {
-            super::wake::wake(id);
-        }
         let error = ending.error.clone();
+        match first {
+            Joiner::Nobody => {}
+            Joiner::Task(id) => super::wake::wake(id),
+            Joiner::Notice(place) => self.tell_notice(place, error.clone()),
+        }
         let wanted = others.want_the_task();
         let finished = wanted.then(|| Rc::new(FinishedTask::held(self, ending)));
         for told in others.into_told() {
             self.guarded(|| match (told, &finished) {
                 (Told::Waker(waker), _) => waker.wake(),
-                (Told::Callback(callback, _), _) => self.call_soon(callback),
-                (Told::Observer(observer, _), _) => {
-                    let error = error.clone();
-                    self.call_soon(Box::new(move || observer(error)));
+                (Told::Callback(callback), _) => self.call_soon(callback),
+                (Told::Notice(notice), _) => {
+                    self.queue(Call::Notice(notice.with_error(error.clone())));
                 }
                 (Told::Finished(callback), Some(finished)) => {
                     let finished = Rc::clone(finished);
@@ -286,6 +275,7 @@ impl Home {
 }
 
 /// The output of a task that is done, on behalf of its handle, which is then gone.
+#[inline]
 fn take_output<T: 'static>(mut tasks: RefMut<'_, Tasks>, slot: u32) -> Taken<T> {
     let table = &mut tasks.table;
     let mut cell = table.take_cell(slot).expect("a done task with a handle keeps its cell");
@@ -295,7 +285,9 @@ fn take_output<T: 'static>(mut tasks: RefMut<'_, Tasks>, slot: u32) -> Taken<T> 
     let (name, cancelling) = table.take_remains(slot);
     let leftover = table.release(slot);
     drop(tasks);
-    drop_quietly(leftover);
+    if leftover.is_some() {
+        drop_quietly(leftover);
+    }
     let output = output.expect("a handle has its task's type, and its output is taken once");
     Taken { output, name, cancelling }
 }

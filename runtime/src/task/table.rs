@@ -25,6 +25,7 @@ use super::cell::{CellPool, TaskCell};
 use super::id::{FIELD_BITS, FIELD_MASK, MAX_SLOTS, WakeId};
 use super::joiners::Joiners;
 use super::locals::LocalContext;
+use super::notice::Notices;
 use crate::util::cancel::{CancelTarget, Message};
 
 /// Bits of the state.
@@ -71,6 +72,7 @@ pub(super) struct TaskTable {
     first_generation: u32,
     last_generation: u32,
     pub(super) pool: CellPool,
+    pub(super) notices: Notices,
     rare: BTreeMap<u32, Box<Rare>>,
 }
 
@@ -129,6 +131,7 @@ impl TaskTable {
             first_generation,
             last_generation: first_generation,
             pool: CellPool::new(),
+            notices: Notices::default(),
             rare: BTreeMap::new(),
         }
     }
@@ -225,10 +228,19 @@ impl TaskTable {
         Some(cell)
     }
 
-    /// Whether a task that ended with a value needs no more than to be marked as done and to wake the one
-    /// that its cell names: no request came during its last step, and nobody counts it.
-    pub(super) fn ends_plainly(&self, index: u32) -> bool {
-        self.slots[index as usize].word & (CANCEL | LEFTOVER | HANDLE | JOINERS) == HANDLE
+    /// The end of a task that has a value which its handle wants, if it needs no more than to be marked as done
+    /// and to have told whom its cell names: no request came during its last step, and nobody counts it. Else
+    /// the cell comes back.
+    #[inline]
+    pub(super) fn end_plainly(&mut self, index: u32, cell: TaskCell) -> Option<TaskCell> {
+        let slot = &mut self.slots[index as usize];
+        if slot.word & (CANCEL | LEFTOVER | HANDLE | JOINERS) != HANDLE {
+            return Some(cell);
+        }
+        self.unfinished -= 1;
+        slot.word = slot.word & !RUNNING | DONE;
+        slot.cell = Some(cell);
+        None
     }
 
     /// Gives the slot away if nobody needs it any more.

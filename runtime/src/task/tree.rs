@@ -221,6 +221,8 @@ fn edges(table: &mut TaskTable, slots: &[u32], by_id: &BTreeMap<TaskId, u32>) ->
             edges.extend(behalf.map(|waiter| (slot, *waiter)));
         }
     }
+    let observed = table.notices.behalf();
+    edges.extend(observed.filter_map(|(slot, task)| Some((slot, *by_id.get(&task)?))));
     edges
 }
 

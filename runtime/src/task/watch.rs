@@ -6,18 +6,18 @@ use std::rc::Rc;
 use super::handle::Task;
 use super::home::Home;
 use super::id::TaskId;
-use super::joiners::DoneKey;
+use super::notice::{Call, Notice, NoticeKey};
 use crate::error::Error;
 use crate::util::cancel::Message;
 
-/// Says where a task is. It may outlive the handle, and then finds nothing. A callback that was registered with
-/// it is taken back when it is dropped.
+/// Says where a task is. It may outlive the handle, and then finds nothing. A notice that was registered with
+/// it is taken back when it is dropped, which tells it too: whoever drops a watch must be deaf by then.
 pub(crate) struct Watch {
     home: Rc<Home>,
     /// `None` if the output was taken before.
     slot: Option<u32>,
     id: TaskId,
-    key: Option<DoneKey>,
+    key: Option<NoticeKey>,
 }
 
 impl<T: 'static> Task<T> {
@@ -26,10 +26,14 @@ impl<T: 'static> Task<T> {
         Watch { home: Rc::clone(self.home()), slot: self.slot(), id: self.id(), key: None }
     }
 
-    /// Watches the task, and has `f` called, as an entry of the ready queue, when it has ended.
-    pub(crate) fn watch_end(&self, f: impl FnOnce() + 'static) -> Watch {
+    /// Watches the task, and has `notice` told, in an entry of the ready queue, when it has ended; from now if
+    /// it has already.
+    pub(crate) fn watch_end(&self, notice: Notice) -> Watch {
         let mut watch = self.watch();
-        watch.key = Some(self.on_done(f));
+        match watch.slot {
+            Some(slot) => watch.key = Some(watch.home.observe(slot, notice)),
+            None => watch.home.queue(Call::Notice(notice)),
+        }
         watch
     }
 }
@@ -67,7 +71,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         // No two registrations on a loop have the same key, so a wrong slot has none of it.
         if let (Some(slot), Some(key)) = (self.slot, self.key) {
-            self.home.off_done(slot, key);
+            self.home.withdraw_notice(slot, key);
         }
     }
 }

@@ -279,9 +279,9 @@ fn t34_an_error_that_was_marked_before_it_came_is_not_reported() {
 #[test]
 fn registrations_that_were_taken_back_leave_nothing() {
     let mut joiners = Joiners::default();
-    joiners.push(1, Told::Callback(Box::new(|| ()), None));
+    joiners.push(1, Told::Callback(Box::new(|| ())));
     for key in 2..100_000 {
-        joiners.push(key, Told::Callback(Box::new(|| ()), None));
+        joiners.push(key, Told::Callback(Box::new(|| ())));
         assert!(joiners.remove(key).is_some());
         assert!(joiners.remove(key).is_none());
     }

@@ -31,8 +31,11 @@ impl TaskTable {
     pub(in crate::task) fn join_plainly(&mut self, index: u32, id: WakeId) -> bool {
         let slot = &mut self.slots[index as usize];
         let Some(cell) = &mut slot.cell else { return false };
-        if slot.word & JOINERS != 0 && cell.joiner() != Joiner::Task(id) {
-            return false;
+        match cell.joiner() {
+            Joiner::Task(joiner) if joiner == id => return true,
+            Joiner::Notice(_) => return false,
+            Joiner::Task(_) | Joiner::Nobody if slot.word & JOINERS != 0 => return false,
+            Joiner::Task(_) | Joiner::Nobody => {}
         }
         cell.set_joiner(Joiner::Task(id));
         true
@@ -57,6 +60,11 @@ impl TaskTable {
         &mut self.rare(index).joiners
     }
 
+    /// Whether anybody is to be told besides the joiner in the cell.
+    pub(in crate::task) fn has_joiners(&self, index: u32) -> bool {
+        self.slots[index as usize].word & JOINERS != 0
+    }
+
     /// Takes a registration back.
     pub(in crate::task) fn unregister(&mut self, index: u32, key: u64) -> Option<Told> {
         let slot = &mut self.slots[index as usize];
@@ -74,7 +82,9 @@ impl TaskTable {
     /// Nobody awaits the handle any more, so that it wakes nobody for nothing.
     pub(in crate::task) fn forget_own(&mut self, index: u32) -> Option<Told> {
         let slot = &mut self.slots[index as usize];
-        if let Some(cell) = &mut slot.cell {
+        if let Some(cell) = &mut slot.cell
+            && matches!(cell.joiner(), Joiner::Task(_))
+        {
             cell.set_joiner(Joiner::Nobody);
         }
         if slot.word & JOINERS == 0 {

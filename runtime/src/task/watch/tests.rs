@@ -1,24 +1,9 @@
 use std::future::pending;
-use std::rc::Rc;
 
 use crate::{Result, Runner, create_task, spawn, yield_now};
 
 fn virtual_run(main: impl AsyncFnOnce() -> Result<()> + 'static) {
     Runner::builder().virtual_clock().build().run(main).unwrap();
-}
-
-#[test]
-fn a_watch_that_is_dropped_takes_its_callback_back() {
-    virtual_run(async || {
-        let task = create_task(pending::<Result<()>>());
-        let held = Rc::new(());
-        let callback = Rc::clone(&held);
-        let watch = task.watch_end(move || drop(callback));
-        assert_eq!(Rc::strong_count(&held), 2);
-        drop(watch);
-        assert_eq!(Rc::strong_count(&held), 1);
-        Ok(())
-    });
 }
 
 #[test]
