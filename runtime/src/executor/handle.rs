@@ -22,6 +22,12 @@ const OFF_LOOP: &str = "no corelane loop is running on this thread";
 /// The body returns [`Result`], so `?` works in it on every standard error. [`spawn`] is for bodies that
 /// cannot fail. Dropping the handle detaches the task: it runs on (rule T36).
 ///
+/// # Memory
+/// A task is one allocation: its future, or its output where that is larger, with a header of 40 bytes and a tag
+/// of up to 8, rounded up to 16. Beside it the table of the loop has 16 bytes for it. A name, a context, a done
+/// callback or a cancel request is allocated when it is first used. The memory of tasks that have ended is kept
+/// for the next ones, up to 256 KiB for each size up to a kibibyte; the table keeps its size.
+///
 /// ```
 /// corelane::run(async || {
 ///     let port = corelane::create_task(async { Ok("6379".parse::<u16>()?) });

@@ -76,6 +76,11 @@ pub type LifoQueue<T> = AnyQueue<T, Lifo>;
 /// }
 /// assert_eq!(jobs.get_nowait(), Ok((1, "cook")));
 /// ```
+///
+/// Items are compared while the queue is at work, so their [`Ord`] must not use this queue: it panics in there.
+/// When a comparison panics, an item that was being put is in the queue all the same, at some place, and nobody
+/// was woken for it; one that was being taken is dropped, and still has to be reported by
+/// [`task_done`](AnyQueue::task_done).
 pub type PriorityQueue<T> = AnyQueue<T, Smallest>;
 
 /// What [`Queue`], [`LifoQueue`] and [`PriorityQueue`] are: they differ in which item is next, and
@@ -278,8 +283,9 @@ impl<T, D: Discipline<T>> Inner<T, D> {
 /// Stores an item, and wakes the first getter for it.
 #[inline]
 fn store<T, D: Discipline<T>>(mut state: RefMut<'_, State<T, D>>, item: T) {
-    state.items.push(item);
+    // Counted before, because an order that panics leaves the item in the store.
     state.unfinished += 1;
+    state.items.push(item);
     if let Some(getter) = state.getters.take_first() {
         let_go_and_wake(state, Some(getter));
     }

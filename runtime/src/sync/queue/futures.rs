@@ -125,18 +125,34 @@ impl<T, D: Discipline<T>> Inner<T, D> {
             Place::Waiting(key) => state.getters.is_past(key),
             Place::Done => false,
         };
-        if may_take && let Some(item) = state.items.pop() {
-            *place = Place::Done;
-            if let Some(putter) = state.putters.take_first() {
-                let_go_and_wake(state, Some(putter));
-            }
-            return Poll::Ready(Ok(item));
+        if !may_take {
+            return Self::poll_get_in_line(state, place, cx);
         }
-        Self::poll_get_in_line(state, place, cx)
+        let Some(item) = state.items.pop() else { return Self::join_line(state, place, cx) };
+        *place = Place::Done;
+        if let Some(putter) = state.putters.take_first() {
+            let_go_and_wake(state, Some(putter));
+        }
+        Poll::Ready(Ok(item))
     }
 
-    /// The poll of a get that cannot be done at once, or that is still in line.
+    /// There is no item now.
     #[inline(never)]
+    fn join_line(
+        mut state: RefMut<'_, State<T, D>>,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, QueueShutDown>> {
+        if state.shut_down {
+            *place = Place::Done;
+            return Poll::Ready(Err(QueueShutDown(())));
+        }
+        *place = Place::Waiting(state.getters.join(cx.waker()));
+        Poll::Pending
+    }
+
+    /// The poll of a get that is still in line, unless it was passed over.
+    #[cold]
     fn poll_get_in_line(
         state: RefMut<'_, State<T, D>>,
         place: &mut Place,
@@ -145,28 +161,17 @@ impl<T, D: Discipline<T>> Inner<T, D> {
         // Dropped after the queue was let go of.
         let mut replaced = None;
         let mut state = state;
-        match *place {
-            Place::New => {}
-            Place::Waiting(key) => {
-                let standing = state.getters.renew(key, cx.waker(), &mut replaced);
-                if standing == Standing::Waiting {
-                    return Poll::Pending;
-                }
-            }
-            Place::Done => panic!("a queue's get was polled after it had returned"),
+        let Place::Waiting(key) = *place else {
+            panic!("a queue's get was polled after it had returned");
+        };
+        if state.getters.renew(key, cx.waker(), &mut replaced) == Standing::Waiting {
+            return Poll::Pending;
         }
-        if let Some(item) = state.items.pop() {
-            *place = Place::Done;
-            let putter = state.putters.take_first();
-            let_go_and_wake(state, putter);
-            return Poll::Ready(Ok(item));
-        }
-        if state.shut_down {
-            *place = Place::Done;
-            return Poll::Ready(Err(QueueShutDown(())));
-        }
-        *place = Place::Waiting(state.getters.join(cx.waker()));
-        Poll::Pending
+        let Some(item) = state.items.pop() else { return Self::join_line(state, place, cx) };
+        *place = Place::Done;
+        let putter = state.putters.take_first();
+        let_go_and_wake(state, putter);
+        Poll::Ready(Ok(item))
     }
 
     /// Who waits for an item is dropped. If it was woken and there is one, the next is woken for it.

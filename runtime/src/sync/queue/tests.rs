@@ -5,6 +5,7 @@ use super::super::support::{Hooked, Said, Waiting, Yard, at_once};
 use super::*;
 
 mod model;
+mod order;
 mod shutdown;
 mod stream;
 

@@ -187,8 +187,8 @@ impl Permits {
     }
 
     /// An acquire is dropped before it returned: nothing may be lost by it.
-    fn abandon(&self, wanted: usize, place: Place) {
-        let Place::Waiting(key) = place else { return };
+    #[inline(never)]
+    fn abandon(&self, wanted: usize, key: Key) {
         let left = self.line.borrow_mut().leave(key);
         if left.is_some() {
             // It may have wanted more than there is, and kept others waiting behind it.
@@ -236,7 +236,10 @@ impl Future for Acquiring<'_> {
 }
 
 impl Drop for Acquiring<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.permits.abandon(self.wanted, self.place);
+        if let Place::Waiting(key) = self.place {
+            self.permits.abandon(self.wanted, key);
+        }
     }
 }
