@@ -78,7 +78,7 @@ impl StreamReader {
     /// Safe: received bytes stay in the reader.
     pub async fn read_into(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
-            self.stream.failure()?;
+            self.origin.failure()?;
             return Ok(0);
         }
         let there = self.fill_buf().await?;
