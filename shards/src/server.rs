@@ -94,7 +94,7 @@ impl Shard {
         self.serve_with(Server::builder(), addr, handler).await
     }
 
-    /// The same with limits of one's own. `reuse_port` is set, whatever the builder says.
+    /// The same with limits of one's own. `reuse_port` and `start_serving` are set, whatever the builder says.
     ///
     /// # Errors
     /// As [`serve`](Self::serve).
@@ -114,7 +114,8 @@ impl Shard {
         for addr in addrs.iter_mut().filter(|addr| addr.port() == 0) {
             addr.set_port(self.servers().shared_port(*addr)?);
         }
-        let server = builder.reuse_port(true).start(handler, addrs.as_slice()).await?;
+        let builder = builder.reuse_port(true).start_serving(true);
+        let server = builder.start(handler, addrs.as_slice()).await?;
         let server = Rc::new(server);
         if self.shutdown().is_requested() {
             let ending = "the end of the run has been asked for";
