@@ -114,7 +114,7 @@
 //! | `executor` | the loop: turn, ready queue, timers, ops, inbox |
 //! | `group` | what acts when it is cancelled, and what waits for many |
 //! | `time`, `io`, `blocking` | clocks, streams that own their bytes, the pool for what blocks |
-//! | `net` | names, connections, servers |
+//! | `net` | names, connections, servers, TLS |
 //! | `process` | [`process`]: children, and their pipes as streams |
 //! | `fs`, `stdio` | [`fs`]: files on the pool; standard streams |
 //! | `remote`, `signal` | tasks asked for by other threads; signals as streams, and who answers them |
