@@ -46,3 +46,17 @@ fn scopes_and_judges_belong_to_their_thread() {
     let other = std::thread::spawn(|| (current(), is_dead(Scope::new(3))));
     assert_eq!(other.join().expect("the other thread does not panic"), (Scope::NONE, false));
 }
+
+#[test]
+fn g26_a_step_in_which_a_frame_answered_forgets_whom_the_task_awaited_before() {
+    let _restore = Restore(None, current());
+    // It awaited the task in slot 0: a link that is the same number as the event.
+    let before = Links(DELIVERED);
+    assert_eq!(before.awaiting(), 1);
+    begin_step(Scope::new(7), before);
+    set_event(DELIVERED);
+    note_wait();
+    let notes = end_step();
+    assert!(!notes.changes_nothing(before));
+    assert_eq!(notes.links(before).awaiting(), 0);
+}
