@@ -4,7 +4,7 @@ mod peer;
 
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 
 use corelane::{
@@ -130,6 +130,32 @@ fn s21_close_ends_serve_forever_as_cancelled() {
         settle().await;
         server.close();
         assert!(serving.await.unwrap_err().is_cancelled());
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A copy of the socket of this process at `addr`, which has no connections yet, as a child has it between fork and exec.
+fn copy_of_listener(addr: SocketAddr) -> Option<socket2::Socket> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
+    let mut copies = (3..500).filter_map(|number| {
+        Some(socket2::Socket::from(pidfd_getfd(&this, number, PidfdGetfdFlags::empty()).ok()?))
+    });
+    copies.find(|copy| copy.local_addr().is_ok_and(|local| local.as_socket() == Some(addr)))
+}
+
+#[test]
+fn s21_close_refuses_also_while_a_child_has_a_copy_of_the_socket() {
+    run(async || {
+        let server = start_server(wait_for_end, "127.0.0.1:0").await?;
+        let addr = server.local_addrs()[0];
+        let copy = copy_of_listener(addr).expect("it listens");
+        open_connection(addr).await?;
+        server.close();
+        assert_eq!(open_connection(addr).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        drop(copy);
         Ok(())
     })
     .unwrap();

@@ -144,7 +144,7 @@ impl ServerBuilder {
         for addr in resolved.addrs {
             let reuse_port = self.reuse_port;
             match unstarted.io.open(SourceSpec::Listen { addr, backlog: None, reuse_port }) {
-                Ok(source) => unstarted.add(source, internet_addr)?,
+                Ok(source) => unstarted.add(source, false, internet_addr)?,
                 // A name may stand for addresses of a family that this machine does not have.
                 Err(error)
                     if resolved.by_name
@@ -174,7 +174,7 @@ impl ServerBuilder {
         clear_stale(&unstarted.io, &addr)?;
         let spec = SourceSpec::ListenUnix { addr: addr.clone(), backlog: None };
         let source = unstarted.io.open(spec)?;
-        unstarted.add(source, |_, _| {
+        unstarted.add(source, false, |_, _| {
             let file = if self.cleanup_socket { SocketFile::at(&addr) } else { None };
             Ok(ListenAddr::Unix(addr, file))
         })?;
@@ -190,7 +190,7 @@ impl ServerBuilder {
         let mut unstarted = self.unstarted()?;
         let (descriptor, kind) = (listener.into(), SourceKind::Listener);
         let source = unstarted.io.open(SourceSpec::Adopt { descriptor, kind })?;
-        unstarted.add(source, |io, source| {
+        unstarted.add(source, true, |io, source| {
             io.set_option(source, SocketOption::NoDelay(true))?;
             internet_addr(io, source)
         })?;
@@ -205,7 +205,7 @@ impl ServerBuilder {
         let mut unstarted = self.unstarted()?;
         let (descriptor, kind) = (listener.into(), SourceKind::Listener);
         let source = unstarted.io.open(SourceSpec::Adopt { descriptor, kind })?;
-        unstarted.add(source, |io, source| {
+        unstarted.add(source, true, |io, source| {
             Ok(ListenAddr::Unix(io.unix_addr(source, End::Local)?, None))
         })?;
         Ok(BoundServer { builder: self.clone(), unstarted })

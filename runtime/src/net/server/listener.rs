@@ -1,7 +1,7 @@
 //! A listening socket of a server: where it listens, and what becomes of its file.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::SocketAddr as UnixAddr;
 
 use crate::driver::{OpId, SourceId};
@@ -12,6 +12,8 @@ use crate::net::unix::SocketFile;
 pub(super) struct Listener {
     pub(super) source: SourceId,
     pub(super) addr: ListenAddr,
+    /// Somebody else made it and may go on with it.
+    is_adopted: bool,
     /// Once it serves.
     pub(super) op: Option<OpId>,
     pub(super) state: Accepting,
@@ -60,6 +62,11 @@ impl Listener {
         if let Some(op) = self.op {
             io.release(op);
         }
+        if !self.is_adopted {
+            // A child process that has not executed its program yet has a copy of the socket, which would go on
+            // listening. It fails for a socket that never listened.
+            let _ = io.shutdown(self.source, Shutdown::Both);
+        }
         io.close(self.source);
     }
 }
@@ -79,12 +86,13 @@ impl Unstarted {
     pub(super) fn add(
         &mut self,
         source: SourceId,
+        is_adopted: bool,
         find_addr: impl FnOnce(&IoHandle, SourceId) -> io::Result<ListenAddr>,
     ) -> io::Result<()> {
         match find_addr(&self.io, source) {
             Ok(addr) => {
                 let state = Accepting::Idle;
-                self.listeners.push(Listener { source, addr, op: None, state });
+                self.listeners.push(Listener { source, addr, is_adopted, op: None, state });
                 Ok(())
             }
             Err(error) => {
