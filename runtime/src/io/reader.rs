@@ -205,9 +205,11 @@ impl StreamReader {
     /// # Cancel safety
     /// Safe: received bytes stay in the reader.
     pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.origin.failure()?;
         if self.buffer.is_empty() {
+            // It looks at the failure itself.
             self.read_chunk().await?;
+        } else {
+            self.origin.failure()?;
         }
         Ok(self.buffer.unread())
     }
@@ -218,9 +220,10 @@ impl StreamReader {
     /// # Errors
     /// What ended the connection.
     pub fn poll_fill_buf(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.origin.failure()?;
         if self.buffer.is_empty() {
             ready!(self.poll_chunk(context))?;
+        } else {
+            self.origin.failure()?;
         }
         Poll::Ready(Ok(self.buffer.unread()))
     }

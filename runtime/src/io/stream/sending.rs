@@ -71,11 +71,15 @@ impl Stream {
     /// After bytes were added: they go at the end of the turn, or now if they are many (rule S70).
     fn wrote(self: &Rc<Self>, mut inner: RefMut<'_, Inner>) {
         inner.update_flow();
-        if inner.in_flight_bytes > 0 || inner.outgoing.len() == 0 {
+        let pending_bytes = inner.outgoing.len();
+        if inner.in_flight_bytes > 0 || pending_bytes == 0 {
             // What is in flight sends the rest when it has completed.
             return;
         }
-        let urgent = inner.outgoing.len() > inner.marks().high_bytes();
+        let urgent = pending_bytes > inner.marks().high_bytes();
+        if inner.enlisted && !urgent {
+            return;
+        }
         let enlists = !mem::replace(&mut inner.enlisted, true);
         drop(inner);
         if enlists {
