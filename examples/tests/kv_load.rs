@@ -76,7 +76,7 @@ impl Loader {
     fn write(&mut self, index: usize) -> [String; 2] {
         self.written += 1;
         // Some are longer than what a server reads at once.
-        let length = if self.written % 50 == 0 { 5_000 } else { self.written % 60 };
+        let length = if self.written.is_multiple_of(50) { 5_000 } else { self.written % 60 };
         let value = format!("{}-{}-{}", self.number, self.written, "x".repeat(length));
         self.own[index] = Some(value.clone());
         [self.key(index), value]

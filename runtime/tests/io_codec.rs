@@ -1,4 +1,5 @@
 //! Frames over real sockets: cut by decoders, written by encoders, and lines as a stream.
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 mod peer;
 

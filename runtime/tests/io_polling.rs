@@ -1,4 +1,5 @@
 //! Reading and writing by `poll_…` calls over real sockets: what the bridges to other crates stand on.
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 mod peer;
 

@@ -249,7 +249,7 @@ fn s1_out_of_descriptors_is_an_error_and_the_loop_goes_on() {
             let next = std::os::fd::AsRawFd::as_raw_fd(&last) as u64;
             drop(last);
             let before = getrlimit(Resource::Nofile);
-            setrlimit(Resource::Nofile, Rlimit { current: Some(next), ..before.clone() })?;
+            setrlimit(Resource::Nofile, Rlimit { current: Some(next), ..before })?;
             for error in [
                 open_connection(addr).await.unwrap_err(),
                 start_server(answer_messages, "127.0.0.1:0").await.unwrap_err(),

@@ -113,7 +113,7 @@ fn what_cannot_be_handled_is_refused_and_so_is_a_virtual_clock() {
         Ok(())
     });
     let mut runner = Runner::builder().virtual_clock().build();
-    let refused = runner.run(async || Ok(drop(signal(libc::SIGALRM)?)));
+    let refused = runner.run(async || Ok(signal(libc::SIGALRM).map(drop)?));
     assert_eq!(refused.unwrap_err().io_kind(), Some(std::io::ErrorKind::Unsupported));
     assert!(signal(libc::SIGALRM).is_err(), "off a loop");
 }

@@ -119,7 +119,7 @@ fn a_terminal_is_read_line_by_line_and_stays_blocking() {
     let terminal = rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).unwrap();
     let ours = terminal.try_clone().unwrap();
     let child = copy(terminal.try_clone().unwrap(), terminal, Stdio::piped());
-    let mut master = File::from(OwnedFd::from(master));
+    let mut master = File::from(master);
     master.write_all(b"typed\n").unwrap();
     let mut seen = String::new();
     // First the echo of the terminal, then the copy.
@@ -153,7 +153,7 @@ fn sockets_serve_as_standard_streams_too() {
 #[test]
 fn without_sockets_and_off_a_loop_there_are_none() {
     let mut runner = corelane::Runner::builder().virtual_clock().build();
-    let refused: Result<()> = runner.run(async || Ok(drop(stdin()?)));
+    let refused: Result<()> = runner.run(async || Ok(stdin().map(drop)?));
     assert_eq!(refused.unwrap_err().io_kind(), Some(std::io::ErrorKind::Unsupported));
     assert!(stdout().is_err());
 }

@@ -1,7 +1,7 @@
 //! Files, on the threads for what blocks: the loop goes on meanwhile.
 //!
 //! The functions are those of [`std::fs`], with its errors, and each is one call of
-//! [`to_thread`](crate::to_thread). A disk can keep a call waiting for seconds, and the system has no way to be told
+//! [`to_thread`]. A disk can keep a call waiting for seconds, and the system has no way to be told
 //! when it is done that works for all files.
 //!
 //! ```
