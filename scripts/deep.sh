@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes longer than a commit may: models of what two threads touch under loom, then the tests under
-# ThreadSanitizer and AddressSanitizer. Give one of `loom`, `tsan`, `asan` to run only that.
+# ThreadSanitizer and AddressSanitizer, then fuzzing. Give one of `loom`, `tsan`, `asan`, `fuzz` to run only that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,10 +34,26 @@ run_asan() {
   run_sanitizer address
 }
 
+# A minute each, from the kept corpus on. What is found new stays out of it: add by hand what is worth keeping.
+run_fuzz() {
+  echo "== fuzzing"
+  if ! cargo fuzz --version >/dev/null 2>&1; then
+    echo "skipped: cargo-fuzz is not installed (cargo install cargo-fuzz)"
+    return
+  fi
+  local name found
+  for name in reader frames resp; do
+    found=$(mktemp -d)
+    (cd runtime && RUSTC_BOOTSTRAP=1 cargo fuzz run "$name" "$found" "fuzz/corpus/$name" -- -max_total_time=60)
+    rm -r "$found"
+  done
+}
+
 case $what in
   loom) run_loom ;;
   tsan) run_tsan ;;
   asan) run_asan ;;
-  all) run_loom; run_tsan; run_asan ;;
-  *) echo "usage: scripts/deep.sh [loom|tsan|asan]" >&2; exit 2 ;;
+  fuzz) run_fuzz ;;
+  all) run_loom; run_tsan; run_asan; run_fuzz ;;
+  *) echo "usage: scripts/deep.sh [loom|tsan|asan|fuzz]" >&2; exit 2 ;;
 esac
