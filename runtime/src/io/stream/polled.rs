@@ -1,6 +1,6 @@
 //! Waiting by `poll_…` calls, for which no future stands in line.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -52,25 +52,38 @@ impl PolledPlace {
 }
 
 impl Stream {
-    /// How many bytes may be written now; waits while the buffer is too full.
-    pub(crate) fn poll_room(
-        &self,
+    /// Copies as much of `slices` as there is room for to the end of what is to be sent, and says how much that
+    /// is; waits while the buffer is too full.
+    pub(crate) fn poll_write(
+        self: &Rc<Self>,
+        slices: &[IoSlice<'_>],
         place: &mut PolledPlace,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         self.failure()?;
-        {
-            let inner = self.inner.borrow();
-            if !matches!((inner.life, inner.sending), (Life::Open, Sending::Open)) {
-                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-            }
-            if inner.flow == Flow::Free {
-                let room_bytes = inner.marks().high_bytes().saturating_sub(inner.unsent_bytes());
-                return Poll::Ready(Ok(room_bytes.max(LEAST_ROOM_BYTES)));
+        let mut inner = self.inner.borrow_mut();
+        if !matches!((inner.life, inner.sending), (Life::Open, Sending::Open)) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        inner.check_writable().map_err(io::Error::other)?;
+        if inner.flow == Flow::Paused {
+            drop(inner);
+            place.wait(self, Line::Drained, context);
+            return Poll::Pending;
+        }
+        let room_bytes = inner.marks().high_bytes().saturating_sub(inner.unsent_bytes());
+        let room_bytes = room_bytes.max(LEAST_ROOM_BYTES);
+        let mut left_bytes = room_bytes;
+        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+            let count_bytes = slice.len().min(left_bytes);
+            inner.outgoing.write(&slice[..count_bytes]);
+            left_bytes -= count_bytes;
+            if left_bytes == 0 {
+                break;
             }
         }
-        place.wait(self, Line::Drained, context);
-        Poll::Pending
+        self.wrote(inner);
+        Poll::Ready(Ok(room_bytes - left_bytes))
     }
 
     /// Sends what was written, and the end if one is wanted; waits until the system has all of it. Of a

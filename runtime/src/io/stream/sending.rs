@@ -69,7 +69,7 @@ impl Stream {
     }
 
     /// After bytes were added: they go at the end of the turn, or now if they are many (rule S70).
-    fn wrote(self: &Rc<Self>, mut inner: RefMut<'_, Inner>) {
+    pub(super) fn wrote(self: &Rc<Self>, mut inner: RefMut<'_, Inner>) {
         inner.update_flow();
         let pending_bytes = inner.outgoing.len();
         if inner.in_flight_bytes > 0 || pending_bytes == 0 {
@@ -321,7 +321,7 @@ impl Stream {
 }
 
 impl Inner {
-    fn check_writable(&self) -> Result<()> {
+    pub(super) fn check_writable(&self) -> Result<()> {
         if self.lent {
             return Err(Error::runtime("a writer was written to inside its own with_buffer"));
         }

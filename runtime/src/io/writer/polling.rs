@@ -3,7 +3,7 @@
 //! Each handle waits in one place, whichever of these calls it was that had to: the last one is woken.
 
 use std::io::{self, IoSlice};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::StreamWriter;
 
@@ -19,10 +19,7 @@ impl StreamWriter {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let room_bytes = ready!(self.stream.poll_room(&mut self.polled, context))?;
-        let count_bytes = bytes.len().min(room_bytes);
-        self.stream.write(&bytes[..count_bytes]).map_err(io::Error::other)?;
-        Poll::Ready(Ok(count_bytes))
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     /// The same for bytes in pieces, which leave together.
@@ -34,14 +31,7 @@ impl StreamWriter {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let room_bytes = ready!(self.stream.poll_room(&mut self.polled, context))?;
-        let mut left_bytes = room_bytes;
-        for slice in slices {
-            let count_bytes = slice.len().min(left_bytes);
-            self.stream.write(&slice[..count_bytes]).map_err(io::Error::other)?;
-            left_bytes -= count_bytes;
-        }
-        Poll::Ready(Ok(room_bytes - left_bytes))
+        self.stream.poll_write(slices, &mut self.polled, context)
     }
 
     /// Sends what was written now, not only at the end of the turn, and waits until the system has all of it.
