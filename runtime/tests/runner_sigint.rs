@@ -77,6 +77,13 @@ const CASES: &[Case] = &[
         parent: Parent::Waits,
     },
     Case {
+        name: "t15_a_stream_of_sigint_has_it_alone_while_it_lives",
+        child: streamed,
+        prints: &["came", "interrupted"],
+        dies_of: None,
+        parent: Parent::Waits,
+    },
+    Case {
         name: "t15_a_hold_elsewhere_keeps_sigint",
         child: held_elsewhere,
         prints: &["gave 7", "gave 7"],
@@ -203,6 +210,20 @@ fn own_handler() {
     signal_hook::flag::register(SIGINT, Arc::clone(&seen)).unwrap();
     tell(run(seven));
     println!("own handler: {}", seen.load(Ordering::SeqCst));
+}
+
+fn streamed() {
+    tell(run(async || {
+        let mut stream = corelane::signal(SIGINT)?;
+        interrupt();
+        stream.recv().await;
+        // Had it interrupted the run as well, main would not come here again.
+        sleep(NOTICE).await;
+        println!("came");
+        drop(stream);
+        interrupt();
+        pending().await
+    }));
 }
 
 fn default_afterwards() {

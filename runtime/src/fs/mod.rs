@@ -32,11 +32,13 @@ use crate::blocking::to_thread;
 
 mod dir;
 mod file;
+mod temporary;
 #[cfg(test)]
 mod tests;
 
 pub use self::dir::{DirEntry, ReadDir, read_dir};
 pub use self::file::{Chunks, File};
+pub use self::temporary::{TemporaryDir, temporary_dir, temporary_file};
 
 /// Runs a call on a thread for what blocks, and keeps its error as it is.
 async fn on_thread<T: Send + 'static>(

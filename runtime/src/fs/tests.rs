@@ -153,6 +153,25 @@ fn what_has_no_positions_is_read_as_it_comes() {
 }
 
 #[test]
+fn temporary_files_have_no_name_and_directories_go_with_what_is_in_them() {
+    in_folder(async |_| {
+        let mut file = temporary_file().await?;
+        file.write_all("kept while open").await?;
+        assert_eq!(&file.read_at(5, 5).await?[..], b"while");
+        assert_eq!(std::os::unix::fs::MetadataExt::nlink(&file.metadata().await?), 0);
+
+        let (kept, dropped) = (temporary_dir().await?, temporary_dir().await?);
+        assert_ne!(kept.path(), dropped.path());
+        let path = dropped.path().to_owned();
+        write(path.join("inside"), "x").await?;
+        drop(dropped);
+        assert!(!try_exists(path).await?);
+        kept.remove().await?;
+        Ok(())
+    });
+}
+
+#[test]
 fn off_a_loop_there_is_an_error() {
     let outcome = futures_util::FutureExt::now_or_never(read("/dev/null"));
     assert!(outcome.unwrap().is_err());
