@@ -12,9 +12,9 @@ use corelane::{Result, sleep};
 use corelane_shards::{Placement, Shard};
 use tracing_subscriber::EnvFilter;
 
-/// The options of every sharded server here.
+/// Which shards run where, as the command line of every sharded server here takes it.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ShardOptions {
+pub struct PlacementOptions {
     /// Number of shards; one on each core that the process may use, unless given.
     #[arg(long, conflicts_with = "cores")]
     pub shards: Option<usize>,
@@ -24,6 +24,14 @@ pub struct ShardOptions {
     /// Do not pin: for laptops and machines that others share.
     #[arg(long, conflicts_with = "cores")]
     pub unpinned: bool,
+}
+
+/// The options that servers with a limit on each shard have in common.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ShardOptions {
+    /// Which shards run where.
+    #[command(flatten)]
+    pub placement: PlacementOptions,
     /// Most connections at a time on each shard; further ones wait until one ends.
     #[arg(long, default_value_t = 10_000)]
     pub max_connections: usize,
@@ -48,7 +56,7 @@ pub fn seconds(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-impl ShardOptions {
+impl PlacementOptions {
     /// Which shards run where.
     #[must_use]
     pub fn placement(&self) -> Placement {
@@ -61,6 +69,14 @@ impl ShardOptions {
             }
             None => Placement::PerCore,
         }
+    }
+}
+
+impl ShardOptions {
+    /// Which shards run where.
+    #[must_use]
+    pub fn placement(&self) -> Placement {
+        self.placement.placement()
     }
 
     /// The idle timeout.

@@ -17,6 +17,7 @@ use corelane::sync::Semaphore;
 use corelane::{
     Result, catch_cancel, create_subprocess_shell, gather, run, stdin, stdout, timeout,
 };
+use corelane_examples::common::seconds;
 
 /// How long a command has to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -35,13 +36,6 @@ struct Options {
 
     /// The commands; lines of standard input if there are none.
     commands: Vec<String>,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds < 1e9 => Ok(seconds),
-        _ => Err("a number of seconds above 0".to_owned()),
-    }
 }
 
 /// How a command ended.

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -218,7 +218,9 @@ fn wait_for_load(child: &Child) {
     };
     // The null server of the floor is loaded first, for half a second.
     let mut seen = 0;
+    let deadline = Instant::now() + Duration::from_secs(60);
     while seen < 60 {
+        assert!(Instant::now() < deadline, "the load never began");
         std::thread::sleep(Duration::from_millis(20));
         seen += usize::from(loads() > 0);
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use corelane_shards::Placement;
+use crate::common::PlacementOptions;
 
 /// The settings of the server, as its command line takes them.
 #[derive(Clone, Debug, clap::Parser)]
@@ -14,15 +14,9 @@ pub struct Options {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
     pub bind: IpAddr,
-    /// Number of shards; one on each core that the process may use, unless given.
-    #[arg(long, conflicts_with = "cores")]
-    pub shards: Option<usize>,
-    /// Cores to pin the shards to, one each, such as 0,2,3.
-    #[arg(long, value_delimiter = ',')]
-    pub cores: Vec<usize>,
-    /// Do not pin: for laptops and machines that others share.
-    #[arg(long, conflicts_with = "cores")]
-    pub unpinned: bool,
+    /// Which shards run where.
+    #[command(flatten)]
+    pub placement: PlacementOptions,
     /// Most connections at a time, over all shards.
     #[arg(long, default_value_t = 10_000)]
     pub max_clients: usize,
@@ -34,19 +28,4 @@ pub struct Options {
     /// corelane=debug.
     #[arg(long, default_value = "warn")]
     pub log: String,
-}
-
-impl Options {
-    /// Which shards run where.
-    pub(crate) fn placement(&self) -> Placement {
-        match self.shards {
-            _ if !self.cores.is_empty() => Placement::Cores(self.cores.clone()),
-            Some(count) if self.unpinned => Placement::Unpinned(count),
-            Some(count) => Placement::Count(count),
-            None if self.unpinned => {
-                Placement::Unpinned(std::thread::available_parallelism().map_or(1, usize::from))
-            }
-            None => Placement::PerCore,
-        }
-    }
 }

@@ -42,7 +42,7 @@ pub fn serve(options: Options) -> Result<()> {
     let address = SocketAddr::new(options.bind, options.port);
     // The shards share the port, and so the system would let them share it with a stranger.
     drop(TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?);
-    let placement = options.placement();
+    let placement = options.placement.placement();
     let facts: Arc<OnceLock<Arc<Facts>>> = Arc::default();
     let main = async move |shard: Shard| {
         let facts = facts.get_or_init(|| {

@@ -113,9 +113,8 @@ fn a_client_that_does_not_read_does_not_fill_the_memory() {
             keys().take(4).cycle().take(4000).flat_map(|key| encode(&["GET", &key])).collect();
         let mut greedy = server.connect();
         greedy.send(&requests);
-        for _ in 0..20 {
+        for _ in 0..500 {
             assert_eq!(client.text("PING"), "+PONG\r\n", "others are served meanwhile");
-            std::thread::sleep(Duration::from_millis(10));
         }
         let grown = server.resident_kib().saturating_sub(before);
         assert!(grown < 50_000, "{grown} KiB on {shard_count} shards");
@@ -161,7 +160,6 @@ fn expired_keys_go_without_being_asked_for() {
     let deadline = Instant::now() + Duration::from_secs(10);
     while client.text("DBSIZE") != ":0\r\n" {
         assert!(Instant::now() < deadline, "{} keys are left", client.text("DBSIZE"));
-        std::thread::sleep(Duration::from_millis(20));
     }
     let empty = server.resident_kib();
     assert!(empty < full / 2, "{full} KiB before, {empty} KiB after");
