@@ -6,6 +6,7 @@
 mod desk;
 mod errand;
 mod error;
+mod many;
 mod post;
 mod table;
 mod withdrawal;
@@ -28,6 +29,7 @@ use crate::id::ShardId;
 
 pub(crate) use desk::{Desk, Seed, deal};
 pub use error::CallError;
+pub use many::Answers;
 pub use post::{Posting, TryPostError};
 pub(crate) use post::{post, try_post};
 

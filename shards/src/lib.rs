@@ -47,6 +47,10 @@
 //! cannot flood another, and `post` and `invoke` keep one order. [`try_post`](Shard::try_post) gives
 //! the closure back instead of waiting.
 //!
+//! [`broadcast`](Shard::broadcast), [`map_reduce`](Shard::map_reduce) and
+//! [`call_any`](Shard::call_any) are made of these. [`Sharded`] is a service with an instance on each
+//! shard, and [`Foreign`] a key that travels, to a value that does not.
+//!
 //! # When two shards wait for each other
 //!
 //! Nothing here blocks a thread, a full lane keeps its messages at the sender, and answers need no
@@ -81,22 +85,26 @@ mod call;
 mod cores;
 mod foreign;
 mod id;
+mod kept;
 mod lane;
 mod mesh;
 mod placement;
 mod report;
 mod server;
 mod shard;
+mod sharded;
 mod shards;
 mod shutdown;
 
-pub use call::{CallError, Invoke, Posting, TryPostError};
+pub use call::{Answers, CallError, Invoke, Posting, TryPostError};
 pub use cores::AllowedCores;
 pub use id::ShardId;
+pub use kept::Foreign;
 pub use lane::LaneStats;
 pub use placement::{MAX_SHARD_COUNT, Placement, PlacementError};
 pub use report::{ShardStart, StartReport};
 pub use server::ShardServer;
 pub use shard::Shard;
+pub use sharded::Sharded;
 pub use shards::{Builder, Shards};
 pub use shutdown::Shutdown;

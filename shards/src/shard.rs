@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::call::{self, Desk, Invoke, Posting, Seed, TryPostError};
 use crate::id::ShardId;
+use crate::kept::Kept;
 use crate::lane::LaneStats;
 use crate::report::StartReport;
 use crate::server::{Servers, SharedPorts};
@@ -37,6 +38,8 @@ struct Inner {
     watch: Rc<StageWatch>,
     events: Sender<Event>,
     servers: Servers,
+    kept: Kept,
+    remotes: Arc<[RemoteLoop]>,
 }
 
 impl Shard {
@@ -197,12 +200,25 @@ impl Shard {
         call::try_post(&self.0.desk, to, f)
     }
 
+    pub(crate) fn desk(&self) -> &Rc<Desk> {
+        &self.0.desk
+    }
+
     pub(crate) fn watch(&self) -> &Rc<StageWatch> {
         &self.0.watch
     }
 
     pub(crate) fn servers(&self) -> &Servers {
         &self.0.servers
+    }
+
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.0.kept
+    }
+
+    /// The loop of a shard of this run.
+    pub(crate) fn remote(&self, id: ShardId) -> &RemoteLoop {
+        &self.0.remotes[id.index()]
     }
 
     fn enter_stage(&self, stage: Stage) {
@@ -238,6 +254,7 @@ pub(crate) struct Go {
     pub(crate) seed: Seed,
     pub(crate) report: Arc<StartReport>,
     pub(crate) ports: SharedPorts,
+    pub(crate) remotes: Arc<[RemoteLoop]>,
 }
 
 /// Tells the supervisor that the thread ends, in whichever way.
@@ -278,6 +295,8 @@ where
     let shard = event_loop.enter(|| settle(go, seat.events))??;
     let outcome = live(&mut event_loop, &shard, main);
     let ended = shut_down_threads(&mut event_loop);
+    // While there is a loop for what its values do when they are dropped.
+    event_loop.enter(|| shard.kept().clear())?;
     event_loop.close();
     outcome.and_then(|value| ended.map(|()| value))
 }
@@ -292,6 +311,8 @@ fn settle(go: Go, events: Sender<Event>) -> Result<Shard> {
         watch: Rc::default(),
         events,
         servers: Servers::new(go.ports),
+        kept: Kept::default(),
+        remotes: go.remotes,
     }));
     CURRENT.set(Some(shard.clone()));
     Ok(shard)
@@ -314,9 +335,20 @@ where
     })?;
     event_loop.turn_until(|| life.done())?;
     event_loop.cancel_all()?;
+    stop_kept(event_loop, shard)?;
     shard.tell(Event::CleanedUp(shard.id()));
     event_loop.turn_until(|| shard.watch().stage() == Stage::Ended)?;
     outcome.take().unwrap_or_else(|| Err(Error::cancelled()))
+}
+
+/// Stops the services that nobody has stopped. Peers still answer, and tasks use them no more.
+fn stop_kept(event_loop: &mut EventLoop, shard: &Shard) -> Result<()> {
+    let for_stopping = shard.clone();
+    let stopping = event_loop.create_task(async move {
+        for_stopping.kept().stop_all().await;
+        Ok(())
+    })?;
+    event_loop.turn_until(|| stopping.done())
 }
 
 async fn lifecycle<T: 'static>(shard: &Shard, main: Task<T>) -> Result<T> {

@@ -179,10 +179,12 @@ impl Builder {
         let failed_start = match supervisor.await_start(&heard, &cores, allowed) {
             Some((remotes, report)) => {
                 let ports = SharedPorts::default();
-                let seeds = call::deal(remotes, self.lane_capacity, self.permit_count);
+                let remotes: Arc<[_]> = remotes.into();
+                let seeds = call::deal(remotes.to_vec(), self.lane_capacity, self.permit_count);
                 for (go, seed) in starts.into_iter().zip(seeds) {
+                    let (report, remotes) = (Arc::clone(&report), Arc::clone(&remotes));
                     // A shard that ended meanwhile says so itself.
-                    let _ = go.send(Go { seed, report: Arc::clone(&report), ports: ports.clone() });
+                    let _ = go.send(Go { seed, report, ports: ports.clone(), remotes });
                 }
                 supervisor.watch(&heard);
                 false

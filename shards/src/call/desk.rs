@@ -13,6 +13,7 @@ use corelane::lowlevel::{Flush, Poller, enlist_flush};
 use corelane::{RemoteLoop, Task, try_create_task};
 
 use super::errand::Errand;
+use super::many::Spread;
 use super::post::Spent;
 use super::table::{CallTable, Departure, Left, Polled, Ticket};
 use super::withdrawal::Withdrawals;
@@ -87,6 +88,8 @@ pub(crate) struct Desk {
     /// So many posts are run before their permits go home.
     settled_count: usize,
     peers: Box<[Peer]>,
+    /// Who is chosen when any shard will do.
+    pub(super) spread: Spread,
     this: Weak<Desk>,
 }
 
@@ -127,6 +130,7 @@ impl Desk {
             post: Post::new(seed.ends),
             settled_count: (permit_limit / SETTLED_PART).max(1) as usize,
             peers: seed.withdrawals.into_iter().map(peer).collect(),
+            spread: Spread::default(),
             this: Weak::clone(this),
         })
     }
@@ -145,6 +149,13 @@ impl Desk {
         let lines = &self.peers[to.index()].lines;
         stats.wait_count = lines.iter().map(|line| line.calls.borrow().wait_count()).sum();
         stats
+    }
+
+    /// How many calls, and posts, of one kind are at `to` or wait to leave for it. `None` if it has
+    /// ended.
+    pub(super) fn unanswered(&self, to: usize, kind: Kind) -> Option<usize> {
+        let calls = || self.line(to, kind).calls.borrow().unanswered();
+        (!self.post.has_ended(to)).then(calls)
     }
 
     /// Begins a call: it leaves with this turn's flush, or when a permit is free. `None` if the

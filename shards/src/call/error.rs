@@ -21,6 +21,10 @@ pub enum CallError {
         /// How many shards there are.
         count: usize,
     },
+    /// The value that was to be used was dropped, or its service was stopped.
+    ValueGone,
+    /// The value lives on this shard, which is not the one that asked for it.
+    Elsewhere(ShardId),
 }
 
 impl fmt::Display for CallError {
@@ -30,6 +34,10 @@ impl fmt::Display for CallError {
             Self::Panicked(message) => write!(f, "the call panicked: {message}"),
             Self::NoSuchShard { asked, count } => {
                 write!(f, "there is no shard {asked}, only 0 to {}", count - 1)
+            }
+            Self::ValueGone => write!(f, "the value was dropped, or its service was stopped"),
+            Self::Elsewhere(home) => {
+                write!(f, "the value lives on shard {home}: reach it with `invoke` or `call`")
             }
         }
     }

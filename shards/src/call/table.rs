@@ -162,6 +162,11 @@ impl<E> CallTable<E> {
         (slot, Some(Departure { errand, ticket: Ticket { slot, permit }, waker: None }))
     }
 
+    /// How many hold a permit or wait for one.
+    pub(super) fn unanswered(&self) -> usize {
+        self.held_permits as usize + self.queue.len() - self.withdrawn_count
+    }
+
     /// Takes a permit if there is one, for a post that leaves at once.
     pub(super) fn try_take_permit(&mut self) -> bool {
         let free = self.held_permits < self.permit_limit;
