@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,7 +115,47 @@ impl Shard {
             addr.set_port(self.servers().shared_port(*addr)?);
         }
         let builder = builder.reuse_port(true).start_serving(true);
-        let server = builder.start(handler, addrs.as_slice()).await?;
+        self.hold(builder.start(handler, addrs.as_slice()).await?)
+    }
+
+    /// Takes over a listener that was made elsewhere, and serves on it as [`serve`](Self::serve) does: for a
+    /// port that is this shard's alone, so that clients can choose the shard, or one that the process inherited.
+    /// The limits are `builder`'s; `start_serving` is set, whatever it says.
+    ///
+    /// # Errors
+    /// What the system says; `InvalidInput` for a limit of 0; `ConnectionAborted` when the end of the run has
+    /// been asked for already.
+    ///
+    /// # Examples
+    /// ```
+    /// use corelane_shards::{Placement, Shards};
+    ///
+    /// Shards::builder().placement(Placement::Unpinned(2)).run(async |shard| {
+    ///     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    ///     let own = shard.adopt(corelane::Server::builder(), listener, async |_, writer| {
+    ///         writer.write(b"this shard, no other\n")
+    ///     })?;
+    ///     let (mut reader, _writer) = corelane::open_connection(own.local_addrs()[0]).await?;
+    ///     assert_eq!(reader.read_line().await?, b"this shard, no other\n");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    pub fn adopt<H>(
+        &self,
+        builder: ServerBuilder,
+        listener: TcpListener,
+        handler: H,
+    ) -> io::Result<ShardServer>
+    where
+        H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
+    {
+        let bound = builder.start_serving(true).adopt(listener)?;
+        self.hold(bound.start(handler).map_err(io::Error::from)?)
+    }
+
+    /// Lists a server that has started, to end it with the run.
+    fn hold(&self, server: Server) -> io::Result<ShardServer> {
         let server = Rc::new(server);
         if self.shutdown().is_requested() {
             let ending = "the end of the run has been asked for";

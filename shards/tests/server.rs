@@ -142,3 +142,26 @@ fn a_port_that_is_taken_without_sharing_is_an_error() {
     });
     assert_eq!(run.unwrap_err().io_kind(), Some(std::io::ErrorKind::AddrInUse));
 }
+
+#[test]
+fn an_adopted_listener_is_its_shards_alone_and_ends_with_the_run() {
+    let addrs = shards().run(async |shard: Shard| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let server = shard.adopt(corelane::Server::builder(), listener, answer)?;
+        let addr = server.local_addrs()[0];
+        for _ in 0..5 {
+            let (mut reader, writer) = corelane::open_connection(addr).await?;
+            writer.write(b"who\n")?;
+            assert_eq!(reader.read_line().await?, format!("{}\n", shard.id()).as_bytes());
+        }
+        shard.shutdown().request();
+        server.wait_closed().await;
+        assert!(!server.is_serving());
+        Ok(addr)
+    });
+    let addrs = addrs.unwrap();
+    assert_ne!(addrs[0], addrs[1]);
+    for addr in addrs {
+        assert!(TcpStream::connect(addr).is_err(), "nobody listens there any more");
+    }
+}
