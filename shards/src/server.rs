@@ -136,7 +136,7 @@ impl Shard {
     ///         writer.write(b"this shard, no other\n")
     ///     })?;
     ///     let (mut reader, _writer) = corelane::open_connection(own.local_addrs()[0]).await?;
-    ///     assert_eq!(reader.read_line().await?, b"this shard, no other\n");
+    ///     assert_eq!(reader.read_line().await?, &b"this shard, no other\n"[..]);
     ///     Ok(())
     /// })?;
     /// # Ok::<(), corelane::Error>(())
