@@ -76,13 +76,15 @@
 //! [`Placement`] says how many and where. The cores on offer are those in the affinity mask of the
 //! process that its control group allows, read before the first shard is pinned. A core that may
 //! not be used, and more shards than cores, are errors; a pin that the system refuses is a warning
-//! in the [`StartReport`].
+//! in the [`StartReport`], which also says what was taken and why. Masks and cpusets that somebody changes
+//! later are survived and reported: see [`Builder::placement_check`].
 
 #![forbid(unsafe_code)]
 
 mod atomic;
 mod call;
 mod cores;
+mod drift;
 mod foreign;
 mod id;
 mod kept;
@@ -95,6 +97,7 @@ mod shard;
 mod sharded;
 mod shards;
 mod shutdown;
+mod supervisor;
 
 pub use call::{Answers, CallError, Invoke, Posting, TryPostError};
 pub use cores::AllowedCores;

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::error::Error;
 use std::fmt;
 
@@ -17,8 +18,17 @@ pub enum Placement {
     /// One shard on each core that the process may use.
     #[default]
     PerCore,
+    /// One shard on each physical core that the process may use: of hyperthreads that share one, the
+    /// first. For work that two hyperthreads would only hold up, as it waits for no memory.
+    PerPhysicalCore,
     /// This many shards, pinned to the first cores that the process may use.
     Count(usize),
+    /// This many shards, dealt out to the NUMA nodes in turn, so that each has the same share of
+    /// every memory's bandwidth. On a node, physical cores come before second hyperthreads.
+    Spread(usize),
+    /// This many shards on as few NUMA nodes as have room for them, so that messages need not cross
+    /// from one to another. On a node, physical cores come before second hyperthreads.
+    Pack(usize),
     /// One shard on each of these cores, in this order.
     Cores(Vec<usize>),
     /// This many shards, pinned nowhere: for laptops, tests, and machines that others share.
@@ -34,7 +44,11 @@ impl Placement {
     ) -> Result<Vec<Option<usize>>, PlacementError> {
         let shard_count = match self {
             Self::PerCore => allowed.cores().len(),
-            Self::Count(count) | Self::Unpinned(count) => *count,
+            Self::PerPhysicalCore => allowed.physical_cores().len(),
+            Self::Count(count)
+            | Self::Spread(count)
+            | Self::Pack(count)
+            | Self::Unpinned(count) => *count,
             Self::Cores(list) => list.len(),
         };
         if shard_count == 0 {
@@ -43,23 +57,71 @@ impl Placement {
         if shard_count > MAX_SHARD_COUNT {
             return Err(PlacementError::TooMany { asked: shard_count });
         }
-        match self {
-            Self::Unpinned(_) => Ok(vec![None; shard_count]),
+        let order = match self {
+            Self::Unpinned(_) => return Ok(vec![None; shard_count]),
             Self::Cores(list) => {
                 check_list(list, allowed, oversubscribe)?;
-                Ok(list.iter().copied().map(Some).collect())
+                list.clone()
             }
-            Self::PerCore | Self::Count(_) => {
-                if shard_count > allowed.cores().len() && !oversubscribe {
-                    return Err(PlacementError::MoreThanCores {
-                        asked: shard_count,
-                        allowed: allowed.cores().to_vec(),
-                    });
-                }
-                Ok(allowed.cores().iter().copied().cycle().take(shard_count).map(Some).collect())
+            Self::PerCore | Self::Count(_) => allowed.cores().to_vec(),
+            Self::PerPhysicalCore => {
+                allowed.physical_cores().into_iter().map(|threads| threads[0]).collect()
             }
+            Self::Spread(_) => dealt(nodes(allowed)),
+            Self::Pack(_) => {
+                let mut nodes = nodes(allowed);
+                nodes.sort_by_key(|node| Reverse(node.len()));
+                nodes.concat()
+            }
+        };
+        if shard_count > order.len() && !oversubscribe {
+            let allowed = allowed.cores().to_vec();
+            return Err(PlacementError::MoreThanCores { asked: shard_count, allowed });
+        }
+        Ok(order.into_iter().cycle().take(shard_count).map(Some).collect())
+    }
+
+    /// Why the cores that were taken were taken, for a line to be read.
+    pub(crate) fn reason(&self, allowed: &AllowedCores, taken: &[usize]) -> String {
+        let nodes = allowed.numa_nodes();
+        let used = nodes.iter().filter(|node| node.iter().any(|core| taken.contains(core)));
+        let on_nodes = |count: usize| match count {
+            1 => "1 NUMA node".to_owned(),
+            _ => format!("{count} NUMA nodes"),
+        };
+        match self {
+            Self::PerCore => "one per core".to_owned(),
+            Self::PerPhysicalCore => "one per physical core".to_owned(),
+            Self::Count(_) => "the first ones".to_owned(),
+            Self::Spread(_) => format!("spread over {}", on_nodes(used.count())),
+            Self::Pack(_) => format!("packed on {}", on_nodes(used.count())),
+            Self::Cores(_) => "as listed".to_owned(),
+            Self::Unpinned(_) => "not pinned".to_owned(),
         }
     }
+
+    /// Whether it goes by what shares a core or a memory.
+    pub(crate) fn needs_topology(&self) -> bool {
+        matches!(self, Self::PerPhysicalCore | Self::Spread(_) | Self::Pack(_))
+    }
+}
+
+/// The cores of each node, physical ones first: the first threads of all, then the second ones.
+fn nodes(allowed: &AllowedCores) -> Vec<Vec<usize>> {
+    let physical = allowed.physical_cores();
+    let on_node = |node: Vec<usize>| {
+        dealt(physical.iter().filter(|threads| node.contains(&threads[0])).cloned().collect())
+    };
+    allowed.numa_nodes().into_iter().map(on_node).collect()
+}
+
+/// The first of each group, then the second of each that has one, and so on.
+fn dealt(groups: Vec<Vec<usize>>) -> Vec<usize> {
+    let longest = groups.iter().map(Vec::len).max().unwrap_or(0);
+    (0..longest)
+        .flat_map(|nth| groups.iter().filter_map(move |group| group.get(nth)))
+        .copied()
+        .collect()
 }
 
 fn check_list(

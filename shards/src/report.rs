@@ -1,13 +1,18 @@
 //! What came of a placement.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use crate::cores::{AllowedCores, CpuList};
 use crate::id::ShardId;
+use crate::placement::Placement;
 
 /// How the shards of a run were started.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartReport {
+    pub(crate) placement: Placement,
     pub(crate) allowed: AllowedCores,
     pub(crate) shards: Vec<ShardStart>,
 }
@@ -25,6 +30,12 @@ pub struct ShardStart {
 }
 
 impl StartReport {
+    /// What was asked for.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
     /// What this process may use.
     #[must_use]
     pub fn allowed(&self) -> &AllowedCores {
@@ -51,6 +62,10 @@ impl StartReport {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.allowed.notes().to_vec();
+        if self.placement.needs_topology() && !self.allowed.topology().is_known {
+            let text = "the system does not tell which CPUs share a core: each counts as one";
+            warnings.push(text.to_owned());
+        }
         for shard in self.shards.iter().filter(|shard| !shard.is_placed) {
             if let Some(core) = shard.core {
                 warnings.push(format!("shard {} could not be pinned to core {core}", shard.id));
@@ -75,7 +90,8 @@ impl fmt::Display for StartReport {
         if cores.is_empty() {
             write!(f, "{count} shard{plural}, not pinned")?;
         } else {
-            write!(f, "{count} shard{plural} on cores {}", CpuList(&cores))?;
+            let reason = self.placement.reason(&self.allowed, &cores);
+            write!(f, "{count} shard{plural} on cores {}, {reason}", CpuList(&cores))?;
         }
         write!(f, " (may use {})", self.allowed)
     }

@@ -7,6 +7,7 @@ mod tests;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,15 +15,17 @@ use std::sync::Arc;
 use corelane::lowlevel::{EventLoop, LoopConfig, add_poller, shut_down_threads};
 use corelane::{Error, RemoteLoop, Result, Task, yield_now};
 use crossbeam_channel::{Receiver, Sender};
+use rustix::thread::gettid;
 
 use crate::call::{self, Desk, Invoke, Posting, Seed, TryPostError};
+use crate::cores::affinity_mask;
 use crate::id::ShardId;
 use crate::kept::Kept;
 use crate::lane::LaneStats;
 use crate::report::StartReport;
 use crate::server::{Servers, SharedPorts};
-use crate::shards::Event;
 use crate::shutdown::{Shutdown, Stage, StageWatch, first_of};
+use crate::supervisor::Event;
 
 thread_local! {
     static CURRENT: RefCell<Option<Shard>> = const { RefCell::new(None) };
@@ -71,6 +74,15 @@ impl Shard {
     #[must_use]
     pub fn report(&self) -> &StartReport {
         &self.0.report
+    }
+
+    /// The cores that this shard's thread may run on at this moment: the one that it was pinned to,
+    /// unless somebody has changed affinity masks or cpusets since.
+    ///
+    /// # Errors
+    /// The kernel does not tell the affinity mask.
+    pub fn allowed_cores(&self) -> io::Result<Vec<usize>> {
+        affinity_mask(None)
     }
 
     /// The end of the run: to ask for it and to wait for it.
@@ -287,7 +299,8 @@ where
     let pinned =
         seat.core.is_none_or(|id| core_affinity::set_for_current(core_affinity::CoreId { id }));
     let mut event_loop = EventLoop::new(&seat.config)?;
-    let started = Event::Started { id: seat.id, remote: event_loop.remote(), pinned };
+    let (remote, thread) = (event_loop.remote(), gettid());
+    let started = Event::Started { id: seat.id, remote, pinned, thread };
     let supervised = seat.events.send(started).is_ok();
     let Some(go) = seat.go.recv().ok().filter(|_| supervised) else {
         return Err(Error::runtime("another shard could not start"));

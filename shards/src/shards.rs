@@ -1,4 +1,4 @@
-//! Starting shards, watching over them, and ending them.
+//! Starting shards, and joining them.
 
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -7,21 +7,21 @@ mod tests;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use corelane::lowlevel::LoopConfig;
-use corelane::{Error, Idle, RemoteLoop, Result};
-use crossbeam_channel::{Receiver, bounded, unbounded};
+use corelane::{Error, Idle, Result};
+use crossbeam_channel::{bounded, unbounded};
 
 use crate::call;
 use crate::cores::AllowedCores;
 use crate::id::ShardId;
 use crate::placement::Placement;
-use crate::report::{ShardStart, StartReport};
+use crate::report::StartReport;
 use crate::server::SharedPorts;
 use crate::shard::{self, Go, Seat, Shard};
-use crate::shutdown::Stage;
 use crate::shutdown::signals::SignalWatch;
+use crate::supervisor::Supervisor;
 
 /// Packets that a lane holds; its sender makes one a turn.
 const DEFAULT_LANE_CAPACITY: usize = 16;
@@ -31,6 +31,8 @@ const DEFAULT_PERMIT_COUNT: u32 = 1024;
 const MAX_PERMIT_COUNT: u32 = 1 << 20;
 /// How long a run drains before what is left is cancelled.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+/// How often the supervisor looks whether shards may run where they were put.
+const DEFAULT_PLACEMENT_CHECK: Duration = Duration::from_secs(30);
 
 /// A run of shards. Begin with [`builder`](Self::builder).
 #[derive(Debug)]
@@ -55,6 +57,7 @@ pub struct Builder {
     permit_count: u32,
     drain: Duration,
     handle_signals: bool,
+    placement_check: Option<Duration>,
 }
 
 impl Default for Builder {
@@ -67,6 +70,7 @@ impl Default for Builder {
             permit_count: DEFAULT_PERMIT_COUNT,
             drain: DEFAULT_DRAIN,
             handle_signals: true,
+            placement_check: Some(DEFAULT_PLACEMENT_CHECK),
         }
     }
 }
@@ -118,6 +122,16 @@ impl Builder {
     /// run at a time should have them.
     pub fn handle_signals(mut self, handle: bool) -> Self {
         self.handle_signals = handle;
+        self
+    }
+
+    /// How often it is looked at whether the shards may still run on the cores that they were started
+    /// on; every 30 s unless told otherwise, `None` for never. An affinity mask or a cpuset that somebody
+    /// has changed is reported as a warning through `tracing`, and so is its return; the shards go on where
+    /// the system lets them. It costs the calling thread of [`run`](Self::run) one system call for each
+    /// shard. [`Shard::allowed_cores`] looks at once.
+    pub fn placement_check(mut self, period: impl Into<Option<Duration>>) -> Self {
+        self.placement_check = period.into();
         self
     }
 
@@ -175,8 +189,10 @@ impl Builder {
             }
         }
         drop(events);
-        let mut supervisor = Supervisor::new(cores.len(), self.drain);
-        let failed_start = match supervisor.await_start(&heard, &cores, allowed) {
+        let mut supervisor = Supervisor::new(cores.len(), self.drain, self.placement_check);
+        let report =
+            StartReport { placement: self.placement, allowed: allowed.clone(), shards: Vec::new() };
+        let failed_start = match supervisor.await_start(&heard, &cores, report) {
             Some((remotes, report)) => {
                 let ports = SharedPorts::default();
                 let remotes: Arc<[_]> = remotes.into();
@@ -197,7 +213,7 @@ impl Builder {
         };
         let outcomes = join(threads);
         drop(signals);
-        conclude(outcomes, supervisor.failure, failed_start)
+        conclude(outcomes, supervisor.into_failure(), failed_start)
     }
 
     fn check(&self) -> Result<()> {
@@ -220,178 +236,6 @@ impl Builder {
             config.pool.cpus = Some(if free.is_empty() { allowed.into() } else { free });
         }
         config
-    }
-}
-
-/// What shards, signals and user code tell the supervisor.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The loop has been made; whether the thread is where it should be.
-    Started { id: ShardId, remote: RemoteLoop, pinned: bool },
-    /// Somebody asks for the orderly end.
-    StopRequested,
-    /// Main has returned, perhaps with an error.
-    MainEnded(ShardId, Option<Error>),
-    /// No connection is open any more.
-    Drained(ShardId),
-    /// Every task has ended.
-    CleanedUp(ShardId),
-    /// The thread ends.
-    Ended(ShardId),
-}
-
-/// How far one shard has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Progress {
-    Running,
-    MainEnded,
-    Drained,
-    CleanedUp,
-    Ended,
-}
-
-/// The calling thread of `run`: it hears the shards and tells them the stages.
-struct Supervisor {
-    stage: Stage,
-    drain: Duration,
-    deadline: Option<Instant>,
-    progress: Vec<Progress>,
-    remotes: Vec<RemoteLoop>,
-    failure: Option<Error>,
-}
-
-impl Supervisor {
-    fn new(shard_count: usize, drain: Duration) -> Self {
-        Self {
-            stage: Stage::Running,
-            drain,
-            deadline: None,
-            progress: vec![Progress::Running; shard_count],
-            remotes: Vec::new(),
-            failure: None,
-        }
-    }
-
-    /// Waits until every loop has been made. `None` if one could not be.
-    fn await_start(
-        &mut self,
-        heard: &Receiver<Event>,
-        cores: &[Option<usize>],
-        allowed: &AllowedCores,
-    ) -> Option<(Vec<RemoteLoop>, Arc<StartReport>)> {
-        let mut started: Vec<Option<(RemoteLoop, bool)>> = cores.iter().map(|_| None).collect();
-        let mut stop_requested = false;
-        while started.iter().any(Option::is_none) {
-            match heard.recv() {
-                Ok(Event::Started { id, remote, pinned }) => {
-                    started[id.index()] = Some((remote, pinned));
-                }
-                Ok(Event::StopRequested) => stop_requested = true,
-                Ok(_) | Err(_) => return None,
-            }
-        }
-        let mut shards = Vec::new();
-        for (index, (remote, is_placed)) in started.into_iter().flatten().enumerate() {
-            self.remotes.push(remote);
-            shards.push(ShardStart { id: ShardId::at(index), core: cores[index], is_placed });
-        }
-        let report = StartReport { allowed: allowed.clone(), shards };
-        report.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-        if stop_requested {
-            self.request_stop();
-        }
-        Some((self.remotes.clone(), Arc::new(report)))
-    }
-
-    /// Watches over the shards until all have ended.
-    fn watch(&mut self, heard: &Receiver<Event>) {
-        while self.progress.iter().any(|&progress| progress < Progress::Ended) {
-            let event = match self.deadline {
-                Some(deadline) => heard.recv_deadline(deadline).ok(),
-                None => heard.recv().ok(),
-            };
-            match event {
-                Some(event) => self.hear(event),
-                None => {
-                    self.deadline = None;
-                    self.enter(Stage::Cancelling);
-                }
-            }
-            self.advance();
-        }
-    }
-
-    fn hear(&mut self, event: Event) {
-        match event {
-            Event::Started { .. } => {}
-            Event::StopRequested => self.request_stop(),
-            Event::MainEnded(id, error) => {
-                self.note(id, Progress::MainEnded);
-                // A main that ends with an error because it was cancelled is no failure of its own.
-                if let Some(error) = error.filter(|_| self.stage < Stage::Cancelling) {
-                    self.fail(id, error);
-                }
-            }
-            Event::Drained(id) => self.note(id, Progress::Drained),
-            Event::CleanedUp(id) => self.note(id, Progress::CleanedUp),
-            Event::Ended(id) => {
-                if self.stage < Stage::Ended {
-                    self.fail(id, Error::runtime("a shard ended before the run did"));
-                }
-                self.note(id, Progress::Ended);
-            }
-        }
-    }
-
-    /// Goes on to the next stage if every shard is ready for it.
-    fn advance(&mut self) {
-        let slowest = self.progress.iter().copied().min().unwrap_or(Progress::Ended);
-        if slowest >= Progress::MainEnded {
-            self.request_stop();
-        }
-        if slowest >= Progress::Drained {
-            self.enter(Stage::Cancelling);
-        }
-        if slowest >= Progress::CleanedUp {
-            self.enter(Stage::Ended);
-        }
-    }
-
-    fn request_stop(&mut self) {
-        if self.stage > Stage::Running {
-            return;
-        }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "one deadline for all loops, whose clocks differ"
-        )]
-        let now = Instant::now();
-        // A time to drain beyond what a clock can hold is no limit.
-        self.deadline = now.checked_add(self.drain);
-        self.enter(Stage::Draining);
-    }
-
-    fn fail(&mut self, id: ShardId, error: Error) {
-        if self.failure.is_none() {
-            tracing::error!(shard = id.index(), "a shard failed, all are ended: {error}");
-            self.failure = Some(error);
-        }
-        self.enter(Stage::Cancelling);
-    }
-
-    fn enter(&mut self, stage: Stage) {
-        if stage > self.stage {
-            self.stage = stage;
-            shard::broadcast(&self.remotes, stage);
-        }
-        if stage >= Stage::Cancelling {
-            self.deadline = None;
-        }
-    }
-
-    fn note(&mut self, id: ShardId, progress: Progress) {
-        let known = &mut self.progress[id.index()];
-        *known = progress.max(*known);
     }
 }
 

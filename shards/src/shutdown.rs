@@ -28,7 +28,7 @@ use std::task::{Context, Poll, Waker};
 use crossbeam_channel::Sender;
 
 use crate::foreign::wake_all;
-use crate::shards::Event;
+use crate::supervisor::Event;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -48,7 +48,10 @@ fn a_pinned_shard_runs_on_its_core_and_the_report_says_so() {
         Ok((report.to_string(), line.map(|list| list.trim().to_owned())))
     });
     let (report, mask) = reports.unwrap().remove(0);
-    assert!(report.starts_with(&format!("1 shard on cores {core} (may use ")), "{report}");
+    assert!(
+        report.starts_with(&format!("1 shard on cores {core}, as listed (may use ")),
+        "{report}"
+    );
     assert_eq!(mask, Some(core.to_string()));
 }
 

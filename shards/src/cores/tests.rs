@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 
 /// A file tree as a machine or a container would show it.
-fn tree(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn tree(files: &[(&str, &str)]) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let file = root.path().join(path);
@@ -19,7 +19,7 @@ fn allowed(files: &[(&str, &str)], mask: &[usize]) -> AllowedCores {
     AllowedCores::read_under(tree(files).path(), mask.to_vec())
 }
 
-const V2_MOUNT: (&str, &str) = (
+pub(super) const V2_MOUNT: (&str, &str) = (
     "proc/self/mountinfo",
     "24 1 0:22 / / rw - ext4 /dev/vda rw\n30 24 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
 );
@@ -68,7 +68,7 @@ fn version_2_takes_the_nearest_cpuset_and_the_smallest_quota() {
     );
     assert_eq!(cores.cores(), [2, 3]);
     assert_eq!(cores.cpu_quota(), Some(1.5));
-    assert_eq!(cores.to_string(), "2-3 (quota 1.50 CPUs)");
+    assert_eq!(cores.to_string(), "2-3, of affinity mask 0-3, of cpuset 2-5, quota 1.50 CPUs");
 }
 
 #[test]

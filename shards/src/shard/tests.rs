@@ -3,12 +3,14 @@ use std::thread;
 
 use super::*;
 use crate::cores::AllowedCores;
+use crate::placement::Placement;
 
 /// Settles this thread as the only shard of a run.
 fn settle_here(event_loop: &mut EventLoop) -> Shard {
     let seed = call::deal(vec![event_loop.remote()], 1, 1).remove(0);
     let allowed = AllowedCores::of_process().unwrap().clone();
-    let report = Arc::new(StartReport { allowed, shards: Vec::new() });
+    let report =
+        Arc::new(StartReport { placement: Placement::default(), allowed, shards: Vec::new() });
     let go = Go { seed, report, ports: SharedPorts::default(), remotes: Arc::new([]) };
     let (events, _) = crossbeam_channel::unbounded();
     event_loop.enter(|| settle(go, events)).unwrap().unwrap()

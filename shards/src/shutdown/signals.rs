@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::{SigId, flag, low_level};
 
-use crate::shards::Event;
+use crate::supervisor::Event;
 
 /// Watches the signals for one run, until it is dropped.
 pub(crate) struct SignalWatch {
