@@ -7,6 +7,7 @@ mod desk;
 mod errand;
 mod error;
 mod many;
+mod outside;
 mod post;
 mod table;
 mod withdrawal;
@@ -30,6 +31,8 @@ use crate::id::ShardId;
 pub(crate) use desk::{Desk, Seed, deal};
 pub use error::CallError;
 pub use many::Answers;
+pub(crate) use outside::refuse_to_block;
+pub use outside::{ShardsHandle, Submitted};
 pub use post::{Posting, TryPostError};
 pub(crate) use post::{post, try_post};
 
@@ -114,14 +117,19 @@ where
     };
     async move {
         match (local, remote) {
-            (Some(f), _) => match catch(f) {
-                Outcome::Value(future) => into_result(catch_polls(future).await)?,
-                Outcome::Panicked(message) => Err(CallError::Panicked(message).into()),
-                Outcome::Cancelled => Err(Error::cancelled()),
-            },
+            (Some(f), _) => run_caught(catch(f)).await,
             (None, Some(answer)) => answer.await?,
             (None, None) => Err(Error::cancelled()),
         }
+    }
+}
+
+/// Awaits what was made; a panic is an error.
+async fn run_caught<T, M: Future<Output = Result<T>>>(made: Outcome<M>) -> Result<T> {
+    match made {
+        Outcome::Value(future) => into_result(catch_polls(future).await)?,
+        Outcome::Panicked(message) => Err(CallError::Panicked(message).into()),
+        Outcome::Cancelled => Err(Error::cancelled()),
     }
 }
 

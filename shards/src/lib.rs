@@ -51,6 +51,8 @@
 //! [`call_any`](Shard::call_any) are made of these. [`Sharded`] is a service with an instance on each
 //! shard, and [`Foreign`] a key that travels, to a value that does not.
 //!
+//! Whoever is no shard, a thread or another runtime beside them, has a [`ShardsHandle`].
+//!
 //! # When two shards wait for each other
 //!
 //! Nothing here blocks a thread, a full lane keeps its messages at the sender, and answers need no
@@ -92,6 +94,7 @@ mod lane;
 mod mesh;
 mod placement;
 mod report;
+mod running;
 mod server;
 mod shard;
 mod sharded;
@@ -99,13 +102,14 @@ mod shards;
 mod shutdown;
 mod supervisor;
 
-pub use call::{Answers, CallError, Invoke, Posting, TryPostError};
+pub use call::{Answers, CallError, Invoke, Posting, ShardsHandle, Submitted, TryPostError};
 pub use cores::AllowedCores;
 pub use id::ShardId;
 pub use kept::Foreign;
 pub use lane::LaneStats;
 pub use placement::{MAX_SHARD_COUNT, Placement, PlacementError};
 pub use report::{ShardStart, StartReport};
+pub use running::Running;
 pub use server::ShardServer;
 pub use shard::Shard;
 pub use sharded::Sharded;

@@ -10,14 +10,13 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use corelane::lowlevel::{EventLoop, LoopConfig, add_poller, shut_down_threads};
 use corelane::{Error, RemoteLoop, Result, Task, yield_now};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::thread::gettid;
 
-use crate::call::{self, Desk, Invoke, Posting, Seed, TryPostError};
+use crate::call::{self, Desk, Invoke, Posting, Seed, ShardsHandle, TryPostError};
 use crate::cores::affinity_mask;
 use crate::id::ShardId;
 use crate::kept::Kept;
@@ -37,12 +36,11 @@ pub struct Shard(Rc<Inner>);
 
 struct Inner {
     desk: Rc<Desk>,
-    report: Arc<StartReport>,
     watch: Rc<StageWatch>,
     events: Sender<Event>,
     servers: Servers,
     kept: Kept,
-    remotes: Arc<[RemoteLoop]>,
+    outside: ShardsHandle,
 }
 
 impl Shard {
@@ -73,7 +71,13 @@ impl Shard {
     /// How the shards were started: which cores were offered and taken, and what went wrong.
     #[must_use]
     pub fn report(&self) -> &StartReport {
-        &self.0.report
+        self.0.outside.report()
+    }
+
+    /// The way to this run's shards for whoever is outside of it: another thread, another runtime.
+    #[must_use]
+    pub fn handle(&self) -> ShardsHandle {
+        self.0.outside.clone()
     }
 
     /// The cores that this shard's thread may run on at this moment: the one that it was pinned to,
@@ -230,7 +234,7 @@ impl Shard {
 
     /// The loop of a shard of this run.
     pub(crate) fn remote(&self, id: ShardId) -> &RemoteLoop {
-        &self.0.remotes[id.index()]
+        self.0.outside.remote(id)
     }
 
     fn enter_stage(&self, stage: Stage) {
@@ -264,9 +268,8 @@ pub(crate) struct Seat {
 /// What it is given when all loops have been made.
 pub(crate) struct Go {
     pub(crate) seed: Seed,
-    pub(crate) report: Arc<StartReport>,
     pub(crate) ports: SharedPorts,
-    pub(crate) remotes: Arc<[RemoteLoop]>,
+    pub(crate) outside: ShardsHandle,
 }
 
 /// Tells the supervisor that the thread ends, in whichever way.
@@ -320,12 +323,11 @@ fn settle(go: Go, events: Sender<Event>) -> Result<Shard> {
     add_poller(Rc::clone(&desk) as Rc<_>)?;
     let shard = Shard(Rc::new(Inner {
         desk,
-        report: go.report,
         watch: Rc::default(),
         events,
         servers: Servers::new(go.ports),
         kept: Kept::default(),
-        remotes: go.remotes,
+        outside: go.outside,
     }));
     CURRENT.set(Some(shard.clone()));
     Ok(shard)

@@ -13,11 +13,12 @@ use corelane::lowlevel::LoopConfig;
 use corelane::{Error, Idle, Result};
 use crossbeam_channel::{bounded, unbounded};
 
-use crate::call;
+use crate::call::{self, ShardsHandle, refuse_to_block};
 use crate::cores::AllowedCores;
 use crate::id::ShardId;
 use crate::placement::Placement;
 use crate::report::StartReport;
+use crate::running::Running;
 use crate::server::SharedPorts;
 use crate::shard::{self, Go, Seat, Shard};
 use crate::shutdown::signals::SignalWatch;
@@ -151,18 +152,53 @@ impl Builder {
         F: AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
         T: Send + 'static,
     {
-        self.run_on(|seat| spawn(seat, main.clone()))
+        refuse_to_block()?;
+        self.run_on(|seat| spawn(seat, main.clone()), drop)
+    }
+
+    /// Runs `main` on every shard, as [`run`](Self::run) does, and returns when they have started: the
+    /// run is watched over by a thread of its own, and this one goes on with something else.
+    ///
+    /// ```
+    /// use corelane_shards::{Placement, Shards};
+    ///
+    /// let running = Shards::builder().placement(Placement::Unpinned(2)).start(async |shard| {
+    ///     shard.shutdown().requested().await;
+    ///     Ok(shard.id().index())
+    /// })?;
+    /// running.handle().request_shutdown();
+    /// assert_eq!(running.join()?, [0, 1]);
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), for what goes wrong before the mains begin; the rest
+    /// [`join`](Running::join) gives.
+    pub fn start<T, F>(self, main: F) -> Result<Running<T>>
+    where
+        F: AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        refuse_to_block()?;
+        let (tell, told) = bounded(1);
+        // Refused means that nobody has waited for the start.
+        let on_start = move |handle| _ = tell.send(handle);
+        let run = move || self.run_on(|seat| spawn(seat, main.clone()), on_start);
+        #[expect(clippy::disallowed_methods, reason = "somebody has to watch over the shards")]
+        let supervisor = thread::Builder::new().name("shards".to_owned()).spawn(run)?;
+        match told.recv() {
+            Ok(handle) => Ok(Running::new(handle, supervisor)),
+            Err(_) => Err(join(vec![supervisor]).remove(0).err().unwrap_or_else(never_started)),
+        }
     }
 
     /// The same on the threads that `spawn` makes.
     fn run_on<T>(
         self,
         mut spawn: impl FnMut(Seat) -> Result<JoinHandle<Result<T>>>,
+        on_start: impl FnOnce(ShardsHandle),
     ) -> Result<Vec<T>> {
         self.check()?;
-        if Shard::current().is_some() {
-            return Err(Error::runtime("shards were run on a shard, which that would block"));
-        }
         let allowed = AllowedCores::of_process()?;
         let cores = self.placement.plan(allowed, self.allow_oversubscription)?;
         let (events, heard) = unbounded();
@@ -188,20 +224,20 @@ impl Builder {
                 }
             }
         }
-        drop(events);
         let mut supervisor = Supervisor::new(cores.len(), self.drain, self.placement_check);
         let report =
             StartReport { placement: self.placement, allowed: allowed.clone(), shards: Vec::new() };
         let failed_start = match supervisor.await_start(&heard, &cores, report) {
             Some((remotes, report)) => {
                 let ports = SharedPorts::default();
-                let remotes: Arc<[_]> = remotes.into();
-                let seeds = call::deal(remotes.to_vec(), self.lane_capacity, self.permit_count);
+                let outside = ShardsHandle::new(&remotes, self.permit_count, report, events);
+                let seeds = call::deal(remotes, self.lane_capacity, self.permit_count);
                 for (go, seed) in starts.into_iter().zip(seeds) {
-                    let (report, remotes) = (Arc::clone(&report), Arc::clone(&remotes));
+                    let (ports, outside) = (ports.clone(), outside.clone());
                     // A shard that ended meanwhile says so itself.
-                    let _ = go.send(Go { seed, report, ports: ports.clone(), remotes });
+                    let _ = go.send(Go { seed, ports, outside });
                 }
+                on_start(outside);
                 supervisor.watch(&heard);
                 false
             }
@@ -252,7 +288,7 @@ where
 
 /// Waits for all threads; a panic of one, which would be a bug of ours, goes on here when all have
 /// ended.
-fn join<T>(threads: Vec<JoinHandle<Result<T>>>) -> Vec<Result<T>> {
+pub(crate) fn join<T>(threads: Vec<JoinHandle<Result<T>>>) -> Vec<Result<T>> {
     let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
     ended
         .into_iter()
@@ -272,7 +308,11 @@ fn conclude<T>(
     if failed_start {
         let mut errors = outcomes.into_iter().filter_map(Result::err);
         let cause = errors.find(|error| !error.is_runtime());
-        return Err(cause.unwrap_or_else(|| Error::runtime("a shard could not start")));
+        return Err(cause.unwrap_or_else(never_started));
     }
     outcomes.into_iter().collect()
+}
+
+fn never_started() -> Error {
+    Error::runtime("a shard could not start")
 }

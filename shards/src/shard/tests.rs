@@ -1,4 +1,5 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 
 use super::*;
@@ -11,8 +12,9 @@ fn settle_here(event_loop: &mut EventLoop) -> Shard {
     let allowed = AllowedCores::of_process().unwrap().clone();
     let report =
         Arc::new(StartReport { placement: Placement::default(), allowed, shards: Vec::new() });
-    let go = Go { seed, report, ports: SharedPorts::default(), remotes: Arc::new([]) };
     let (events, _) = crossbeam_channel::unbounded();
+    let outside = ShardsHandle::new(&[event_loop.remote()], 1, report, events.clone());
+    let go = Go { seed, ports: SharedPorts::default(), outside };
     event_loop.enter(|| settle(go, events)).unwrap().unwrap()
 }
 
