@@ -260,3 +260,32 @@ fn redis_cli_is_content() {
         assert!(cli(&["INFO", "server"]).contains("server_name:corelane-kv"));
     }
 }
+
+/// 50 and 500 connections, one request at a time and 16: no error, and every INCR has counted.
+#[test]
+fn redis_benchmark_finds_no_error() {
+    if Command::new("redis-benchmark").arg("--version").stdout(Stdio::null()).status().is_err() {
+        println!("redis-benchmark skipped: it is not installed");
+        return;
+    }
+    for shard_count in [1, 2] {
+        let server = Server::kv(shard_count, &[]);
+        let (port, mut incremented) = (server.port.to_string(), 0);
+        for (connections, depth, requests) in [(50, 1, 1000), (50, 16, 4000), (500, 16, 8000)] {
+            let numbers = [connections, depth, requests].map(|number: i64| number.to_string());
+            let mut command = Command::new("redis-benchmark");
+            command.args(["-p", &port, "-q", "-t", "ping,set,get,incr,mset", "-c", &numbers[0]]);
+            let output = command.args(["-P", &numbers[1], "-n", &numbers[2]]).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && errors.is_empty(), "{said}{errors}");
+            // PING twice, inline and as a bulk.
+            assert_eq!(said.matches("requests per second").count(), 6, "{said}");
+            assert!(!said.to_lowercase().contains("error"), "{said}");
+            incremented += requests;
+        }
+        let count = incremented.to_string();
+        let answer = server.connect().text("GET counter:__rand_int__");
+        assert_eq!(answer, format!("${}\r\n{count}\r\n", count.len()));
+    }
+}
