@@ -5,9 +5,9 @@ mod peer;
 use std::io::{ErrorKind, Read, Write};
 use std::task::Poll;
 
-use corelane::{ConnectBuilder, Duplex, create_task, run, yield_now};
+use corelane::{ConnectBuilder, Duplex, UnixStream, create_task, run, yield_now};
 use futures_util::TryStreamExt;
-use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, copy_buf};
+use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_buf};
 use peer::{pair, pattern, poll_once, receive, reset, settle};
 
 #[test]
@@ -163,6 +163,26 @@ fn vectored_writes_leave_together() {
         AsyncWriteExt::flush(&mut writer).await?;
         let mut got = [0; 10];
         assert_eq!(peer.read(&mut got)?, 4);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn bare_sockets_read_and_write_too() {
+    run(async || {
+        let (mut left, right) = UnixStream::pair()?;
+        AsyncWriteExt::write_all(&mut left, b"one\ntwo\n").await?;
+        AsyncWriteExt::close(&mut left).await?;
+        let (reader, mut writer) = right.into_split();
+        let mut text = String::new();
+        BufReader::new(reader).read_to_string(&mut text).await?;
+        assert_eq!(text, "one\ntwo\n");
+        AsyncWriteExt::write_all(&mut writer, b"three").await?;
+        drop(writer);
+        let mut answer = Vec::new();
+        left.read_to_end(&mut answer).await?;
+        assert_eq!(answer, b"three");
         Ok(())
     })
     .unwrap();

@@ -4,7 +4,7 @@ mod peer;
 
 use std::io::{ErrorKind, Read, Write};
 
-use corelane::{ConnectBuilder, Duplex, create_task, run, yield_now};
+use corelane::{ConnectBuilder, Duplex, UnixStream, create_task, run, yield_now};
 use peer::{pair, pattern, poll_once, receive, reset, settle};
 use tokio::io::{
     AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional, split,
@@ -139,6 +139,34 @@ fn a_reset_and_a_closed_end_are_errors() {
         let mut got = Vec::new();
         peer.read_to_end(&mut got)?;
         assert_eq!(got, b"bye");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn bare_sockets_are_copied_between_as_well() {
+    run(async || {
+        let (mut left, mut proxied) = UnixStream::pair()?;
+        let (mut onward, mut right) = UnixStream::pair()?;
+        let proxy =
+            create_task(async move { Ok(copy_bidirectional(&mut proxied, &mut onward).await?) });
+        let all = pattern(500_000);
+        let expected = all.clone();
+        let sending = create_task(async move {
+            AsyncWriteExt::write_all(&mut left, &all).await?;
+            AsyncWriteExt::shutdown(&mut left).await?;
+            let mut answer = String::new();
+            left.read_to_string(&mut answer).await?;
+            Ok(answer)
+        });
+        let mut got = Vec::new();
+        right.read_to_end(&mut got).await?;
+        assert!(got == expected);
+        AsyncWriteExt::write_all(&mut right, b"thanks").await?;
+        drop(right);
+        assert_eq!(sending.await?, "thanks");
+        assert_eq!(proxy.await?, (500_000, 6));
         Ok(())
     })
     .unwrap();

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("fs", &["blocking"]),
     ("stdio", &["executor", "driver", "io"]),
     ("process", &["util", "error", "sync", "executor", "driver", "io"]),
-    ("bridge", &["util", "error", "task", "executor", "time", "io"]),
+    ("bridge", &["util", "error", "task", "executor", "time", "io", "net"]),
     (
         "net",
         &["util", "error", "sync", "task", "executor", "driver", "time", "group", "io", "blocking"],

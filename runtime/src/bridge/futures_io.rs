@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use crate::io::{Duplex, StreamReader, StreamWriter};
+use crate::net::{SocketReader, SocketWriter, TcpStream, UnixStream};
 use crate::util::copy::copy_from;
 
 impl AsyncRead for StreamReader {
@@ -106,3 +107,61 @@ impl AsyncWrite for Duplex {
         self.writer.poll_shutdown(context)
     }
 }
+
+/// Sockets have no buffer to be flushed.
+macro_rules! socket_reads {
+    ($Socket:ty) => {
+        impl AsyncRead for $Socket {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                to: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                self.get_mut().poll_read(context, to)
+            }
+        }
+    };
+}
+
+macro_rules! socket_writes {
+    ($Socket:ty) => {
+        impl AsyncWrite for $Socket {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.get_mut().poll_write(context, bytes)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.get_mut().poll_write_vectored(context, slices)
+            }
+
+            fn poll_flush(
+                self: Pin<&mut Self>,
+                _context: &mut Context<'_>,
+            ) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(
+                self: Pin<&mut Self>,
+                _context: &mut Context<'_>,
+            ) -> Poll<io::Result<()>> {
+                Poll::Ready(self.get_mut().shutdown())
+            }
+        }
+    };
+}
+
+socket_reads!(SocketReader);
+socket_reads!(TcpStream);
+socket_reads!(UnixStream);
+socket_writes!(SocketWriter);
+socket_writes!(TcpStream);
+socket_writes!(UnixStream);

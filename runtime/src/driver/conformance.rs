@@ -1,6 +1,6 @@
 //! One suite that every driver passes: the contract of the seam, a test a promise.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::driver::buf::BUF_BYTES;
 use crate::driver::{
-    DriverKind, EVENTS_PER_TURN, Op, Outcome, Park, SocketOption, SourceId, SourceKind, SourceSpec,
-    Started, WriteData,
+    DriverKind, EVENTS_PER_TURN, Keep, Op, Outcome, Park, SocketOption, SourceId, SourceKind,
+    SourceSpec, Started, WriteData,
 };
 
 mod ends;

@@ -27,8 +27,9 @@
 //!    and those cancelled), because each read holds a buffer until its owner has taken it.
 //! 10. After [`Unparker::unpark`] the turn that waits, or else the next one that would, MUST return.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
@@ -63,6 +64,15 @@ pub(crate) enum Park {
     Forever,
 }
 
+/// What becomes of bytes that are received at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// They are taken.
+    No,
+    /// They stay and are received again (`MSG_PEEK`).
+    Yes,
+}
+
 /// What a loop asks of its I/O backend. One per loop; it never leaves the loop's thread.
 pub(crate) trait Driver {
     /// Time in this driver's world, read anew at each call.
@@ -82,12 +92,37 @@ pub(crate) trait Driver {
     fn start(&mut self, id: OpId, op: Op) -> Started;
 
     /// Sends at once as much of `bytes` as needs no waiting, and says how much that was. Only for a source
-    /// with no write in flight: what is left then goes as `Op::Write`. A driver that cannot send from
-    /// borrowed bytes says 0.
+    /// with no write in flight, but perhaps an `Op::Writable`: what is left then goes as `Op::Write`. A driver
+    /// that cannot send from borrowed bytes says 0.
     ///
     /// # Errors
     /// What the system says; `NotConnected` for a stale source.
     fn try_send(&mut self, source: SourceId, bytes: &[u8]) -> io::Result<usize>;
+
+    /// The same for several slices, by one gathering call; what is left after it may still need no waiting.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    fn try_send_vectored(&mut self, source: SourceId, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Receives at once into `into` what is there of a connection, 0 bytes at its end, and `None` if nothing is:
+    /// then `Op::Readable` waits. Only for a source with no read in flight but such a one, and for an `into` that
+    /// is not empty.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` for a stale source.
+    fn try_receive(
+        &mut self,
+        source: SourceId,
+        into: &mut [u8],
+        keep: Keep,
+    ) -> io::Result<Option<usize>>;
+
+    /// Closes a source and gives its descriptor away instead of closing that too.
+    ///
+    /// # Errors
+    /// `NotConnected` for a stale source.
+    fn take(&mut self, source: SourceId) -> io::Result<OwnedFd>;
 
     /// Sends a datagram at once, to the connected peer if none is named. False if that would wait: then it
     /// goes as `Op::SendTo`. Only for a source with no write in flight.

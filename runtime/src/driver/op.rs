@@ -53,6 +53,18 @@ pub(crate) enum Op {
         /// What is watched.
         source: SourceId,
     },
+    /// Waits until [`try_receive`](crate::driver::Driver::try_receive) may find something: bytes, the end, an
+    /// error. Counts as the source's read.
+    Readable {
+        /// Which connection.
+        source: SourceId,
+    },
+    /// Waits until [`try_send`](crate::driver::Driver::try_send) may find room, or an error. Counts as the
+    /// source's write.
+    Writable {
+        /// Which connection.
+        source: SourceId,
+    },
     /// Receives the datagrams that are there, at least one, but a bounded number of them. Counts as the
     /// source's read.
     ReceiveFrom {
@@ -83,6 +95,8 @@ impl Op {
             Self::Accept { .. }
             | Self::Connected { .. }
             | Self::Read { .. }
+            | Self::Readable { .. }
+            | Self::Writable { .. }
             | Self::ReceiveFrom { .. }
             | Self::SendTo { .. }
             | Self::Watch { .. } => None,
@@ -131,6 +145,8 @@ pub(crate) enum Outcome {
     Eof,
     /// `Watch`: it has happened. Further watches end in the same way.
     Happened,
+    /// `Readable`, `Writable`: a try may find something now, or nothing after all.
+    Ready,
     /// `ReceiveFrom`: at least one datagram, or an error that one that was sent has met, in their order.
     Datagrams(Vec<io::Result<Datagram>>),
     /// `SendTo`: it was sent.

@@ -1,5 +1,6 @@
 //! What ops work on: listeners, connections, pipes.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
@@ -104,7 +105,6 @@ pub struct PeerCredentials {
     pub group_id: u32,
 }
 
-#[allow(dead_code, reason = "every driver offers all options; a socket type of its own will ask")]
 /// A property of a socket that can be changed while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketOption {
@@ -123,4 +123,15 @@ pub(crate) enum SocketOption {
     SendBufferBytes(usize),
     /// The size of the system's receive buffer. The system may round it.
     ReceiveBufferBytes(usize),
+}
+
+impl SocketOption {
+    /// How a close goes on. Only what keeps nobody waiting is allowed.
+    pub(crate) fn linger(limit: Option<Duration>) -> io::Result<Self> {
+        if limit.is_some_and(|limit| !limit.is_zero()) {
+            let text = "a socket that lingers would block its loop";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(Self::Linger(limit))
+    }
 }

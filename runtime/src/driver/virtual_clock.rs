@@ -3,15 +3,16 @@
 //! When the loop would wait until a deadline, nothing else can happen before it, so time moves there at
 //! once. When the loop would wait for ever, only another thread can help, and the driver really waits.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started};
 use crate::driver::source::{End, PeerCredentials, SocketOption, SourceId, SourceSpec};
-use crate::driver::{Driver, Park};
+use crate::driver::{Driver, Keep, Park};
 use crate::util::instant::Instant;
 use crate::util::unpark::{Unpark, Unparker};
 
@@ -39,6 +40,27 @@ impl Driver for VirtualClock {
     }
 
     fn try_send(&mut self, _source: SourceId, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn try_send_vectored(
+        &mut self,
+        _source: SourceId,
+        _slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn try_receive(
+        &mut self,
+        _source: SourceId,
+        _into: &mut [u8],
+        _keep: Keep,
+    ) -> io::Result<Option<usize>> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn take(&mut self, _source: SourceId) -> io::Result<OwnedFd> {
         Err(io::ErrorKind::NotConnected.into())
     }
 

@@ -2,8 +2,9 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use super::ops::{OpOwner, OpTable, Recipient};
 use super::timers::{Look, TimerKey, Timers};
 use super::turn::Pace;
 use crate::driver::{
-    self, Completion, Driver, DriverKind, End, Op, OpId, Outcome, PeerCredentials, SocketOption,
-    SourceId, SourceSpec, Started,
+    self, Completion, Driver, DriverKind, End, Keep, Op, OpId, Outcome, PeerCredentials,
+    SocketOption, SourceId, SourceSpec, Started,
 };
 use crate::error::Error;
 use crate::task::{Callback, Home, Mailbox, Report, ReportKind};
@@ -278,6 +279,30 @@ impl LoopCore {
     /// Sends at once what needs no waiting, and says how much that was.
     pub(crate) fn try_send(&self, source: SourceId, bytes: &[u8]) -> io::Result<usize> {
         self.driver.borrow_mut().try_send(source, bytes)
+    }
+
+    /// The same for several slices by one call.
+    pub(crate) fn try_send_vectored(
+        &self,
+        source: SourceId,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        self.driver.borrow_mut().try_send_vectored(source, slices)
+    }
+
+    /// Receives at once what is there; `None` if that would wait.
+    pub(crate) fn try_receive(
+        &self,
+        source: SourceId,
+        into: &mut [u8],
+        keep: Keep,
+    ) -> io::Result<Option<usize>> {
+        self.driver.borrow_mut().try_receive(source, into, keep)
+    }
+
+    /// Closes a source and gives its descriptor away.
+    pub(crate) fn take(&self, source: SourceId) -> io::Result<OwnedFd> {
+        self.driver.borrow_mut().take(source)
     }
 
     /// Sends a datagram at once; false if that would wait.

@@ -198,11 +198,7 @@ impl StreamWriter {
     /// # Errors
     /// As [`set_nodelay`](Self::set_nodelay); `InvalidInput` for another time than zero.
     pub fn set_linger(&self, limit: Option<Duration>) -> io::Result<()> {
-        if limit.is_some_and(|limit| !limit.is_zero()) {
-            let text = "a socket that lingers would block its loop";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        self.stream.set_option(SocketOption::Linger(limit))
+        self.stream.set_option(SocketOption::linger(limit)?)
     }
 
     /// The size of the system's send buffer. The system may round it.

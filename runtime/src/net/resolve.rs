@@ -97,6 +97,23 @@ pub(super) struct Resolved {
     pub(super) by_name: bool,
 }
 
+impl Resolved {
+    /// What `open` makes of the first address that it can do something with.
+    ///
+    /// # Errors
+    /// What the last attempt said.
+    pub(super) fn first<T>(self, open: impl FnMut(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+        let mut last = Err(io::ErrorKind::InvalidInput.into());
+        for opened in self.addrs.into_iter().map(open) {
+            last = opened;
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+}
+
 /// Asks the system's resolver, on a thread, because it blocks.
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let asked = host.clone();

@@ -12,6 +12,7 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::Path;
 use std::rc::Rc;
 
+pub(super) use self::builder::DEFAULT_BACKLOG;
 pub use self::builder::{BoundServer, ServerBuilder};
 use self::service::{Phase, Service};
 use super::resolve::ToSocketAddrs;
@@ -20,7 +21,7 @@ use crate::group::{catch_cancel, catch_cancel_plain};
 use crate::io::{StreamReader, StreamWriter};
 
 mod builder;
-mod listener;
+pub(super) mod listener;
 mod service;
 
 /// Starts a server with the usual options: see [`ServerBuilder::start`].

@@ -1,12 +1,14 @@
 //! TCP connections that we open.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{self, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::race::{interleave, race};
 use super::resolve::{Resolved, ToSocketAddrs, resolve};
+use super::socket::TcpStream;
 use crate::driver::{Op, Outcome, SocketOption, SourceId, SourceKind, SourceSpec};
 use crate::error::ValueError;
 use crate::executor::{IoHandle, current_io};
@@ -126,10 +128,28 @@ impl ConnectBuilder {
     /// Safe: a connection that is half made is closed (rule S2).
     pub async fn open(&self, addr: impl ToSocketAddrs) -> io::Result<(StreamReader, StreamWriter)> {
         check_limit(self.limit_bytes)?;
+        let (io, source) = self.connected(addr).await?;
+        Ok(streams(Stream::new(io, source, self.limit_bytes, None)))
+    }
+
+    /// Opens a connection and gives its socket alone: nothing is read ahead, nothing is kept to be sent. The limit
+    /// does not matter.
+    ///
+    /// # Errors
+    /// As [`open_connection`]; `InvalidInput` if no address is of the family that is wanted.
+    ///
+    /// # Cancel safety
+    /// Safe: a connection that is half made is closed (rule S2).
+    pub async fn open_socket(&self, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        let (io, source) = self.connected(addr).await?;
+        Ok(TcpStream::of(io, source))
+    }
+
+    async fn connected(&self, addr: impl ToSocketAddrs) -> io::Result<(IoHandle, SourceId)> {
         let io = current_io()?;
         let (addrs, delay) = self.candidates(resolve(addr).await?)?;
         let source = race(addrs, delay, |addr| connect(&io, addr, self.local_addr)).await?;
-        Ok(streams(Stream::new(io, source, self.limit_bytes, None)))
+        Ok((io, source))
     }
 
     /// The addresses to be tried, in order, and how long each is given before the next one begins.
@@ -159,14 +179,10 @@ impl ConnectBuilder {
     ///
     /// # Errors
     /// What the system says; `InvalidInput` for a limit of 0.
-    pub fn adopt(&self, connected: TcpStream) -> io::Result<(StreamReader, StreamWriter)> {
+    pub fn adopt(&self, connected: net::TcpStream) -> io::Result<(StreamReader, StreamWriter)> {
         check_limit(self.limit_bytes)?;
         let io = current_io()?;
-        let descriptor = connected.into();
-        let source = io.open(SourceSpec::Adopt { descriptor, kind: SourceKind::Stream })?;
-        let source = Opened { io: &io, source, kept: false };
-        io.set_option(source.source, SocketOption::NoDelay(true))?;
-        let source = source.keep();
+        let source = adopt(&io, connected.into(), SourceKind::Stream)?;
         Ok(streams(Stream::new(io, source, self.limit_bytes, None)))
     }
 }
@@ -189,6 +205,14 @@ pub(super) fn check_limit(limit_bytes: usize) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
     }
     Ok(())
+}
+
+/// Takes over a TCP socket, connected or listening, and gives it `TCP_NODELAY`.
+pub(super) fn adopt(io: &IoHandle, descriptor: OwnedFd, kind: SourceKind) -> io::Result<SourceId> {
+    let source = io.open(SourceSpec::Adopt { descriptor, kind })?;
+    let source = Opened { io, source, kept: false };
+    io.set_option(source.source, SocketOption::NoDelay(true))?;
+    Ok(source.keep())
 }
 
 /// Opens one connection to one address.

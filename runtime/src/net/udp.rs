@@ -72,14 +72,9 @@ impl UdpSocket {
 
     async fn bind_to(addr: impl ToSocketAddrs, reuse_port: bool) -> io::Result<Self> {
         let io = current_io()?;
-        let mut last = None;
-        for addr in resolve(addr).await?.addrs {
-            match io.open(SourceSpec::Datagrams { addr, reuse_port }) {
-                Ok(source) => return Ok(Self::new(io, source)),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
+        let open = |addr| io.open(SourceSpec::Datagrams { addr, reuse_port });
+        let source = resolve(addr).await?.first(open)?;
+        Ok(Self::new(io, source))
     }
 
     /// Takes over a socket that was made elsewhere. It becomes non-blocking.
@@ -116,14 +111,8 @@ impl UdpSocket {
     /// # Cancel safety
     /// Safe: the socket is as it was if it is given up.
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
-        let mut last = None;
-        for addr in resolve(addr).await?.addrs {
-            match self.receiver.io.set_peer(self.receiver.source, addr) {
-                Ok(()) => return Ok(()),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
+        let Receiver { io, source, .. } = &*self.receiver;
+        resolve(addr).await?.first(|addr| io.set_peer(*source, addr))
     }
 
     /// Sends one datagram to `to`.

@@ -53,9 +53,7 @@ impl ConnectBuilder {
         path: impl AsRef<Path>,
     ) -> io::Result<(StreamReader, StreamWriter)> {
         check_limit(self.limit_bytes)?;
-        let io = current_io()?;
-        let addr = unix_addr(path.as_ref())?;
-        let source = connect(&io, addr).await?;
+        let (io, source) = connected(path.as_ref()).await?;
         Ok(streams(Stream::new(io, source, self.limit_bytes, None)))
     }
 
@@ -70,6 +68,13 @@ impl ConnectBuilder {
         let source = io.open(SourceSpec::Adopt { descriptor, kind })?;
         Ok(streams(Stream::new(io, source, self.limit_bytes, None)))
     }
+}
+
+/// Opens a connection to a Unix socket.
+pub(super) async fn connected(path: &Path) -> io::Result<(IoHandle, SourceId)> {
+    let io = current_io()?;
+    let source = connect(&io, unix_addr(path)?).await?;
+    Ok((io, source))
 }
 
 /// A connection to a Unix socket is made at once, unless the listener's queue is full. Then the system does not

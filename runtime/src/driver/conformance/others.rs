@@ -106,3 +106,66 @@ fn what_the_system_cannot_wait_for_is_read_and_written_at_once() {
         assert!(matches!(started, Started::Done(Outcome::Eof)));
     });
 }
+
+#[test]
+fn a_wait_for_readiness_takes_nothing_and_a_try_finds_what_came() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        let mut seen = [0; 8];
+        assert_eq!(rig.driver.try_receive(source, &mut seen, Keep::No).unwrap(), None);
+        let ready = rig.park(Op::Readable { source });
+        rig.expect_nothing();
+        peer.write_all(b"abcdef").unwrap();
+        assert!(matches!(rig.wait(ready), Outcome::Ready));
+        for _ in 0..2 {
+            let seen = &mut seen[..4];
+            assert_eq!(rig.driver.try_receive(source, seen, Keep::Yes).unwrap(), Some(4));
+            assert_eq!(seen, b"abcd");
+        }
+        assert_eq!(rig.driver.try_receive(source, &mut seen, Keep::No).unwrap(), Some(6));
+        // Beside a wait it may be tried all the same.
+        let ready = rig.park(Op::Readable { source });
+        assert_eq!(rig.driver.try_receive(source, &mut seen, Keep::No).unwrap(), None);
+        drop(peer);
+        assert!(matches!(rig.wait(ready), Outcome::Ready));
+        assert_eq!(rig.driver.try_receive(source, &mut seen, Keep::No).unwrap(), Some(0));
+    });
+}
+
+#[test]
+fn a_wait_for_room_ends_when_the_peer_has_read() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        assert!(matches!(rig.run(Op::Writable { source }), Outcome::Ready));
+        let mut sent = 0;
+        loop {
+            let slices = [IoSlice::new(&[3; 1_000]), IoSlice::new(&[7; 100])];
+            match rig.driver.try_send_vectored(source, &slices).unwrap() {
+                0 => break,
+                count => sent += count,
+            }
+        }
+        let room = rig.park(Op::Writable { source });
+        rig.expect_nothing();
+        assert_eq!(rig.driver.try_send(source, b"x").unwrap(), 0, "beside the wait");
+        peer.read_exact(&mut vec![0; sent]).unwrap();
+        assert!(matches!(rig.wait(room), Outcome::Ready));
+        assert_eq!(rig.driver.try_send(source, b"x").unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_descriptor_that_is_taken_ends_what_waits_and_stays_open() {
+    with_sockets(|rig| {
+        let (source, mut peer) = rig.pair();
+        let read = rig.park(Op::Read { source, max_bytes: 100 });
+        let descriptor = rig.driver.take(source).unwrap();
+        assert!(matches!(rig.wait(read), Outcome::Cancelled(None)));
+        assert!(rig.driver.take(source).is_err(), "the id is stale");
+        peer.write_all(b"abc").unwrap();
+        // Nothing is told of it any more.
+        rig.expect_nothing();
+        let source = adopt(rig, descriptor, SourceKind::Stream);
+        assert_eq!(rig.read_exactly(source, 3), b"abc");
+    });
+}

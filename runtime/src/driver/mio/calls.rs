@@ -14,6 +14,7 @@ use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
 };
 
+use crate::driver::Keep;
 use crate::driver::op::WriteData;
 use crate::driver::source::{PeerCredentials, SourceKind};
 use crate::util::instant::Instant;
@@ -21,6 +22,9 @@ use crate::util::instant::Instant;
 /// The most slices that one gathering call takes. Well under the system's 1,024, because the list is
 /// built on the stack.
 const GATHER_LIMIT: usize = 64;
+
+/// The most slices that the system takes in one gathering call.
+const SYSTEM_GATHER_LIMIT: usize = 1024;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -44,13 +48,7 @@ pub(super) fn receive(
     // first, so that it is a plain slice.
     let filled = storage.len();
     storage.resize(filled + room, 0);
-    let received = retry(|| match kind {
-        SourceKind::Pipe | SourceKind::PipeEnd => {
-            rustix::io::read(descriptor, &mut storage[filled..])
-        }
-        _ => rustix::net::recv(descriptor, &mut storage[filled..], RecvFlags::empty())
-            .map(|(count, _)| count),
-    });
+    let received = receive_into(descriptor, kind, &mut storage[filled..], Keep::No);
     storage.truncate(filled + received.unwrap_or(0));
     received
 }
@@ -67,19 +65,44 @@ pub(super) fn send(
         WriteData::Chunks(chunks) => {
             let mut slices = [IoSlice::new(&[]); GATHER_LIMIT];
             let count = gather(chunks, sent, &mut slices);
-            retry(|| match kind {
-                SourceKind::Pipe | SourceKind::PipeEnd => {
-                    rustix::io::writev(descriptor, &slices[..count])
-                }
-                _ => rustix::net::sendmsg(
-                    descriptor,
-                    &slices[..count],
-                    &mut SendAncillaryBuffer::default(),
-                    SendFlags::NOSIGNAL,
-                ),
-            })
+            send_slices(descriptor, kind, &slices[..count])
         }
     }
+}
+
+/// Sends as much of `slices` as the system takes at once, and no more of them than it takes in one call.
+pub(super) fn send_slices(
+    descriptor: BorrowedFd<'_>,
+    kind: SourceKind,
+    slices: &[IoSlice<'_>],
+) -> Result<usize, Errno> {
+    let slices = &slices[..slices.len().min(SYSTEM_GATHER_LIMIT)];
+    retry(|| match kind {
+        SourceKind::Pipe | SourceKind::PipeEnd => rustix::io::writev(descriptor, slices),
+        _ => rustix::net::sendmsg(
+            descriptor,
+            slices,
+            &mut SendAncillaryBuffer::default(),
+            SendFlags::NOSIGNAL,
+        ),
+    })
+}
+
+/// Receives what is there, as far as it fits.
+pub(super) fn receive_into(
+    descriptor: BorrowedFd<'_>,
+    kind: SourceKind,
+    into: &mut [u8],
+    keep: Keep,
+) -> Result<usize, Errno> {
+    let flags = match keep {
+        Keep::No => RecvFlags::empty(),
+        Keep::Yes => RecvFlags::PEEK,
+    };
+    retry(|| match kind {
+        SourceKind::Pipe | SourceKind::PipeEnd => rustix::io::read(descriptor, &mut *into),
+        _ => rustix::net::recv(descriptor, &mut *into, flags).map(|(count, _)| count),
+    })
 }
 
 /// Sends as much of `bytes` as the system takes at once.

@@ -17,7 +17,7 @@
 //! set to an earlier moment already, so a deadline that moves away with each request (a time-out) costs
 //! one early wake-up in the end and no system call a turn.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
@@ -30,7 +30,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use crate::driver::buf::BufPool;
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started, Unsent};
 use crate::driver::source::{End, PeerCredentials, SocketOption, SourceId, SourceKind, SourceSpec};
-use crate::driver::{Driver, EVENTS_PER_TURN, Park};
+use crate::driver::{Driver, EVENTS_PER_TURN, Keep, Park};
 use crate::util::instant::Instant;
 use crate::util::slab::Key;
 use crate::util::unpark::{Unpark, Unparker};
@@ -191,7 +191,10 @@ impl Driver for MioDriver {
                 assert!(max_bytes > 0, "a read of nothing cannot be told from the end");
                 self.start_read(id, source, max_bytes)
             }
-            Op::Accept { source } | Op::Watch { source } => self.start_read(id, source, 0),
+            Op::Accept { source } | Op::Watch { source } | Op::Readable { source } => {
+                self.start_read(id, source, 0)
+            }
+            Op::Writable { source } => self.start_write(id, source, WriteWork::Room),
             Op::Write { source, data } => {
                 self.start_write(id, source, WriteWork::Send { data, sent: 0 })
             }
@@ -205,8 +208,35 @@ impl Driver for MioDriver {
 
     fn try_send(&mut self, source: SourceId, bytes: &[u8]) -> io::Result<usize> {
         let source = self.slots.get_mut(source).ok_or(io::ErrorKind::NotConnected)?;
-        debug_assert!(!source.writes(), "bytes would overtake the write in flight");
+        debug_assert!(!source.sends(), "bytes would overtake the write in flight");
         Ok(source.try_send(bytes)?)
+    }
+
+    fn try_send_vectored(&mut self, source: SourceId, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let source = self.slots.get_mut(source).ok_or(io::ErrorKind::NotConnected)?;
+        debug_assert!(!source.sends(), "bytes would overtake the write in flight");
+        Ok(source.try_send_vectored(slices)?)
+    }
+
+    fn try_receive(
+        &mut self,
+        source: SourceId,
+        into: &mut [u8],
+        keep: Keep,
+    ) -> io::Result<Option<usize>> {
+        debug_assert!(!into.is_empty(), "a receive of nothing cannot be told from the end");
+        let source = self.slots.get_mut(source).ok_or(io::ErrorKind::NotConnected)?;
+        debug_assert!(!source.receives(), "bytes would overtake the read in flight");
+        Ok(source.try_receive(into, keep)?)
+    }
+
+    fn take(&mut self, id: SourceId) -> io::Result<OwnedFd> {
+        let mut source = self.slots.remove(id).ok_or(io::ErrorKind::NotConnected)?;
+        self.ended.extend(source.cancel(|_| true));
+        let descriptor = source.descriptor.as_raw_fd();
+        // Fails only if it was never registered, as a file on a disk is not.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&descriptor));
+        Ok(source.descriptor)
     }
 
     fn try_send_to(

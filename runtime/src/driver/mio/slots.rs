@@ -3,11 +3,13 @@
 //! Readiness is edge-triggered and remembered: an event sets a bit, and only an attempt that found
 //! nothing clears it. A connection on which nothing happens costs its slot and no more.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
 use mio::event::Event;
 use rustix::io::Errno;
 
+use crate::driver::Keep;
 use crate::driver::buf::{BUF_BYTES, BufPool};
 use crate::driver::mio::calls;
 use crate::driver::op::{Addressed, Completion, OpId, Outcome, Unsent, WriteData};
@@ -78,11 +80,11 @@ pub(super) struct Source {
 
 const _: () = assert!(size_of::<Source>() <= 32, "an idle connection pays for its slot");
 
-/// A read that waits for bytes, an accept that waits for a connection, or a watch.
+/// A read that waits for bytes, or to be told of them; an accept that waits for a connection; or a watch.
 #[derive(Clone, Copy)]
 struct ParkedRead {
     id: OpId,
-    /// No more than one buffer; a read alone uses it.
+    /// No more than one buffer; a read alone uses it. 0 of a connection only waits.
     max_bytes: u32,
 }
 
@@ -100,6 +102,8 @@ pub(super) enum WriteWork {
     Send { data: WriteData, sent: usize },
     /// Send a datagram.
     SendTo(Box<Addressed>),
+    /// Nothing: somebody else will try.
+    Room,
 }
 
 /// How a read or an accept ended.
@@ -146,6 +150,16 @@ impl Source {
     /// Whether a write or a connect waits.
     pub(super) fn writes(&self) -> bool {
         self.write.is_some()
+    }
+
+    /// Whether a read waits that would receive something.
+    pub(super) fn receives(&self) -> bool {
+        self.read.is_some_and(|parked| parked.max_bytes > 0)
+    }
+
+    /// Whether a write waits that would send something.
+    pub(super) fn sends(&self) -> bool {
+        self.write.as_ref().is_some_and(|parked| !matches!(parked.work, WriteWork::Room))
     }
 
     /// Whether it may be read, and written.
@@ -211,6 +225,7 @@ impl Source {
         let tried = match self.kind {
             SourceKind::Process | SourceKind::PipeEnd => self.watch(),
             SourceKind::Datagrams => self.receive_datagrams(),
+            _ if max_bytes == 0 => Ok(Outcome::Ready),
             _ => self.receive(pool, max_bytes),
         };
         match tried {
@@ -243,6 +258,7 @@ impl Source {
         }
         match work {
             WriteWork::Connect => Ok(self.connected()),
+            WriteWork::Room => Ok(Outcome::Ready),
             WriteWork::Send { data, sent } => self.send(data, sent),
             WriteWork::SendTo(datagram) => match self.try_send_to(&datagram.bytes, datagram.to) {
                 Ok(true) => Ok(Outcome::Sent),
@@ -256,6 +272,45 @@ impl Source {
         match rustix::net::sockopt::socket_error(&self.descriptor) {
             Ok(Ok(())) => Outcome::Connected,
             Ok(Err(error)) | Err(error) => Outcome::Failed(error.into(), None),
+        }
+    }
+
+    /// Receives into `into` what is there; `None` if nothing is.
+    pub(super) fn try_receive(
+        &mut self,
+        into: &mut [u8],
+        keep: Keep,
+    ) -> Result<Option<usize>, Errno> {
+        if !self.readable {
+            return Ok(None);
+        }
+        match calls::receive_into(self.descriptor.as_fd(), self.kind, into, keep) {
+            Ok(count) => {
+                let is_short = count > 0 && count < into.len();
+                if is_short && keep == Keep::No && self.short_read_empties {
+                    self.readable = false;
+                }
+                Ok(Some(count))
+            }
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same for sending several slices by one call.
+    pub(super) fn try_send_vectored(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        if !self.writable {
+            return Ok(0);
+        }
+        match calls::send_slices(self.descriptor.as_fd(), self.kind, slices) {
+            Err(Errno::AGAIN) => {
+                self.writable = false;
+                Ok(0)
+            }
+            sent => sent,
         }
     }
 
@@ -351,7 +406,7 @@ impl WriteWork {
     /// The bytes of a write.
     pub(super) fn unsent(self) -> Unsent {
         match self {
-            Self::Connect | Self::SendTo(_) => None,
+            Self::Connect | Self::SendTo(_) | Self::Room => None,
             Self::Send { data, .. } => Some(Box::new(data)),
         }
     }

@@ -11,18 +11,18 @@ use std::rc::Rc;
 use super::Server;
 use super::listener::{ListenAddr, Unstarted};
 use super::service::{Begin, Limits, Service, handle};
-use crate::driver::{End, SocketOption, SourceId, SourceKind, SourceSpec};
+use crate::driver::{End, SourceId, SourceKind, SourceSpec};
 use crate::error::{Error, Result};
 use crate::executor::{IoHandle, current_io, try_create_task};
 use crate::io::stream::DEFAULT_LIMIT_BYTES;
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::resolve::{ToSocketAddrs, resolve};
-use crate::net::tcp::{check_limit, streams};
+use crate::net::tcp::{adopt, check_limit, streams};
 use crate::net::unix::{SocketFile, clear_stale, unix_addr};
 use crate::task::ReportKind;
 
 /// Connections that the system keeps waiting unless told otherwise.
-const DEFAULT_BACKLOG: u32 = 1024;
+pub(in crate::net) const DEFAULT_BACKLOG: u32 = 1024;
 
 /// What a server is started with.
 ///
@@ -188,12 +188,8 @@ impl ServerBuilder {
     /// What the system says; `InvalidInput` for a limit of 0.
     pub fn adopt(&self, listener: TcpListener) -> io::Result<BoundServer> {
         let mut unstarted = self.unstarted()?;
-        let (descriptor, kind) = (listener.into(), SourceKind::Listener);
-        let source = unstarted.io.open(SourceSpec::Adopt { descriptor, kind })?;
-        unstarted.add(source, true, |io, source| {
-            io.set_option(source, SocketOption::NoDelay(true))?;
-            internet_addr(io, source)
-        })?;
+        let source = adopt(&unstarted.io, listener.into(), SourceKind::Listener)?;
+        unstarted.add(source, true, internet_addr)?;
         Ok(BoundServer { builder: self.clone(), unstarted })
     }
 

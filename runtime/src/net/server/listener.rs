@@ -62,13 +62,18 @@ impl Listener {
         if let Some(op) = self.op {
             io.release(op);
         }
-        if !self.is_adopted {
-            // A child process that has not executed its program yet has a copy of the socket, which would go on
-            // listening. It fails for a socket that never listened.
-            let _ = io.shutdown(self.source, Shutdown::Both);
-        }
-        io.close(self.source);
+        stop_listening(io, self.source, self.is_adopted);
     }
+}
+
+/// Closes a listening socket. One that was made elsewhere may go on there.
+pub(in crate::net) fn stop_listening(io: &IoHandle, source: SourceId, is_adopted: bool) {
+    if !is_adopted {
+        // A child process that has not executed its program yet has a copy of the socket, which would go on
+        // listening. It fails for a socket that never listened.
+        let _ = io.shutdown(source, Shutdown::Both);
+    }
+    io.close(source);
 }
 
 /// Listeners that are closed again if they do not become a server's.
