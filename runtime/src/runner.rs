@@ -274,6 +274,27 @@ impl Builder {
         self
     }
 
+    /// By how much a timer may be late so that a loop that sleeps wakes once for several: 100 µs unless told
+    /// otherwise. A wake costs some ten times what a timer does.
+    ///
+    /// The loop wakes with the last deadline that is no later than the first one plus the slack. So a timer
+    /// without neighbours is not made late, none ever fires early, and all fire in the order of their deadlines.
+    /// A loop that is awake fires a timer when it comes due, and so does one with zero slack, as far as the
+    /// system lets it. On a virtual clock there is no slack.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let slack = Duration::from_millis(1);
+    /// let mut runner = corelane::Runner::builder().timer_slack(slack).build();
+    /// runner.run(async move || Ok(corelane::sleep(2 * slack).await))?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    #[must_use]
+    pub fn timer_slack(mut self, slack: Duration) -> Self {
+        self.config.timer_slack = slack;
+        self
+    }
+
     /// How many functions of [`to_thread`](crate::to_thread) may run at a time (rule T166). Unless told
     /// otherwise, four more than the process has CPUs, and 32 at most. With 0 the loop cannot be made.
     #[must_use]

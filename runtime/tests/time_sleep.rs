@@ -3,11 +3,14 @@
 
 mod task_support;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::{call_soon, current_task, now, sleep, sleep_secs, sleep_with, spawn, yield_now};
+use corelane::{
+    Runner, call_soon, current_task, now, sleep, sleep_secs, sleep_until, sleep_with, spawn,
+    yield_now,
+};
 use task_support::virtual_run;
 
 #[test]
@@ -68,4 +71,30 @@ fn t45_the_current_task_is_the_one_being_stepped_and_none_in_a_callback() {
         assert_eq!(seen.get(), Some(true));
         Ok(())
     });
+}
+
+#[test]
+fn g7_timers_within_the_slack_fire_in_one_turn_in_the_order_of_their_deadlines_and_never_early() {
+    let slack = Duration::from_secs(60);
+    let fired = Runner::builder().timer_slack(slack).build().run(async || {
+        let start = now() + Duration::from_millis(20);
+        let fired = Rc::new(RefCell::new(Vec::new()));
+        let sleepers: Vec<_> = [30, 0, 20, 10]
+            .map(|millis| {
+                let (deadline, fired) = (start + Duration::from_millis(millis), Rc::clone(&fired));
+                spawn(async move {
+                    sleep_until(deadline).await;
+                    fired.borrow_mut().push((millis, now() - start));
+                })
+            })
+            .into();
+        for sleeper in sleepers {
+            sleeper.await?;
+        }
+        Ok(fired.take())
+    });
+    let fired = fired.unwrap();
+    assert_eq!(fired.iter().map(|(millis, _)| *millis).collect::<Vec<_>>(), [0, 10, 20, 30]);
+    // The first one waited for the last.
+    assert!(fired.iter().all(|(_, woken)| *woken >= Duration::from_millis(30)), "{fired:?}");
 }

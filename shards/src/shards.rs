@@ -54,6 +54,7 @@ pub struct Builder {
     placement: Placement,
     allow_oversubscription: bool,
     idle: Idle,
+    timer_slack: Duration,
     lane_capacity: usize,
     permit_count: u32,
     drain: Duration,
@@ -67,6 +68,7 @@ impl Default for Builder {
             placement: Placement::default(),
             allow_oversubscription: false,
             idle: Idle::default(),
+            timer_slack: LoopConfig::default().timer_slack,
             lane_capacity: DEFAULT_LANE_CAPACITY,
             permit_count: DEFAULT_PERMIT_COUNT,
             drain: DEFAULT_DRAIN,
@@ -92,6 +94,13 @@ impl Builder {
     /// What a shard does when it has nothing to do; [`Idle::Park`] unless told otherwise.
     pub fn idle(mut self, idle: Idle) -> Self {
         self.idle = idle;
+        self
+    }
+
+    /// By how much a timer may be late so that a shard that sleeps wakes once for several; 100 µs unless told
+    /// otherwise. What that means is said at [`timer_slack`](corelane::Builder::timer_slack) of a runner.
+    pub fn timer_slack(mut self, slack: Duration) -> Self {
+        self.timer_slack = slack;
         self
     }
 
@@ -265,7 +274,8 @@ impl Builder {
     /// What the loops are made with. Their threads for what blocks, and child processes, keep off the cores of
     /// shards, as far as there are others.
     fn config(&self, allowed: &[usize], pinned: &[Option<usize>]) -> LoopConfig {
-        let mut config = LoopConfig { idle: self.idle, ..LoopConfig::default() };
+        let Self { idle, timer_slack, .. } = *self;
+        let mut config = LoopConfig { idle, timer_slack, ..LoopConfig::default() };
         if pinned.iter().any(Option::is_some) {
             let free = allowed.iter().filter(|&&core| !pinned.contains(&Some(core)));
             let free: Arc<[usize]> = free.copied().collect();

@@ -38,15 +38,32 @@ pub enum Idle {
     Spin,
 }
 
+/// How late a timer may be for the sake of others, unless told otherwise: a few times what it takes to wake.
+pub(crate) const DEFAULT_TIMER_SLACK: Duration = Duration::from_micros(100);
+
 /// What a loop is made with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LoopConfig {
     /// The backend.
     pub driver: DriverKind,
     /// What the loop does when it has nothing to do.
     pub idle: Idle,
+    /// By how much a timer may be late so that a loop that sleeps wakes once for several, as at
+    /// [`timer_slack`](crate::Builder::timer_slack).
+    pub timer_slack: Duration,
     /// The threads of `to_thread`.
     pub pool: PoolConfig,
+}
+
+impl Default for LoopConfig {
+    fn default() -> Self {
+        Self {
+            driver: DriverKind::default(),
+            idle: Idle::default(),
+            timer_slack: DEFAULT_TIMER_SLACK,
+            pool: PoolConfig::default(),
+        }
+    }
 }
 
 /// The threads of a loop for what blocks. They are started when they are needed.
@@ -87,6 +104,8 @@ pub(crate) struct LoopCore {
     /// No timer is set, no poller there, no flush enlisted, so that a turn may pass over them.
     pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
+    /// How much later than the first timer the loop may wake.
+    pub(super) timer_slack: Duration,
     /// Whether [`HALT`](super::turn::HALT) is meant for this loop.
     pub(super) heeds_halt: Cell<bool>,
     pool_config: PoolConfig,
@@ -127,6 +146,8 @@ impl LoopCore {
             quiet: Cell::new(false),
             // A virtual clock moves only when the loop sleeps, so a spin would never end.
             idle: if is_virtual { Idle::Park } else { config.idle },
+            // Virtual time costs nothing, so nothing is to be saved by being late.
+            timer_slack: if is_virtual { Duration::ZERO } else { config.timer_slack },
             heeds_halt: Cell::new(false),
             pool_config: config.pool.clone(),
             companions: RefCell::default(),

@@ -1,9 +1,14 @@
-//! Timers: a 4-ary heap that knows where each timer lies, so that one can leave from the middle.
+//! Timers: a 4-ary heap of deadlines, beside the wakers that they are for.
 //!
 //! ```text
 //!  insert ─▶ Waiting ──due──▶ Queued ──run──▶ gone, its waker is woken
 //!               └─cancel─▶ gone  └─cancel─▶ Dead ──run──▶ gone
 //! ```
+//!
+//! Most timers are time-outs that never fire. So to cancel one empties its slot, and leaves its node in the
+//! heap: a node whose number is not its slot's any more is stale. One that comes to the front is dropped when
+//! the next deadline is asked for, and when most are stale the heap is swept: there are never more of them
+//! than timers, and a few.
 //!
 //! A due timer is an entry of the ready queue, so its slot stays taken until that entry has run: were it
 //! given away before, the entry would fire the next tenant too early.
@@ -21,18 +26,25 @@ mod tests;
 
 /// Children of one node. Four make the tree half as deep as two, and lie in one or two cache lines.
 const ARITY: usize = 4;
+/// Levels of the heap in which neighbours of the first timer are looked for: 84 are enough to share a wake.
+const LEVELS_SEARCHED: u32 = 3;
+/// So many stale nodes are borne however few timers there are.
+const STALE_BORNE: usize = 64;
 
 /// Names a timer. A stale one finds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimerKey {
     slot: u32,
-    generation: u32,
+    /// The lower half of its number.
+    number: u32,
 }
 
 /// All timers of a loop.
 #[derive(Default)]
 pub(crate) struct Timers {
     heap: Vec<Node>,
+    /// Nodes of timers that were cancelled.
+    stale: usize,
     slots: Vec<Slot>,
     empty: Vec<u32>,
     created: u64,
@@ -46,14 +58,15 @@ struct Node {
 }
 
 struct Slot {
-    generation: u32,
+    /// Of the timer, counted from 1; 0 while the slot is empty.
+    number: u64,
     state: State,
 }
 
 enum State {
     Empty,
-    Waiting { place: u32, waker: Waker },
-    Queued { waker: Waker },
+    Waiting(Waker),
+    Queued(Waker),
     Dead,
 }
 
@@ -65,34 +78,37 @@ impl Timers {
     pub(crate) fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
         let full = self.empty.is_empty() && self.slots.len() >= MAX_SLOTS as usize;
         assert!(!full, "a loop holds 16,777,216 timers at most");
-        let place = self.heap.len();
-        let state = State::Waiting { place: place as u32, waker };
+        self.created += 1;
+        let number = self.created;
+        let taken = Slot { number, state: State::Waiting(waker) };
         let slot = match self.empty.pop() {
             Some(slot) => {
-                self.slots[slot as usize].state = state;
+                self.slots[slot as usize] = taken;
                 slot
             }
             None => {
-                self.slots.push(Slot { generation: 0, state });
+                self.slots.push(taken);
                 (self.slots.len() - 1) as u32
             }
         };
-        self.created += 1;
-        self.heap.push(Node { deadline, number: self.created, slot });
-        self.sift_up(place);
-        TimerKey { slot, generation: self.slots[slot as usize].generation }
+        self.heap.push(Node { deadline, number, slot });
+        self.sift_up(self.heap.len() - 1);
+        TimerKey { slot, number: number as u32 }
     }
 
     /// Takes a timer out. Its waker comes back, for the caller to drop.
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
         let slot = self.live(key)?;
         match std::mem::replace(&mut slot.state, State::Dead) {
-            State::Waiting { place, waker } => {
+            State::Waiting(waker) => {
                 self.release(key.slot);
-                self.remove_node(place as usize);
+                self.stale += 1;
+                if self.stale > STALE_BORNE.max(self.heap.len() / 2) {
+                    self.sweep();
+                }
                 Some(waker)
             }
-            State::Queued { waker } => Some(waker),
+            State::Queued(waker) => Some(waker),
             state @ (State::Empty | State::Dead) => {
                 slot.state = state;
                 None
@@ -102,18 +118,24 @@ impl Timers {
 
     /// Who is to be woken by the timers that have not come due, and when; in no order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (Instant, &Waker)> {
-        self.heap.iter().filter_map(|node| match &self.slots[node.slot as usize].state {
-            State::Waiting { waker, .. } => Some((node.deadline, waker)),
-            _ => None,
+        self.heap.iter().filter(|node| self.is_current(node)).filter_map(|node| {
+            match &self.slots[node.slot as usize].state {
+                State::Waiting(waker) => Some((node.deadline, waker)),
+                State::Empty | State::Queued(_) | State::Dead => None,
+            }
         })
     }
 
     /// Whether the timer has still to fire, and whether for `waker`.
     pub(crate) fn look(&self, key: TimerKey, waker: &Waker) -> Look {
         let slot = self.slots.get(key.slot as usize);
-        match slot.filter(|slot| slot.generation == key.generation).map(|slot| &slot.state) {
-            Some(State::Waiting { waker: old, .. } | State::Queued { waker: old }) => {
-                if old.will_wake(waker) { Look::Waiting } else { Look::ForAnother }
+        match slot.filter(|slot| slot.number as u32 == key.number).map(|slot| &slot.state) {
+            Some(State::Waiting(old) | State::Queued(old)) => {
+                if old.will_wake(waker) {
+                    Look::Waiting
+                } else {
+                    Look::ForAnother
+                }
             }
             Some(State::Empty | State::Dead) | None => Look::Fired,
         }
@@ -122,28 +144,48 @@ impl Timers {
     /// Has the timer wake `waker` from now on. The one that does not belong here any more comes back.
     pub(crate) fn renew(&mut self, key: TimerKey, waker: Waker) -> Waker {
         match self.live(key).map(|slot| &mut slot.state) {
-            Some(State::Waiting { waker: old, .. } | State::Queued { waker: old }) => {
-                std::mem::replace(old, waker)
-            }
+            Some(State::Waiting(old) | State::Queued(old)) => std::mem::replace(old, waker),
             Some(State::Empty | State::Dead) | None => waker,
         }
     }
 
     /// The next deadline.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&mut self) -> Option<Instant> {
+        self.drop_stale();
         self.heap.first().map(|node| node.deadline)
+    }
+
+    /// A deadline no later than `limit`, and the last such one if they are few; for use after
+    /// [`next`](Self::next), with a `limit` no earlier.
+    pub(crate) fn last_until(&self, limit: Instant) -> Instant {
+        let mut last = self.heap.first().map_or(limit, |first| first.deadline);
+        let (mut start, mut width) = (1, ARITY);
+        for _ in 0..LEVELS_SEARCHED {
+            let end = (start + width).min(self.heap.len());
+            let level = self.heap.get(start..end).unwrap_or_default();
+            let mut near = level.iter().filter(|node| node.deadline <= limit).peekable();
+            if near.peek().is_none() {
+                // What lies below is later still.
+                break;
+            }
+            let found = near.filter(|node| self.is_current(node)).map(|node| node.deadline).max();
+            last = found.map_or(last, |found| found.max(last));
+            (start, width) = (end, width * ARITY);
+        }
+        last
     }
 
     /// Takes the next timer that is due at `now` off the heap; its slot goes into the ready queue.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
+        self.drop_stale();
         let first = *self.heap.first()?;
         if first.deadline > now {
             return None;
         }
-        self.remove_node(0);
+        self.remove_first();
         let slot = &mut self.slots[first.slot as usize];
-        if let State::Waiting { waker, .. } = std::mem::replace(&mut slot.state, State::Dead) {
-            slot.state = State::Queued { waker };
+        if let State::Waiting(waker) = std::mem::replace(&mut slot.state, State::Dead) {
+            slot.state = State::Queued(waker);
         }
         Some(first.slot)
     }
@@ -153,37 +195,55 @@ impl Timers {
         let state = std::mem::replace(&mut self.slots[slot as usize].state, State::Dead);
         self.release(slot);
         match state {
-            State::Queued { waker } => Some(waker),
-            State::Empty | State::Waiting { .. } | State::Dead => None,
+            State::Queued(waker) => Some(waker),
+            State::Empty | State::Waiting(_) | State::Dead => None,
         }
     }
 
     /// Timers that have not come due.
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.heap.len()
+        self.heap.len() - self.stale
     }
 
     fn live(&mut self, key: TimerKey) -> Option<&mut Slot> {
-        self.slots.get_mut(key.slot as usize).filter(|slot| slot.generation == key.generation)
+        self.slots.get_mut(key.slot as usize).filter(|slot| slot.number as u32 == key.number)
     }
 
     fn release(&mut self, slot: u32) {
-        let place = &mut self.slots[slot as usize];
-        place.state = State::Empty;
-        place.generation = place.generation.wrapping_add(1);
+        self.slots[slot as usize] = Slot { number: 0, state: State::Empty };
         self.empty.push(slot);
     }
 
-    fn remove_node(&mut self, place: usize) {
-        let last = self.heap.pop().expect("a node that is in the heap");
-        if place == self.heap.len() {
-            return;
+    /// Whether its timer is still there.
+    fn is_current(&self, node: &Node) -> bool {
+        self.slots[node.slot as usize].number == node.number
+    }
+
+    /// Drops all stale nodes.
+    fn sweep(&mut self) {
+        let Self { heap, slots, .. } = self;
+        heap.retain(|node| slots[node.slot as usize].number == node.number);
+        self.stale = 0;
+        for place in (0..self.heap.len().div_ceil(ARITY)).rev() {
+            self.sift_down(place);
         }
-        self.heap[place] = last;
-        self.sift_up(place);
-        let place = self.place_of(last.slot);
-        self.sift_down(place);
+    }
+
+    /// Drops the stale nodes at the front.
+    fn drop_stale(&mut self) {
+        while self.stale > 0 && self.heap.first().is_some_and(|first| !self.is_current(first)) {
+            self.remove_first();
+            self.stale -= 1;
+        }
+    }
+
+    fn remove_first(&mut self) {
+        let last = self.heap.pop().expect("a node that is in the heap");
+        if let Some(first) = self.heap.first_mut() {
+            *first = last;
+            self.sift_down(0);
+        }
     }
 
     fn sift_up(&mut self, mut place: usize) {
@@ -193,10 +253,10 @@ impl Timers {
             if self.heap[parent] <= node {
                 break;
             }
-            self.put(place, self.heap[parent]);
+            self.heap[place] = self.heap[parent];
             place = parent;
         }
-        self.put(place, node);
+        self.heap[place] = node;
     }
 
     fn sift_down(&mut self, mut place: usize) {
@@ -208,26 +268,10 @@ impl Timers {
             if node <= self.heap[least] {
                 break;
             }
-            self.put(place, self.heap[least]);
+            self.heap[place] = self.heap[least];
             place = least;
         }
-        self.put(place, node);
-    }
-
-    fn put(&mut self, place: usize, node: Node) {
         self.heap[place] = node;
-        if let State::Waiting { place: known, .. } = &mut self.slots[node.slot as usize].state {
-            *known = place as u32;
-        }
-    }
-
-    fn place_of(&self, slot: u32) -> usize {
-        match self.slots[slot as usize].state {
-            State::Waiting { place, .. } => place as usize,
-            State::Empty | State::Queued { .. } | State::Dead => {
-                unreachable!("a node of the heap belongs to a waiting timer")
-            }
-        }
     }
 }
 

@@ -24,6 +24,9 @@ use crate::task::{Entry, Ready};
 use crate::util::cancel::{self, Scope};
 use crate::util::instant::Instant;
 
+#[cfg(test)]
+mod tests;
+
 /// Wakes, and closures, of other threads that one turn takes in.
 const MAIL_BUDGET: usize = 1024;
 /// The driver is asked at least once in so many entries of the ready queue …
@@ -163,10 +166,10 @@ impl LoopCore {
 
     /// Sleeps until the next timer, an event, or mail.
     fn sleep(&self, buffers: &mut Buffers) -> io::Result<()> {
-        let next = self.timers.borrow().next();
         // What is waited for outside takes no virtual time, so no timer may come before it.
         let stands_still = self.is_virtual && self.outside_waits.get() > 0;
-        let park = next.filter(|_| !stands_still).map_or(Park::Forever, Park::Until);
+        let alarm = if stands_still { None } else { self.alarm() };
+        let park = alarm.map_or(Park::Forever, Park::Until);
         let flag = self.mailbox.flag();
         flag.prepare_sleep();
         // From here on a sender sees that the loop sleeps, so what it sent before must be seen here.
@@ -177,6 +180,19 @@ impl LoopCore {
         };
         flag.wake_up();
         asked
+    }
+
+    /// When to wake for timers. A wake costs far more than a timer, so one serves all that come due within the
+    /// slack of the first. It comes with the last of them: a timer without neighbours is not late at all.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        let mut timers = self.timers.borrow_mut();
+        let first = timers.next()?;
+        if self.timer_slack.is_zero() {
+            return Some(first);
+        }
+        let last = timers.last_until(first + self.timer_slack);
+        // The first may have come due since the clock was looked at.
+        if last > first && first <= self.now() { Some(first) } else { Some(last) }
     }
 
     fn spin_then_sleep(&self, buffers: &mut Buffers, limit: Option<Duration>) -> io::Result<()> {
@@ -194,7 +210,7 @@ impl LoopCore {
         }
         loop {
             self.ask_driver(&mut buffers.done, Park::No)?;
-            let due = self.timers.borrow().next().is_some_and(|next| next <= self.seen.get());
+            let due = self.timers.borrow_mut().next().is_some_and(|next| next <= self.seen.get());
             if due || self.is_busy() || self.has_mail() {
                 pace.misses.set(0);
                 return Ok(());

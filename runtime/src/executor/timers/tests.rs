@@ -37,6 +37,21 @@ fn a_timer_cancelled_between_due_and_its_turn_wakes_nobody_and_keeps_its_slot_un
     assert!(timers.cancel(key).is_none(), "a stale key finds nothing");
 }
 
+#[test]
+fn time_outs_that_never_fire_leave_no_more_than_the_borne_and_as_many_as_there_are_timers() {
+    let mut timers = Timers::default();
+    let kept: Vec<_> = (0..100).map(|index| timers.insert(at(1_000 + index), waker())).collect();
+    for round in 0..10_000 {
+        let key = timers.insert(at(2_000 + round), waker());
+        assert!(timers.cancel(key).is_some());
+        assert!(timers.heap.len() <= 2 * kept.len() + STALE_BORNE, "{}", timers.heap.len());
+        assert!(timers.slots.len() <= kept.len() + 1);
+    }
+    kept.into_iter().for_each(|key| drop(timers.cancel(key)));
+    assert!(timers.heap.len() <= STALE_BORNE);
+    assert_eq!(timers.next(), None);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Insert(u64),
@@ -47,10 +62,11 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (0..50_u64).prop_map(Step::Insert),
-        2 => any::<usize>().prop_map(Step::Cancel),
+        3 => (0..5_000_u64).prop_map(Step::Insert),
+        5 => any::<usize>().prop_map(Step::Cancel),
         1 => (0..20_u64).prop_map(Step::Advance),
     ];
-    prop::collection::vec(step, 1..200)
+    prop::collection::vec(step, 1..600)
 }
 
 proptest! {
@@ -83,7 +99,18 @@ proptest! {
                 }
             }
             prop_assert_eq!(timers.len(), model.len());
-            prop_assert_eq!(timers.next(), model.iter().map(|(at, ..)| *at).min().map(at));
+            let first = model.iter().map(|(at, ..)| *at).min();
+            prop_assert_eq!(timers.next(), first.map(at));
+            if let Some(first) = first {
+                let near = model.iter().map(|(at, ..)| *at).filter(|at| *at <= first + 20);
+                // All that are near lie in the levels that are searched, if they are no more than those.
+                if near.clone().count() <= LEVELS_SEARCHED as usize + 1 {
+                    prop_assert_eq!(timers.last_until(at(first + 20)), at(near.max().unwrap()));
+                } else {
+                    let found = timers.last_until(at(first + 20));
+                    prop_assert!(near.map(at).any(|deadline| deadline == found));
+                }
+            }
         }
     }
 }
