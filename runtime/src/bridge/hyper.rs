@@ -3,14 +3,12 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt;
 
-use crate::executor::{self, LoopCore, TimerKey, try_create_task};
+use crate::executor::{self, TimerKey, try_create_task};
 use crate::io::Duplex;
 use crate::util::cancel;
 use crate::util::copy::steps;
@@ -168,7 +166,8 @@ struct LoopSleep {
 
 #[derive(Debug, Clone, Copy)]
 struct Armed {
-    mark: LoopMark,
+    /// The serial number of its loop.
+    on: u64,
     key: TimerKey,
     at: Instant,
 }
@@ -186,11 +185,11 @@ impl LoopSleep {
     fn disarm(&mut self) {
         let Some(armed) = self.timer.take() else { return };
         // On another loop, or on none, it cannot be reached: then it wakes whoever waited, for nothing.
-        if let Ok(core) = executor::current()
-            && LoopMark::of(&core) == Some(armed.mark)
-        {
-            core.cancel_timer(armed.key);
-        }
+        let _ = executor::with(|core| {
+            if core.serial() == armed.on {
+                core.cancel_timer(armed.key);
+            }
+        });
     }
 }
 
@@ -200,23 +199,24 @@ impl Future for LoopSleep {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let sleep = self.get_mut();
         let core = executor::current().expect("a HyperTimer needs a running corelane loop");
-        let mark = LoopMark::of(&core);
         if let Some(armed) = sleep.timer
-            && mark == Some(armed.mark)
+            && armed.on == core.serial()
             && core.renew_timer(armed.key, context.waker())
         {
             cancel::note_wait();
             return Poll::Pending;
         }
         sleep.timer = None;
-        if core.now() >= sleep.deadline {
+        // What has come due since the loop last looked at the clock fires in its next turn: that is soon enough,
+        // and saves a look for each of hyper's requests.
+        if core.seen() >= sleep.deadline {
             return Poll::Ready(());
         }
-        // A loop without a mark is closing: nobody will be woken on it any more.
-        if let Some(mark) = mark {
+        // On a loop that is closing nobody will be woken any more.
+        if !core.is_shut() {
             let at = sleep.deadline;
             let key = core.insert_timer(at, context.waker().clone());
-            sleep.timer = Some(Armed { mark, key, at });
+            sleep.timer = Some(Armed { on: core.serial(), key, at });
         }
         cancel::note_wait();
         Poll::Pending
@@ -228,18 +228,5 @@ impl rt::Sleep for LoopSleep {}
 impl Drop for LoopSleep {
     fn drop(&mut self) {
         self.disarm();
-    }
-}
-
-/// A number that no other loop of the process has or will have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct LoopMark(u64);
-
-impl LoopMark {
-    /// The mark of a loop; `None` when it is closing and has none yet.
-    fn of(core: &Rc<LoopCore>) -> Option<Self> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        let mark = core.companion(|| Self(LAST.fetch_add(1, Ordering::Relaxed)));
-        mark.map(|mark| *mark)
     }
 }

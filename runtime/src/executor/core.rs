@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -109,6 +110,8 @@ pub(crate) struct LoopCore {
     /// Whether [`HALT`](super::turn::HALT) is meant for this loop.
     pub(super) heeds_halt: Cell<bool>,
     pool_config: PoolConfig,
+    /// A number that no other loop of the process has or will have.
+    serial: u64,
     /// What rooms above keep with the loop, one of a type.
     companions: RefCell<Vec<Rc<dyn Any>>>,
     /// How many tasks wait for what happens outside of the loop's time.
@@ -150,6 +153,7 @@ impl LoopCore {
             timer_slack: if is_virtual { Duration::ZERO } else { config.timer_slack },
             heeds_halt: Cell::new(false),
             pool_config: config.pool.clone(),
+            serial: next_serial(),
             companions: RefCell::default(),
             outside_waits: Cell::new(0),
             is_virtual,
@@ -168,6 +172,16 @@ impl LoopCore {
 
     pub(crate) fn pool_config(&self) -> &PoolConfig {
         &self.pool_config
+    }
+
+    /// A number that no other loop of the process has or will have: for what may outlive the loop and must not
+    /// hold it.
+    #[cfg_attr(
+        not(feature = "hyper"),
+        expect(dead_code, reason = "only that bridge has such things")
+    )]
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// What a room above keeps with the loop until it is shut; `make` makes it for the first who asks.
@@ -429,4 +443,10 @@ impl LoopCore {
         retired.advance(now - Instant::ZERO);
         Some(self.driver.replace(retired))
     }
+}
+
+fn next_serial() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: the numbers have to differ, and no data travels by them.
+    LAST.fetch_add(1, Ordering::Relaxed)
 }

@@ -345,7 +345,8 @@ impl OpOwner for Stream {
 
 impl Flush for Stream {
     fn flush(self: Rc<Self>) {
-        if !self.flush_plainly() {
+        self.inner.borrow_mut().enlisted = false;
+        if !self.send_plainly() {
             self.send_all();
         }
     }

@@ -60,10 +60,12 @@ impl Stream {
         place: &mut PolledPlace,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        self.failure()?;
+        self.end_with_loop();
         let mut inner = self.inner.borrow_mut();
-        if !matches!((inner.life, inner.sending), (Life::Open, Sending::Open)) {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        match (inner.life, inner.sending) {
+            (Life::Open, Sending::Open) => {}
+            (Life::Lost(Some(failure)), _) => return Poll::Ready(Err(inner.error(failure))),
+            _ => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
         inner.check_writable().map_err(io::Error::other)?;
         if inner.flow == Flow::Paused {
@@ -93,6 +95,10 @@ impl Stream {
         place: &mut PolledPlace,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        self.end_with_loop();
+        if self.send_plainly() {
+            return Poll::Ready(Ok(()));
+        }
         self.failure()?;
         let is_idle = self.inner.borrow().in_flight_bytes == 0;
         if is_idle {

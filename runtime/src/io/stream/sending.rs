@@ -155,10 +155,9 @@ impl Stream {
 
     /// The usual flush: an open connection of which nobody waits for anything, and a socket that takes all there
     /// is. False if there is more to be done.
-    pub(super) fn flush_plainly(&self) -> bool {
+    pub(super) fn send_plainly(&self) -> bool {
         let mut guard = self.inner.borrow_mut();
         let inner = &mut *guard;
-        inner.enlisted = false;
         let is_usual = matches!((inner.life, inner.sending), (Life::Open, Sending::Open))
             && inner.in_flight_bytes == 0
             && inner.lines.is_none()
@@ -166,6 +165,10 @@ impl Stream {
         let Some(bytes) = inner.outgoing.plain(inner.outgoing.len()).filter(|_| is_usual) else {
             return false;
         };
+        if bytes.is_empty() {
+            // Who polls has flushed before the end of the turn.
+            return true;
+        }
         let total_bytes = bytes.len();
         match self.io.try_send(self.source, bytes) {
             Ok(sent_bytes) => {
@@ -176,7 +179,7 @@ impl Stream {
             Err(error) => {
                 drop(guard);
                 self.lose(Some(Failure::from(&error)));
-                true
+                false
             }
         }
     }
