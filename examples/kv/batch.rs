@@ -6,7 +6,7 @@
 
 use bytes::BytesMut;
 
-use super::command::Run;
+use super::command::{Keys, Run};
 use super::home::Home;
 use super::reply::{Reply, Resp};
 use super::request::{Args, Range};
@@ -20,6 +20,7 @@ const KEPT_BYTES: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug)]
 struct Call {
     run: Run,
+    keys: Keys,
     resp: Resp,
     /// The end of its arguments in the batch's list.
     end: usize,
@@ -31,6 +32,8 @@ pub(crate) struct Batch {
     bytes: Vec<u8>,
     ranges: Vec<Range>,
     calls: Vec<Call>,
+    /// The version of the map by which the commands were sent to the shard.
+    map_version: u64,
     /// How many of the calls have run.
     done_count: usize,
     replies: BytesMut,
@@ -41,25 +44,43 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Adds a command whose arguments are `args`, and whose work is `run`.
-    pub(crate) fn push<'a>(&mut self, run: Run, resp: Resp, args: impl Iterator<Item = &'a [u8]>) {
-        for arg in args {
+    /// Adds a command whose arguments are `args`, `keys` of them keys, and whose work is `run`. It
+    /// was sent to the shard by the map with this version.
+    pub(crate) fn push(
+        &mut self,
+        run: Run,
+        keys: Keys,
+        resp: Resp,
+        map_version: u64,
+        args: Args<'_>,
+    ) {
+        self.map_version = map_version;
+        for arg in args.from(0) {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(arg);
             self.ranges.push(Range::new(start, self.bytes.len()));
         }
-        self.calls.push(Call { run, resp, end: self.ranges.len() });
+        self.calls.push(Call { run, keys, resp, end: self.ranges.len() });
     }
 
     /// Runs commands until all are done or the answers are long enough. At least one makes
     /// progress.
+    ///
+    /// Between sending and running the map may have changed. What is no longer this shard's is
+    /// refused: nobody would ever find what it stored.
     pub(crate) fn run(&mut self, home: &mut Home) {
+        let newer_map = home.slots.cluster().filter(|map| map.version() != self.map_version);
+        let newer_map = newer_map.cloned();
         while let Some(call) = self.calls.get(self.done_count)
             && self.replies.len() < REPLY_LIMIT_BYTES
         {
             let start = self.done_count.checked_sub(1).map_or(0, |before| self.calls[before].end);
             let args = Args::new(&self.bytes, &self.ranges[start..call.end]);
-            (call.run)(home, args, &mut Reply::new(&mut self.replies, call.resp));
+            let mut reply = Reply::new(&mut self.replies, call.resp);
+            match newer_map.as_ref().map(|map| map.admit_part(home.index, call.keys, args)) {
+                Some(Err(refusal)) => reply.coded_error(refusal.to_string()),
+                None | Some(Ok(())) => (call.run)(home, args, &mut reply),
+            }
             self.ends.push(self.replies.len());
             self.done_count += 1;
         }

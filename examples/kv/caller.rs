@@ -18,11 +18,22 @@ impl Caller<'_> {
     }
 }
 
+/// By which port a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The one that all shards share: every shard is in sight.
+    Plain,
+    /// The shard's own: it is a node of a cluster, and the others are not in sight.
+    Node,
+}
+
 /// The part of a connection's state that commands change.
 #[derive(Debug)]
 pub(crate) struct Talk {
     /// The number of the connection, unique in the server.
     pub(crate) id: u64,
+    /// By which port it came.
+    pub(crate) door: Door,
     /// The form of its answers.
     pub(crate) resp: Resp,
     /// Set when the connection is to end after the answers so far.

@@ -52,6 +52,18 @@ pub(crate) enum Keys {
     },
 }
 
+impl Keys {
+    /// The keys among the arguments of a command.
+    pub(crate) fn of<'a>(self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let (most, step) = match self {
+            Self::None => (0, 1),
+            Self::First => (1, 1),
+            Self::All { step } => (usize::MAX, step),
+        };
+        args.from(1).step_by(step).take(most)
+    }
+}
+
 /// Does a command's work on one shard.
 pub(crate) type Run = fn(&mut Home, Args<'_>, &mut Reply<'_>);
 
@@ -70,8 +82,9 @@ pub(crate) enum Route {
     Each(Run, Run),
     /// Every shard; the parts are put together.
     Everywhere(Run, Merge),
-    /// The shard that the cursor in the first argument names.
-    Cursor(Run),
+    /// The shard that the cursor in the first argument names, by the first function. Where only
+    /// one shard is in sight, that one, by the second.
+    Cursor(Run, Run),
     /// Only its subcommands do anything.
     Subcommands,
 }

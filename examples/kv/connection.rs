@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use corelane::{Result, StreamReader, StreamWriter, yield_now};
 
+use super::caller::Door;
 use super::home::Client;
 use super::local::{Local, with_local};
 use super::session::{Next, Session};
@@ -35,6 +36,7 @@ impl Seat {
 /// The connection ends. Commands that were sent to other shards may still take effect.
 pub(crate) async fn handle(
     local: Rc<Local>,
+    door: Door,
     mut reader: StreamReader,
     writer: StreamWriter,
 ) -> Result<()> {
@@ -50,7 +52,7 @@ pub(crate) async fn handle(
     let id = admission.id;
     let session = local.with_home(|home| {
         let client = Client::new(peer, own, home.store.now_ms());
-        Session::open(admission, client, home)
+        Session::open(admission, client, door, home)
     });
     let seat = Rc::new(Seat { writer: writer.clone(), is_idle: Cell::new(true) });
     local.seat(id, Rc::clone(&seat));

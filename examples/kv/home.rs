@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
-use super::slots::Slots;
+use super::slots::{Slots, slot_of};
 use super::store::Store;
 
 /// What all shards know alike.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    /// Where keys belong.
-    pub(crate) slots: Slots,
+    /// How many shards there are.
+    pub(crate) shard_count: usize,
     /// The largest number of connections, over all shards.
     pub(crate) max_clients: usize,
     /// Where the server was asked to listen, as CONFIG GET and INFO print it.
@@ -27,9 +27,9 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// The facts of a server that has not begun to listen.
-    pub(crate) fn new(slots: Slots, max_clients: usize, bind: String) -> Self {
+    pub(crate) fn new(shard_count: usize, max_clients: usize, bind: String) -> Self {
         Self {
-            slots,
+            shard_count,
             max_clients,
             bind,
             port: AtomicU16::new(0),
@@ -116,7 +116,12 @@ pub(crate) struct Counters {
     pub(crate) rejected: u64,
     /// Bytes of requests.
     pub(crate) bytes_in: u64,
+    /// Commands, and parts of commands, that were sent to other shards.
+    pub(crate) hops: u64,
 }
+
+/// How many buckets of the store [`Home::purge`] looks at.
+const PURGE_BUDGET: usize = 128;
 
 /// All that one shard owns.
 #[derive(Debug)]
@@ -125,6 +130,8 @@ pub(crate) struct Home {
     pub(crate) facts: Arc<Facts>,
     /// The index of this shard.
     pub(crate) index: usize,
+    /// Where keys belong.
+    pub(crate) slots: Slots,
     /// Its keys.
     pub(crate) store: Store,
     /// Its connections by number.
@@ -135,13 +142,33 @@ pub(crate) struct Home {
 
 impl Home {
     /// The empty home of shard `index`; `seed` keys the hashes of its store.
-    pub(crate) fn new(facts: Arc<Facts>, index: usize, seed: u64) -> Self {
+    pub(crate) fn new(facts: Arc<Facts>, index: usize, slots: Slots, seed: u64) -> Self {
         Self {
             facts,
             index,
+            slots,
             store: Store::new(seed),
             clients: BTreeMap::new(),
             counters: Counters::default(),
         }
+    }
+
+    /// Removes keys that belong to others by now, as far as it comes in one go from `cursor` on. Returns
+    /// where to go on; a key that stays at its place is met once.
+    pub(crate) fn purge(&mut self, cursor: u32) -> Option<u32> {
+        let map = self.slots.cluster()?;
+        let (mut strangers, mut next): (Vec<Vec<u8>>, _) = (Vec::new(), Some(cursor));
+        for _ in 0..PURGE_BUDGET {
+            let Some(from) = next else { break };
+            next = self.store.scan(from, |key| {
+                if map.shard_of(slot_of(key)) != Some(self.index) {
+                    strangers.push(key.to_vec());
+                }
+            });
+        }
+        for key in strangers {
+            self.store.remove(&key);
+        }
+        next
     }
 }

@@ -10,8 +10,10 @@ use corelane::sync::Event;
 use corelane::{Instant, now, sleep, yield_now};
 use corelane_shards::{Invoke, Shard, ShardId};
 
+use super::cluster::ClusterMap;
 use super::connection::Seat;
 use super::home::{Facts, Home};
+use super::slots::Slots;
 
 /// How often the sweeper looks for expired keys, while there are keys that will expire.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -45,9 +47,9 @@ pub(crate) struct Local {
 
 impl Local {
     /// Makes this thread's shard known under [`with_local`], until the value is dropped.
-    pub(crate) fn open(shard: Shard, facts: Arc<Facts>, seed: u64) -> Open {
+    pub(crate) fn open(shard: Shard, facts: Arc<Facts>, slots: Slots, seed: u64) -> Open {
         let ids: Vec<ShardId> = shard.all().collect();
-        let home = Home::new(Arc::clone(&facts), shard.id().index(), seed);
+        let home = Home::new(Arc::clone(&facts), shard.id().index(), slots, seed);
         let local = Rc::new(Self {
             shard,
             ids,
@@ -65,6 +67,11 @@ impl Local {
     /// What all shards know.
     pub(crate) fn facts(&self) -> &Arc<Facts> {
         &self.facts
+    }
+
+    /// Has another map of the cluster from now on.
+    pub(crate) fn install(&self, map: Arc<ClusterMap>) {
+        self.with_home(|home| home.slots = Slots::Cluster(map));
     }
 
     /// Works on the shard's data, with its clock set.

@@ -21,6 +21,7 @@
 
 mod batch;
 mod caller;
+mod cluster;
 mod command;
 mod commands;
 mod connection;
@@ -42,5 +43,6 @@ mod slots;
 mod store;
 mod table;
 
+pub use cluster::ClusterOptions;
 pub use options::Options;
 pub use server::serve;

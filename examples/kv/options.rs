@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::cluster::ClusterOptions;
 use crate::common::PlacementOptions;
 
 /// The settings of the server, as its command line takes them.
@@ -17,6 +18,9 @@ pub struct Options {
     /// Which shards run where.
     #[command(flatten)]
     pub placement: PlacementOptions,
+    /// One port for each shard.
+    #[command(flatten)]
+    pub cluster: ClusterOptions,
     /// Most connections at a time, over all shards.
     #[arg(long, default_value_t = 10_000)]
     pub max_clients: usize,

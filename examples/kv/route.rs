@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 
-use super::caller::{Caller, Talk};
+use super::caller::{Caller, Door, Talk};
+use super::cluster::Refusal;
 use super::command::{Command, Keys, Merge, Route, Run, resolve};
 use super::home::Home;
 use super::number::parse_cursor;
@@ -37,13 +38,17 @@ impl Desk<'_> {
                 return "NULL";
             }
         };
-        let slots = self.home.facts.slots;
+        if let Err(refusal) = self.admit(command.keys, args) {
+            self.answer(|reply| reply.coded_error(refusal.to_string()));
+            return command.name;
+        }
         match command.route {
-            Route::Key(run) => self.at(slots.shard_of(args.at(1)), run, args),
-            Route::Cursor(run) => {
+            Route::Key(run) => self.at(self.shard_of(args.at(1)), run, command.keys, args),
+            Route::Cursor(_, run) if self.talk.door == Door::Node => self.here(run, args),
+            Route::Cursor(run, _) => {
                 let cursor = parse_cursor(args.at(1)).unwrap_or(0);
-                let shard = (cursor % slots.shard_count() as u64) as usize;
-                self.at(shard, run, args);
+                let shard = (cursor % self.home.facts.shard_count as u64) as usize;
+                self.at(shard, run, Keys::None, args);
             }
             Route::Connection(run) => {
                 self.note(command);
@@ -55,7 +60,7 @@ impl Desk<'_> {
                 if self.plan.is_empty() { write(self.out) } else { self.plan.answer_here(write) }
             }
             Route::Split(run, merge) => self.split(command, run, merge, args),
-            Route::Each(whole, one) => self.each(whole, one, args),
+            Route::Each(whole, one) => self.each(command, whole, one, args),
             Route::Everywhere(run, merge) => {
                 self.note(command);
                 self.everywhere(run, merge, args);
@@ -67,19 +72,48 @@ impl Desk<'_> {
 
     /// Answers with an error.
     pub(crate) fn refuse(&mut self, text: &[u8]) {
+        self.answer(|reply| reply.error(text));
+    }
+
+    /// Answers without a shard.
+    fn answer(&mut self, answer: impl FnOnce(&mut Reply<'_>)) {
         let resp = self.talk.resp;
-        let write = |out: &mut BytesMut| Reply::new(out, resp).error(text);
+        let write = |out: &mut BytesMut| answer(&mut Reply::new(out, resp));
         if self.plan.is_empty() { write(self.out) } else { self.plan.answer_here(write) }
     }
 
-    /// One shard answers.
-    fn at(&mut self, shard: usize, run: Run, args: Args<'_>) {
-        if shard == self.home.index {
-            self.here(run, args);
-        } else {
-            let resp = self.talk.resp;
-            self.plan.answer_from(shard, |batch| batch.push(run, resp, args.from(0)));
+    /// Says whether a command with these keys is answered at all, by way of this connection.
+    fn admit(&self, keys: Keys, args: Args<'_>) -> Result<(), Refusal> {
+        match (self.home.slots.cluster(), self.talk.door) {
+            (None, _) => Ok(()),
+            (Some(map), Door::Plain) => map.admit_here(keys, args),
+            (Some(map), Door::Node) => map.admit_at_node(self.home.index, keys, args),
         }
+    }
+
+    /// The shard of a key that was admitted.
+    fn shard_of(&self, key: &[u8]) -> usize {
+        match self.talk.door {
+            Door::Plain => self.home.slots.shard_of(key),
+            Door::Node => self.home.index,
+        }
+    }
+
+    /// One shard answers.
+    fn at(&mut self, shard: usize, run: Run, keys: Keys, args: Args<'_>) {
+        if shard == self.home.index {
+            return self.here(run, args);
+        }
+        self.home.counters.hops += 1;
+        let (resp, version) = (self.talk.resp, self.home.slots.version());
+        self.plan.answer_from(shard, |batch| batch.push(run, keys, resp, version, args));
+    }
+
+    /// A shard gives a part of the answer.
+    fn send(&mut self, shard: usize, run: Run, keys: Keys, args: Args<'_>) {
+        self.home.counters.hops += 1;
+        let (resp, version) = (self.talk.resp, self.home.slots.version());
+        self.plan.send(shard, |batch| batch.push(run, keys, resp, version, args));
     }
 
     /// This shard answers.
@@ -99,58 +133,56 @@ impl Desk<'_> {
             let text = format!("wrong number of arguments for '{}' command", command.name);
             return self.refuse(text.as_bytes());
         }
-        let slots = self.home.facts.slots;
-        let first = slots.shard_of(args.at(1));
-        let mut keys = (1..args.len()).step_by(step);
-        if keys.all(|key| slots.shard_of(args.at(key)) == first) {
-            return self.at(first, run, args);
+        let first = self.shard_of(args.at(1));
+        if command.keys.of(args).all(|key| self.shard_of(key) == first) {
+            return self.at(first, run, command.keys, args);
         }
         let mut shares: BTreeMap<usize, Vec<Range>> = BTreeMap::new();
         for key in (1..args.len()).step_by(step) {
-            let share = shares.entry(slots.shard_of(args.at(key)));
+            let share = shares.entry(self.shard_of(args.at(key)));
             let share = share.or_insert_with(|| vec![args.range(0)]);
             share.extend((key..key + step).map(|index| args.range(index)));
         }
         let here = shares.remove(&self.home.index);
         let here_bytes = here.map_or(0, |share| self.part_here(run, args.pick(&share)));
-        let resp = self.talk.resp;
         for (shard, share) in &shares {
-            let part = args.pick(share);
-            self.plan.send(*shard, |batch| batch.push(run, resp, part.from(0)));
+            self.send(*shard, run, command.keys, args.pick(share));
         }
+        let resp = self.talk.resp;
         let shards = shares.into_keys().collect();
         self.plan.merged(Parts { how: merge, resp, here_bytes, shards, words: Vec::new() });
     }
 
     /// Each key's shard answers for it, in the order of the keys.
-    fn each(&mut self, whole: Run, one: Run, args: Args<'_>) {
-        let (slots, index) = (self.home.facts.slots, self.home.index);
-        let first = slots.shard_of(args.at(1));
-        if args.from(1).all(|key| slots.shard_of(key) == first) {
-            return self.at(first, whole, args);
+    fn each(&mut self, command: &Command, whole: Run, one: Run, args: Args<'_>) {
+        let first = self.shard_of(args.at(1));
+        if command.keys.of(args).all(|key| self.shard_of(key) == first) {
+            return self.at(first, whole, command.keys, args);
         }
         let resp = self.talk.resp;
         self.plan.answer_here(|out| Reply::new(out, resp).array(args.len() - 1));
         for key in 1..args.len() {
             let pair = [args.range(0), args.range(key)];
-            let shard = slots.shard_of(args.at(key));
-            debug_assert!(shard == index || slots.shard_count() > 1, "a shard of its own is here");
-            self.at(shard, one, args.pick(&pair));
+            self.at(self.shard_of(args.at(key)), one, Keys::First, args.pick(&pair));
         }
     }
 
-    /// Every shard answers.
+    /// Every shard that is in sight answers.
     fn everywhere(&mut self, run: Run, merge: Merge, args: Args<'_>) {
-        let shard_count = self.home.facts.slots.shard_count();
+        let (index, resp) = (self.home.index, self.talk.resp);
+        let shards: Vec<usize> = match self.talk.door {
+            Door::Plain => {
+                (0..self.home.facts.shard_count).filter(|shard| *shard != index).collect()
+            }
+            Door::Node => Vec::new(),
+        };
         let is_printed = matches!(merge, Merge::Info);
-        if shard_count == 1 && !is_printed {
+        if shards.is_empty() && !is_printed {
             return self.here(run, args);
         }
-        let (index, resp) = (self.home.index, self.talk.resp);
         let here_bytes = self.part_here(run, args);
-        let shards: Vec<usize> = (0..shard_count).filter(|shard| *shard != index).collect();
         for shard in &shards {
-            self.plan.send(*shard, |batch| batch.push(run, resp, args.from(0)));
+            self.send(*shard, run, Keys::None, args);
         }
         let words = if is_printed { args.from(1) } else { args.from(args.len()) };
         let words = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();

@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use corelane::sync::Event;
-use corelane::{Result, StreamReader, StreamWriter, spawn};
+use corelane::{Error, Result, Server, StreamReader, StreamWriter, spawn};
 use corelane_shards::{Shard, Shards};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use super::caller::Door;
+use super::cluster::{Cluster, Reloader};
 use super::connection::handle;
 use super::home::Facts;
 use super::local::Local;
@@ -43,46 +45,85 @@ pub fn serve(options: Options) -> Result<()> {
     // The shards share the port, and so the system would let them share it with a stranger.
     drop(TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?);
     let placement = options.placement.placement();
-    let facts: Arc<OnceLock<Arc<Facts>>> = Arc::default();
+    let common: Arc<OnceLock<Result<Common>>> = Arc::default();
     let main = async move |shard: Shard| {
-        let facts = facts.get_or_init(|| {
-            let slots = Slots::new(shard.count());
-            Arc::new(Facts::new(slots, options.max_clients, options.bind.to_string()))
-        });
+        let common = common.get_or_init(|| Common::open(&options, address, shard.count()));
+        let common = common.as_ref().map_err(Error::clone)?;
         let seed = seed.wrapping_add(shard.id().index() as u64);
-        let open = Local::open(shard.clone(), Arc::clone(facts), seed);
-        run_shard(&shard, open.local(), address).await
+        let facts = Arc::clone(&common.facts);
+        let open = Local::open(shard.clone(), facts, common.slots(&shard), seed);
+        run_shard(&shard, open.local(), address, common.cluster.as_ref()).await
     };
     Shards::builder().placement(placement).run(main)?;
     Ok(())
 }
 
+/// What the first shard that starts makes for all of them.
+struct Common {
+    facts: Arc<Facts>,
+    cluster: Option<Cluster>,
+}
+
+impl Common {
+    fn open(options: &Options, address: SocketAddr, shard_count: usize) -> Result<Self> {
+        let facts = Facts::new(shard_count, options.max_clients, options.bind.to_string());
+        let cluster = Cluster::open(&options.cluster, address, shard_count)?;
+        Ok(Self { facts: Arc::new(facts), cluster })
+    }
+
+    fn slots(&self, shard: &Shard) -> Slots {
+        match &self.cluster {
+            Some(cluster) => Slots::Cluster(Arc::clone(&cluster.map)),
+            None => Slots::even(shard.count()),
+        }
+    }
+}
+
 /// Serves on one shard.
-async fn run_shard(shard: &Shard, local: &Rc<Local>, address: SocketAddr) -> Result<()> {
+async fn run_shard(
+    shard: &Shard,
+    local: &Rc<Local>,
+    address: SocketAddr,
+    cluster: Option<&Cluster>,
+) -> Result<()> {
     meet(shard, Stage::Stored).await?;
-    let handler = {
+    let handler = |door: Door| {
         let local = Rc::clone(local);
         async move |reader: StreamReader, writer: StreamWriter| {
-            handle(Rc::clone(&local), reader, writer).await
+            handle(Rc::clone(&local), door, reader, writer).await
         }
     };
-    let server = shard.serve(address, handler).await;
+    let server = shard.serve(address, handler(Door::Plain)).await;
     let server = server.map_err(|error| cannot_listen(address, &error))?;
+    let listener = cluster.and_then(|cluster| cluster.take_listener(shard.id().index()));
+    let node = match listener {
+        Some(listener) => Some(shard.adopt(Server::builder(), listener, handler(Door::Node))?),
+        None => None,
+    };
     if let Some(address) = server.local_addrs().first() {
         local.facts().port.store(address.port(), Ordering::Relaxed);
     }
+    let source = cluster.filter(|_| shard.id().index() == 0);
+    let reloader = source.map(|cluster| Reloader::new(shard, cluster)).transpose()?.flatten();
     meet(shard, Stage::Listening).await?;
     if shard.id().index() == 0 {
         let port = local.facts().port.load(Ordering::Relaxed);
-        announce(shard, SocketAddr::new(address.ip(), port));
+        announce(shard, SocketAddr::new(address.ip(), port), cluster);
     }
     let sweeper = {
         let local = Rc::clone(local);
         spawn(async move { local.sweep_forever().await })
     };
+    let reloader = reloader.map(|reloader| spawn(reloader.run()));
     shard.shutdown().requested().await;
     local.drain();
+    if let Some(reloader) = reloader {
+        reloader.cancel();
+    }
     server.wait_closed().await;
+    if let Some(node) = node {
+        node.wait_closed().await;
+    }
     // Connections of other shards may still ask for keys of this one.
     meet(shard, Stage::Drained).await?;
     sweeper.cancel();
@@ -94,13 +135,18 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
 }
 
 /// Says where the server is to be found, and what a user should know of its cores.
-fn announce(shard: &Shard, address: SocketAddr) {
+fn announce(shard: &Shard, address: SocketAddr, cluster: Option<&Cluster>) {
     let report = shard.report();
     for warning in report.warnings() {
         tracing::warn!("{warning}");
     }
+    let nodes = cluster.map(|cluster| {
+        let nodes: Vec<String> = cluster.map.own_nodes().iter().map(ToString::to_string).collect();
+        format!(", cluster nodes {}", nodes.join(" "))
+    });
+    let nodes = nodes.unwrap_or_default();
     // Whoever has closed our standard output does not want to know.
-    let _ = writeln!(io::stdout(), "kv listening on {address}, {report}");
+    let _ = writeln!(io::stdout(), "kv listening on {address}, {report}{nodes}");
 }
 
 /// What the shards do together, each waiting for all others.

@@ -14,7 +14,7 @@
 use bytes::{Buf, BytesMut};
 
 use super::batch::Batch;
-use super::caller::Talk;
+use super::caller::{Door, Talk};
 use super::home::{Admission, Client, Home};
 use super::plan::Plan;
 use super::reply::Resp;
@@ -58,11 +58,11 @@ pub(crate) struct Session {
 
 impl Session {
     /// Begins a connection and lists it at its shard.
-    pub(crate) fn open(admission: Admission, client: Client, home: &mut Home) -> Self {
+    pub(crate) fn open(admission: Admission, client: Client, door: Door, home: &mut Home) -> Self {
         home.counters.connections += 1;
         home.clients.insert(admission.id, client);
         Self {
-            talk: Talk { id: admission.id, resp: Resp::Two, is_closing: false },
+            talk: Talk { id: admission.id, door, resp: Resp::Two, is_closing: false },
             parser: Parser::new(),
             pending: BytesMut::new(),
             plan: Plan::default(),

@@ -6,9 +6,9 @@ mod kinds;
 mod subcommands;
 
 use super::command::{Command, Keys, Merge, Route};
-use super::commands::{connection, counters, info, introspect, keyspace, strings};
+use super::commands::{cluster, connection, counters, info, introspect, keyspace, strings};
 use kinds::*;
-use subcommands::{CLIENT, COMMAND, CONFIG};
+use subcommands::{CLIENT, CLUSTER, COMMAND, CONFIG};
 
 /// Every command, by name.
 pub(crate) const TABLE: &[Command] = &[
@@ -22,6 +22,14 @@ pub(crate) const TABLE: &[Command] = &[
         ..STRING_WRITE
     },
     Command {
+        name: "asking",
+        flags: &["fast"],
+        since: "3.0.0",
+        summary: "Agrees to follow a redirection: there are none that need it.",
+        route: Route::Connection(cluster::agree),
+        ..CLUSTER_SWITCH
+    },
+    Command {
         name: "client",
         arity: -2,
         flags: &[],
@@ -32,6 +40,16 @@ pub(crate) const TABLE: &[Command] = &[
         route: Route::Subcommands,
         subcommands: CLIENT,
         ..CONNECTION
+    },
+    Command {
+        name: "cluster",
+        arity: -2,
+        flags: &[],
+        complexity: "Depends on the subcommand.",
+        summary: "Tells about the cluster.",
+        route: Route::Subcommands,
+        subcommands: CLUSTER,
+        ..CLUSTER_PART
     },
     Command {
         name: "command",
@@ -265,6 +283,18 @@ pub(crate) const TABLE: &[Command] = &[
         ..CONNECTION
     },
     Command {
+        name: "readonly",
+        summary: "Allows reads from a replica: there are none.",
+        route: Route::Connection(cluster::agree),
+        ..CLUSTER_SWITCH
+    },
+    Command {
+        name: "readwrite",
+        summary: "Takes READONLY back.",
+        route: Route::Connection(cluster::agree),
+        ..CLUSTER_SWITCH
+    },
+    Command {
         name: "reset",
         arity: 1,
         since: "6.2.0",
@@ -279,7 +309,7 @@ pub(crate) const TABLE: &[Command] = &[
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all keys",
         summary: "Lists the keys, a few with each call.",
-        route: Route::Cursor(keyspace::scan),
+        route: Route::Cursor(keyspace::scan, keyspace::scan_here),
         ..KEYSPACE
     },
     Command {

@@ -153,7 +153,7 @@ fn expired_keys_go_without_being_asked_for() {
     let value = "v".repeat(100_000);
     for number in 0..500 {
         let key = format!("key:{number}");
-        client.call(&["SET", &key, &value, "PX", "300"]);
+        client.call(&["SET", &key, &value, "PX", "3000"]);
     }
     let full = server.resident_kib();
     assert!(full > 45_000, "{full} KiB");

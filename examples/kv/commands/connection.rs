@@ -3,6 +3,7 @@
 use super::client::is_plain_text;
 use super::integer_or_reply;
 use crate::kv::caller::Caller;
+use crate::kv::home::Home;
 use crate::kv::number::parse_i64;
 use crate::kv::reply::{Reply, Resp};
 use crate::kv::request::Args;
@@ -25,10 +26,13 @@ pub(crate) fn echo(_: &mut Caller<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
 }
 
 /// SELECT index: there is one database.
-pub(crate) fn select(_: &mut Caller<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn select(caller: &mut Caller<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
     match integer_or_reply(args.at(1), reply) {
         None => {}
         Some(0) => reply.ok(),
+        Some(_) if caller.home.slots.cluster().is_some() => {
+            reply.error("SELECT is not allowed in cluster mode");
+        }
         Some(_) => reply.error("DB index is out of range"),
     }
 }
@@ -62,7 +66,7 @@ pub(crate) fn hello(caller: &mut Caller<'_>, args: Args<'_>, reply: &mut Reply<'
     reply.map(7);
     let texts = [("server", "redis"), ("version", REDIS_VERSION)];
     let numbers = [("proto", options.resp.number()), ("id", caller.talk.id as i64)];
-    let rest = [("mode", "standalone"), ("role", "master")];
+    let rest = [("mode", mode(caller.home)), ("role", "master")];
     for (field, text) in texts {
         pair(reply, field, text);
     }
@@ -75,6 +79,11 @@ pub(crate) fn hello(caller: &mut Caller<'_>, args: Args<'_>, reply: &mut Reply<'
     }
     reply.bulk(b"modules");
     reply.array(0);
+}
+
+/// What the server calls itself.
+pub(crate) fn mode(home: &Home) -> &'static str {
+    if home.slots.cluster().is_some() { "cluster" } else { "standalone" }
 }
 
 fn pair(reply: &mut Reply<'_>, field: &str, text: &str) {

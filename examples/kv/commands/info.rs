@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
-use super::connection::REDIS_VERSION;
+use super::connection::{REDIS_VERSION, mode};
 use crate::kv::home::Home;
 use crate::kv::reply::Reply;
 use crate::kv::request::Args;
 
 /// How many counters a shard gives.
-pub(crate) const COUNTER_COUNT: usize = 10;
+pub(crate) const COUNTER_COUNT: usize = 11;
 
 /// The counters of all shards, added up, in the order of [`part`].
 type Sums = [i64; COUNTER_COUNT];
@@ -26,6 +26,7 @@ pub(crate) fn part(home: &mut Home, _: Args<'_>, reply: &mut Reply<'_>) {
         counters.rejected,
         counters.commands,
         counters.bytes_in,
+        counters.hops,
         store.len() as u64,
         store.deadline_count() as u64,
         store.expired_count(),
@@ -41,13 +42,14 @@ pub(crate) fn part(home: &mut Home, _: Args<'_>, reply: &mut Reply<'_>) {
 /// The sections that were asked for, with the shards' counters added up.
 pub(crate) fn print(home: &Home, sections: &[String], sums: Sums) -> String {
     let mut text = String::new();
-    let writers: [(&str, Writer); 7] = [
+    let writers: [(&str, Writer); 8] = [
         ("Server", server),
         ("Clients", clients),
         ("Memory", memory),
         ("Persistence", |text, _, _| text.push_str("loading:0\r\nasync_loading:0\r\n")),
         ("Stats", stats),
         ("Replication", |text, _, _| text.push_str("role:master\r\nconnected_slaves:0\r\n")),
+        ("Cluster", cluster),
         ("Keyspace", keyspace),
     ];
     let is_asked = |name: &str| {
@@ -74,15 +76,16 @@ fn server(text: &mut String, home: &Home, _: &Sums) {
     let _ = write!(
         text,
         "redis_version:{REDIS_VERSION}\r\nserver_name:corelane-kv\r\ncorelane_version:{}\r\n\
-         redis_mode:standalone\r\nos:{}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\n\
+         redis_mode:{}\r\nos:{}\r\narch_bits:{}\r\nprocess_id:{}\r\ntcp_port:{}\r\n\
          uptime_in_seconds:{uptime_seconds}\r\nuptime_in_days:{}\r\nshards:{}\r\n",
         env!("CARGO_PKG_VERSION"),
+        mode(home),
         std::env::consts::OS,
         usize::BITS,
         std::process::id(),
         home.facts.port.load(Ordering::Relaxed),
         uptime_seconds / 86_400,
-        home.facts.slots.shard_count(),
+        home.facts.shard_count,
     );
 }
 
@@ -112,14 +115,19 @@ fn resident_bytes() -> Option<u64> {
 }
 
 fn stats(text: &mut String, _: &Home, sums: &Sums) {
-    let [_, connections, rejected, commands, bytes_in, _, _, expired, hits, misses] = sums;
+    let [_, connections, rejected, commands, bytes_in, hops, _, _, expired, hits, misses] = sums;
     let _ = write!(
         text,
         "total_connections_received:{connections}\r\ntotal_commands_processed:{commands}\r\n\
-         total_net_input_bytes:{bytes_in}\r\nrejected_connections:{rejected}\r\n\
+         total_hops:{hops}\r\ntotal_net_input_bytes:{bytes_in}\r\nrejected_connections:{rejected}\r\n\
          expired_keys:{expired}\r\nevicted_keys:0\r\nkeyspace_hits:{hits}\r\n\
          keyspace_misses:{misses}\r\n"
     );
+}
+
+fn cluster(text: &mut String, home: &Home, _: &Sums) {
+    let is_enabled = u8::from(home.slots.cluster().is_some());
+    let _ = write!(text, "cluster_enabled:{is_enabled}\r\n");
 }
 
 fn keyspace(text: &mut String, _: &Home, sums: &Sums) {

@@ -169,6 +169,17 @@ pub(crate) fn flush(home: &mut Home, args: Args<'_>, reply: &mut Reply<'_>) {
 /// A cursor names a shard and a position in it: `position * shards + shard`. The shards are scanned
 /// one after the other.
 pub(crate) fn scan(home: &mut Home, args: Args<'_>, reply: &mut Reply<'_>) {
+    let (shard_count, index) = (home.facts.shard_count as u64, home.index as u64);
+    scan_shard(home, shard_count, index, args, reply);
+}
+
+/// SCAN of this shard alone: its cursors are positions.
+pub(crate) fn scan_here(home: &mut Home, args: Args<'_>, reply: &mut Reply<'_>) {
+    scan_shard(home, 1, 0, args, reply);
+}
+
+/// Scans this shard, which is the one with this `index` of so many that are scanned.
+fn scan_shard(home: &Home, shard_count: u64, index: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let Some(cursor) = parse_cursor(args.at(1)) else {
         return reply.error("invalid cursor");
     };
@@ -176,7 +187,6 @@ pub(crate) fn scan(home: &mut Home, args: Args<'_>, reply: &mut Reply<'_>) {
         Ok(options) => options,
         Err(text) => return reply.error(text),
     };
-    let shard_count = home.facts.slots.shard_count() as u64;
     let (mut found, mut found_count, mut seen_count) = (BytesMut::new(), 0, 0);
     let mut list = Reply::new(&mut found, Resp::Two);
     // Like Redis: where buckets are empty, a call ends after ten of them for each key that was
@@ -199,7 +209,6 @@ pub(crate) fn scan(home: &mut Home, args: Args<'_>, reply: &mut Reply<'_>) {
             }
         });
     }
-    let index = home.index as u64;
     let next = match position {
         Some(position) => u64::from(position) * shard_count + index,
         None if index + 1 < shard_count => index + 1,

@@ -2,6 +2,7 @@
 //! exactly once.
 
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod counters;

@@ -1,8 +1,10 @@
+mod cluster;
+
 use std::sync::Arc;
 
 use super::*;
 use crate::kv::home::Facts;
-use crate::kv::slots::Slots;
+use crate::kv::slots::{Slots, slot_of};
 
 /// A server without sockets: shards in one place, and connections to the first one or another.
 struct World {
@@ -12,15 +14,22 @@ struct World {
 
 impl World {
     fn new(shard_count: usize) -> Self {
-        let facts = Arc::new(Facts::new(Slots::new(shard_count), 10_000, "127.0.0.1".into()));
-        let homes = (0..shard_count).map(|index| Home::new(Arc::clone(&facts), index, 1)).collect();
+        let facts = Arc::new(Facts::new(shard_count, 10_000, "127.0.0.1".into()));
+        let homes = (0..shard_count)
+            .map(|index| Home::new(Arc::clone(&facts), index, Slots::even(shard_count), 1))
+            .collect();
         Self { homes, facts }
     }
 
+    /// A connection by the port that all shards share.
     fn connect(&mut self, shard: usize) -> Connection {
+        self.connect_by(Door::Plain, shard)
+    }
+
+    fn connect_by(&mut self, door: Door, shard: usize) -> Connection {
         let client = Client::new("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap(), 0);
         let admission = self.facts.admit().unwrap();
-        let session = Session::open(admission, client, &mut self.homes[shard]);
+        let session = Session::open(admission, client, door, &mut self.homes[shard]);
         Connection { session, shard, hops: 0, trips: Vec::new(), is_closed: false }
     }
 
@@ -81,7 +90,7 @@ impl Connection {
 
 /// A key that lives on `shard`.
 fn key_on(shard: usize, shard_count: usize) -> String {
-    let slots = Slots::new(shard_count);
+    let slots = Slots::even(shard_count);
     let keys = (0..).map(|number| format!("key{number}"));
     keys.into_iter().find(|key| slots.shard_of(key.as_bytes()) == shard).unwrap()
 }

@@ -106,3 +106,20 @@ pub(super) const CONFIG_PART: Command = Command {
     categories: &["@admin", "@slow", "@dangerous"],
     ..PLAIN
 };
+
+/// Tells about the cluster.
+pub(super) const CLUSTER_PART: Command = Command {
+    flags: &["stale"],
+    categories: &["@slow"],
+    group: "cluster",
+    since: "3.0.0",
+    ..PLAIN
+};
+
+/// What a client of a cluster says about its connection.
+pub(super) const CLUSTER_SWITCH: Command = Command {
+    flags: &["loading", "stale", "fast"],
+    group: "cluster",
+    since: "3.0.0",
+    ..CONNECTION
+};

@@ -1,8 +1,8 @@
 //! The subcommands of those commands that have some.
 
-use super::kinds::{CLIENT_PART, COMMAND_PART, CONFIG_PART};
+use super::kinds::{CLIENT_PART, CLUSTER_PART, COMMAND_PART, CONFIG_PART};
 use crate::kv::command::{Command, Merge, Route};
-use crate::kv::commands::{client, config, introspect};
+use crate::kv::commands::{client, cluster, config, introspect};
 
 /// The subcommands of CLIENT.
 pub(super) const CLIENT: &[Command] = &[
@@ -68,6 +68,117 @@ pub(super) const CLIENT: &[Command] = &[
         ..CLIENT_PART
     },
 ];
+
+/// The subcommands of CLUSTER.
+pub(super) const CLUSTER: &[Command] = &[
+    Command {
+        name: "cluster|countkeysinslot",
+        arity: 3,
+        complexity: "O(N) in the number of keys of the shard",
+        summary: "Counts the keys in a hash slot.",
+        route: Route::Everywhere(cluster::countkeysinslot, Merge::Sum),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|getkeysinslot",
+        arity: 4,
+        tips: &["nondeterministic_output"],
+        complexity: "O(N) in the number of keys of the shard",
+        summary: "Gives keys in a hash slot, up to a number.",
+        route: Route::Everywhere(cluster::getkeysinslot, Merge::Arrays),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|help",
+        arity: 2,
+        flags: &["loading", "stale"],
+        since: "5.0.0",
+        summary: "Lists the subcommands.",
+        route: Route::Connection(cluster::help),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|info",
+        arity: 2,
+        tips: &["nondeterministic_output"],
+        summary: "Tells about the state of the cluster.",
+        route: Route::Connection(cluster::info),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|keyslot",
+        arity: 3,
+        complexity: "O(N) in the length of the key",
+        summary: "Gives the hash slot of a key.",
+        route: Route::Connection(cluster::keyslot),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|links",
+        arity: 2,
+        tips: &["nondeterministic_output"],
+        since: "7.0.0",
+        summary: "Lists the links between nodes: there are none.",
+        route: Route::Connection(cluster::links),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|myid",
+        arity: 2,
+        summary: "Gives the id of this node.",
+        route: Route::Connection(cluster::myid),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|nodes",
+        arity: 2,
+        tips: &["nondeterministic_output"],
+        complexity: "O(N) in the number of nodes",
+        summary: "Lists the nodes as lines of text.",
+        route: Route::Connection(cluster::nodes),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|replicas",
+        summary: "Lists the replicas of a node: there are none.",
+        ..CLUSTER_REPLICAS
+    },
+    Command {
+        name: "cluster|shards",
+        arity: 2,
+        tips: &["nondeterministic_output"],
+        since: "7.0.0",
+        complexity: "O(N) in the number of nodes",
+        summary: "Lists the nodes with their slots.",
+        route: Route::Connection(cluster::shards),
+        ..CLUSTER_PART
+    },
+    Command {
+        name: "cluster|slaves",
+        since: "3.0.0",
+        summary: "The old name of REPLICAS.",
+        ..CLUSTER_REPLICAS
+    },
+    Command {
+        name: "cluster|slots",
+        arity: 2,
+        tips: &["nondeterministic_output"],
+        complexity: "O(N) in the number of nodes",
+        summary: "Lists runs of slots with their nodes.",
+        route: Route::Connection(cluster::slots),
+        ..CLUSTER_PART
+    },
+];
+
+const CLUSTER_REPLICAS: Command = Command {
+    arity: 3,
+    flags: &["admin", "stale"],
+    categories: &["@admin", "@slow", "@dangerous"],
+    tips: &["nondeterministic_output"],
+    since: "5.0.0",
+    route: Route::Connection(cluster::replicas),
+    ..CLUSTER_PART
+};
 
 /// The subcommands of COMMAND.
 pub(super) const COMMAND: &[Command] = &[
