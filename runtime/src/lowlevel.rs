@@ -22,6 +22,7 @@
 
 use std::rc::Rc;
 
+pub use crate::driver::CpuSteering;
 pub use crate::executor::{EventLoop, Flush, LoopConfig, Poller, PoolConfig};
 pub use crate::signal::SignalHold;
 pub use crate::task::Travelling;

@@ -47,7 +47,7 @@ mod conformance;
 
 pub(crate) use buf::Buf;
 pub(crate) use op::{Addressed, Completion, Datagram, Op, OpId, Outcome, Started, WriteData};
-pub use source::PeerCredentials;
+pub use source::{CpuSteering, PeerCredentials};
 pub(crate) use source::{End, SocketOption, SourceId, SourceKind, SourceSpec};
 
 /// The most sources that one turn serves. A thousand ready connections must not hold a thousand buffers.
@@ -197,6 +197,12 @@ pub(crate) trait Driver {
     /// # Errors
     /// What the system says; `NotConnected` for a stale source.
     fn set_option(&mut self, source: SourceId, option: SocketOption) -> io::Result<()>;
+
+    /// Has the system choose between the listeners that share this one's address as `steering` says.
+    ///
+    /// # Errors
+    /// What the system says, for instance that it has no packet filter; `NotConnected` for a stale source.
+    fn steer(&mut self, source: SourceId, steering: &CpuSteering) -> io::Result<()>;
 
     /// Moves the clock forward, if it is one that can be moved, and says whether it was.
     fn advance(&mut self, _duration: Duration) -> bool {

@@ -93,6 +93,34 @@ pub(crate) enum End {
     Peer,
 }
 
+/// Which of the listeners that share an address takes a connection, by the CPU that its first packet came in
+/// on. A CPU that is not named leaves the choice to the system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CpuSteering {
+    cpus: Vec<(u32, u32)>,
+}
+
+impl CpuSteering {
+    /// No CPU is named: the system chooses by its hash of the addresses.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the listener for a CPU: its number among those that share the address, in the order in which they
+    /// began to listen. Where one stops, the last one takes its number.
+    #[must_use]
+    pub fn cpu(mut self, cpu: u32, listener: u32) -> Self {
+        self.cpus.push((cpu, listener));
+        self
+    }
+
+    /// The CPUs that are named, with their listeners.
+    pub(crate) fn cpus(&self) -> &[(u32, u32)] {
+        &self.cpus
+    }
+}
+
 /// The process at the other end of a Unix socket, as it was when the connection was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -11,7 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started};
-use crate::driver::source::{End, PeerCredentials, SocketOption, SourceId, SourceSpec};
+use crate::driver::source::{
+    CpuSteering, End, PeerCredentials, SocketOption, SourceId, SourceSpec,
+};
 use crate::driver::{Driver, Keep, Park};
 use crate::util::instant::Instant;
 use crate::util::unpark::{Unpark, Unparker};
@@ -115,6 +117,10 @@ impl Driver for VirtualClock {
     }
 
     fn listen(&mut self, _source: SourceId, _backlog: u32) -> io::Result<()> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn steer(&mut self, _source: SourceId, _steering: &CpuSteering) -> io::Result<()> {
         Err(io::ErrorKind::NotConnected.into())
     }
 

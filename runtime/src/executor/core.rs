@@ -18,8 +18,8 @@ use super::ops::{OpOwner, OpTable, Recipient};
 use super::timers::{Look, TimerKey, Timers};
 use super::turn::Pace;
 use crate::driver::{
-    self, Completion, Driver, DriverKind, End, Keep, Op, OpId, Outcome, PeerCredentials,
-    SocketOption, SourceId, SourceSpec, Started,
+    self, Completion, CpuSteering, Driver, DriverKind, End, Keep, Op, OpId, Outcome,
+    PeerCredentials, SocketOption, SourceId, SourceSpec, Started,
 };
 use crate::error::Error;
 use crate::task::{Callback, Home, Mailbox, Report, ReportKind};
@@ -386,6 +386,10 @@ impl LoopCore {
 
     pub(crate) fn set_option(&self, source: SourceId, option: SocketOption) -> io::Result<()> {
         self.driver.borrow_mut().set_option(source, option)
+    }
+
+    pub(crate) fn steer(&self, source: SourceId, steering: &CpuSteering) -> io::Result<()> {
+        self.driver.borrow_mut().steer(source, steering)
     }
 
     /// Hands a completion to its owner.

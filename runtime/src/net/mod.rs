@@ -11,7 +11,9 @@ mod udp;
 mod unix;
 
 pub use self::resolve::ToSocketAddrs;
-pub use self::server::{BoundServer, Server, ServerBuilder, start_server, start_unix_server};
+pub use self::server::{
+    BoundServer, ConnectionChange, Server, ServerBuilder, start_server, start_unix_server,
+};
 pub use self::socket::{
     SocketReader, SocketWriter, TcpListener, TcpStream, UnixListener, UnixStream,
 };

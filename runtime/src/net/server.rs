@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -16,6 +16,7 @@ pub(super) use self::builder::DEFAULT_BACKLOG;
 pub use self::builder::{BoundServer, ServerBuilder};
 use self::service::{Phase, Service};
 use super::resolve::ToSocketAddrs;
+use crate::driver::CpuSteering;
 use crate::error::{Error, Result};
 use crate::group::{catch_cancel, catch_cancel_plain};
 use crate::io::{StreamReader, StreamWriter};
@@ -85,6 +86,15 @@ where
     H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
 {
     Server::builder().start_unix(handler, path).await
+}
+
+/// What has become of a connection of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionChange {
+    /// It has come.
+    Opened,
+    /// It is gone.
+    Ended,
 }
 
 /// A server that was started. Dropping it stops listening and leaves connections alone (rule S29).
@@ -181,6 +191,51 @@ impl Server {
             Ok(outcome) => outcome,
             Err(cancelled) => cancelled.resume().await,
         }
+    }
+
+    /// Takes in a connection that was accepted elsewhere: another thread, another process. It becomes
+    /// non-blocking, gets `TCP_NODELAY`, and is then as one that the server has accepted itself. The most
+    /// connections at a time are for the caller to keep.
+    ///
+    /// ```
+    /// # corelane::run(async || {
+    /// let server = corelane::Server::builder()
+    ///     .unbound()?
+    ///     .start(async |_reader, writer| writer.write(b"hello\n"))?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let (mut reader, _writer) = corelane::open_connection(listener.local_addr()?).await?;
+    /// let (accepted, _peer) = listener.accept()?;
+    /// server.admit(accepted)?;
+    /// assert_eq!(reader.read_line().await?, &b"hello\n"[..]);
+    /// # Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `ConnectionAborted` if the server is closed; what the system says. The connection is closed then.
+    pub fn admit(&self, connected: TcpStream) -> io::Result<()> {
+        self.service.admit(connected)
+    }
+
+    /// Accepts no connection until [`resume`](Self::resume). Those who come meanwhile wait in the system's
+    /// backlog; one that was being accepted already may still come. Twice is once.
+    pub fn pause(&self) {
+        self.service.pause(true);
+    }
+
+    /// Accepts connections again.
+    pub fn resume(&self) {
+        self.service.pause(false);
+    }
+
+    /// Has the system choose by the CPU that a connection comes in on, for all listeners that share this one's
+    /// addresses by [`reuse_port`](ServerBuilder::reuse_port): `SO_ATTACH_REUSEPORT_CBPF`. It replaces what was
+    /// said before, on whichever of them.
+    ///
+    /// # Errors
+    /// What the system says, for instance that it has no packet filter, or that nothing listens there.
+    pub fn steer(&self, steering: &CpuSteering) -> io::Result<()> {
+        self.service.steer(steering)
     }
 
     /// Stops listening; connections go on (rule S21). Twice is once.

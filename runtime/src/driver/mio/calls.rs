@@ -1,7 +1,7 @@
 //! The system calls, one function each. Every one tries again when a signal interrupts it.
 //!
-//! Nearly all of them have safe wrappers in rustix, among them the receive into uninitialised room. The one
-//! that has not is [`peer_credentials`].
+//! Nearly all of them have safe wrappers in rustix, among them the receive into uninitialised room. Those
+//! that have not are [`peer_credentials`] and [`attach_steering`].
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -189,6 +189,34 @@ pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredent
         user_id: found.uid,
         group_id: found.gid,
     })
+}
+
+/// Gives the listeners that share a socket's address a program that chooses between them. It replaces the one
+/// before.
+#[allow(unsafe_code, reason = "a socket option that no wrapper has")]
+pub(super) fn attach_steering(
+    socket: BorrowedFd<'_>,
+    program: &[libc::sock_filter],
+) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // The system reads the instructions and writes nothing, whatever the type of the pointer says.
+    let option = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the descriptor is borrowed, so it is open; `option` lives until the call returns and its size is
+    // given. It points to `length` instructions, which are borrowed for as long; the system copies and checks
+    // them before it uses them.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const option).cast(),
+            size_of_val(&option) as libc::socklen_t,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Whether what is watched has happened: a process has ended, a pipe has lost its reading end.

@@ -29,7 +29,9 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::driver::buf::BufPool;
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started, Unsent};
-use crate::driver::source::{End, PeerCredentials, SocketOption, SourceId, SourceKind, SourceSpec};
+use crate::driver::source::{
+    CpuSteering, End, PeerCredentials, SocketOption, SourceId, SourceKind, SourceSpec,
+};
 use crate::driver::{Driver, EVENTS_PER_TURN, Keep, Park};
 use crate::util::instant::Instant;
 use crate::util::slab::Key;
@@ -39,6 +41,7 @@ mod calls;
 mod datagrams;
 mod open;
 mod slots;
+mod steering;
 
 use slots::{ReadEnd, Slots, Source, WriteWork};
 
@@ -303,6 +306,11 @@ impl Driver for MioDriver {
 
     fn listen(&mut self, source: SourceId, backlog: u32) -> io::Result<()> {
         open::listen_later(&self.source(source)?.descriptor, backlog)
+    }
+
+    fn steer(&mut self, source: SourceId, steering: &CpuSteering) -> io::Result<()> {
+        let program = steering::program(steering)?;
+        calls::attach_steering(self.source(source)?.descriptor.as_fd(), &program)
     }
 
     fn set_option(&mut self, source: SourceId, option: SocketOption) -> io::Result<()> {

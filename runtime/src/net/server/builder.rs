@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::Server;
 use super::listener::{ListenAddr, Unstarted};
 use super::service::{Begin, Limits, Service, handle};
+use super::{ConnectionChange, Server};
 use crate::driver::{End, SourceId, SourceKind, SourceSpec};
 use crate::error::{Error, Result};
 use crate::executor::{IoHandle, current_io, try_create_task};
@@ -33,6 +34,7 @@ pub(in crate::net) const DEFAULT_BACKLOG: u32 = 1024;
 #[must_use = "a builder starts nothing by itself"]
 pub struct ServerBuilder {
     limits: Limits,
+    observer: Option<Observer>,
     reuse_port: bool,
     start_serving: bool,
     cleanup_socket: bool,
@@ -45,7 +47,13 @@ impl ServerBuilder {
             backlog: DEFAULT_BACKLOG,
             max_connections: usize::MAX,
         };
-        Self { limits, reuse_port: false, start_serving: true, cleanup_socket: true }
+        Self {
+            limits,
+            observer: None,
+            reuse_port: false,
+            start_serving: true,
+            cleanup_socket: true,
+        }
     }
 
     /// How many bytes may come before a separator; twice as many are read ahead. 64 KiB by default; must not
@@ -73,6 +81,14 @@ impl ServerBuilder {
     /// but the first may exceed it by one.
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.limits.max_connections = max_connections;
+        self
+    }
+
+    /// Calls `observer`, on the server's thread, when a connection has come and when one is gone: each exactly
+    /// once. It must be short and not panic. With an atomic number in it other threads know how busy a server
+    /// is.
+    pub fn observe(mut self, observer: impl Fn(ConnectionChange) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observer(Arc::new(observer)));
         self
     }
 
@@ -181,6 +197,14 @@ impl ServerBuilder {
         Ok(BoundServer { builder: self.clone(), unstarted })
     }
 
+    /// A server without an address: it serves the connections that it is given by [`Server::admit`].
+    ///
+    /// # Errors
+    /// `InvalidInput` for a limit of 0; Runtime, off a loop.
+    pub fn unbound(&self) -> io::Result<BoundServer> {
+        Ok(BoundServer { builder: self.clone(), unstarted: self.unstarted()? })
+    }
+
     /// Takes over a listener that was made elsewhere. What it accepts gets `TCP_NODELAY`, and its backlog
     /// becomes this builder's.
     ///
@@ -210,6 +234,16 @@ impl ServerBuilder {
     fn unstarted(&self) -> io::Result<Unstarted> {
         check_limit(self.limits.read_bytes)?;
         Ok(Unstarted::new(current_io()?))
+    }
+}
+
+/// Who is told of connections that come and go.
+#[derive(Clone)]
+pub(super) struct Observer(pub(super) Arc<dyn Fn(ConnectionChange) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
     }
 }
 
@@ -245,10 +279,10 @@ impl BoundServer {
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
         let handler = Rc::new(handler);
-        self.start_with(Box::new(move |stream| {
+        self.start_with(Begin::Serve(Box::new(move |stream| {
             // On a loop that is closing there are no new tasks; the stream closes as it is dropped.
             drop(try_create_task(handle(Rc::clone(&handler), stream)));
-        }))
+        })))
     }
 
     /// Starts a server that calls `callback` on the spot for each connection, without a task (rule S11). It must
@@ -262,18 +296,39 @@ impl BoundServer {
         callback: impl Fn(StreamReader, StreamWriter) + 'static,
     ) -> Result<Server> {
         let io = Rc::clone(&self.unstarted.io);
-        self.start_with(Box::new(move |stream| {
+        self.start_with(Begin::Serve(Box::new(move |stream| {
             let (reader, writer) = streams(stream);
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(reader, writer))) {
                 io.report(ReportKind::ClientCallback, Error::panicked(payload));
             }
-        }))
+        })))
+    }
+
+    /// Starts a server that only accepts: `callback` is called on the spot for each connection and may give it to
+    /// whom it likes, such as [`Server::admit`] on another thread. The server counts none of them. A panic is
+    /// reported with kind `client-callback`.
+    ///
+    /// # Errors
+    /// What the system says when it will not listen; InvalidInput for Unix sockets.
+    pub fn start_raw(self, callback: impl Fn(TcpStream) + 'static) -> Result<Server> {
+        if !self.unix_addrs().is_empty() {
+            let text = "connections of Unix sockets are not given away";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
+        }
+        let io = Rc::clone(&self.unstarted.io);
+        self.start_with(Begin::Give(Box::new(move |descriptor| {
+            let give = AssertUnwindSafe(|| callback(descriptor.into()));
+            if let Err(payload) = catch_unwind(give) {
+                io.report(ReportKind::ClientCallback, Error::panicked(payload));
+            }
+        })))
     }
 
     fn start_with(mut self, begin: Begin) -> Result<Server> {
         let io = Rc::clone(&self.unstarted.io);
         let limits = self.builder.limits.clone();
-        let server = Server::new(Service::new(io, begin, limits, self.unstarted.take()));
+        let (observer, listeners) = (self.builder.observer.clone(), self.unstarted.take());
+        let server = Server::new(Service::new(io, begin, limits, observer, listeners));
         if self.builder.start_serving {
             server.start_serving()?;
         }

@@ -14,19 +14,23 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::ConnectionChange;
+use super::builder::Observer;
 use super::listener::{Accepting, Listener};
-use crate::driver::{Op, Outcome, SourceId, Started};
+use crate::driver::{CpuSteering, Op, Outcome, SourceId, SourceKind, Started};
 use crate::error::{Error, Result};
 use crate::executor::{IoHandle, OpOwner, try_create_task};
 use crate::io::stream::{ConnectionList, Stream};
 use crate::io::{StreamReader, StreamWriter};
-use crate::net::tcp::streams;
+use crate::net::tcp::{adopt, streams};
 use crate::sync::Event;
 use crate::sync::wait_list::{Place, Standing, WaitList};
 use crate::task::ReportKind;
@@ -39,14 +43,22 @@ const ACCEPTS_IN_A_ROW: usize = 64;
 /// How long a listener rests when the system has no descriptor left (rule S28).
 const REST: Duration = Duration::from_secs(1);
 
-/// Begins with a connection that has come.
-pub(super) type Begin = Box<dyn Fn(Rc<Stream>)>;
+/// What is done with a connection that has come.
+pub(super) enum Begin {
+    /// It becomes a stream, which the service counts.
+    Serve(Box<dyn Fn(Rc<Stream>)>),
+    /// It is given away.
+    Give(Box<dyn Fn(OwnedFd)>),
+}
 
 /// What the accept loops, the connections and the handle share.
 pub(super) struct Service {
     io: IoHandle,
     begin: Begin,
     limits: Limits,
+    observer: Option<Observer>,
+    /// No connection is accepted for the time being.
+    is_paused: Cell<bool>,
     listeners: RefCell<Vec<Listener>>,
     connections: RefCell<Slab<Weak<Stream>>>,
     closers: RefCell<WaitList>,
@@ -80,12 +92,15 @@ impl Service {
         io: IoHandle,
         begin: Begin,
         limits: Limits,
+        observer: Option<Observer>,
         listeners: Vec<Listener>,
     ) -> Rc<Self> {
         Rc::new(Self {
             io,
             begin,
             limits,
+            observer,
+            is_paused: Cell::new(false),
             listeners: RefCell::new(listeners),
             connections: RefCell::default(),
             closers: RefCell::new(WaitList::new()),
@@ -118,7 +133,7 @@ impl Service {
     /// Accepts what is waiting, then starts an accept that waits.
     fn accept_on(self: &Rc<Self>, number: usize) {
         for _ in 0..ACCEPTS_IN_A_ROW {
-            let is_full = self.connections.borrow().len() >= self.limits.max_connections;
+            let is_full = self.is_full();
             let (source, op) = {
                 let mut listeners = self.listeners.borrow_mut();
                 // Closed: then there are no listeners.
@@ -142,6 +157,33 @@ impl Service {
         self.rest(number);
         let service = Rc::clone(self);
         self.io.call_soon(Box::new(move || service.accept_on(number)));
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_paused.get() || self.connections.borrow().len() >= self.limits.max_connections
+    }
+
+    /// Stops accepting, or goes on with it. Those who come meanwhile wait in the backlog.
+    pub(super) fn pause(self: &Rc<Self>, pause: bool) {
+        if self.is_paused.replace(pause) && !pause {
+            self.accept_again();
+        }
+    }
+
+    /// Takes in a connection that was accepted elsewhere.
+    pub(super) fn admit(self: &Rc<Self>, connected: TcpStream) -> io::Result<()> {
+        if self.phase.get() == Phase::Closed {
+            let text = "the server is closed";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
+        }
+        self.connected(adopt(&self.io, connected.into(), SourceKind::Stream)?);
+        Ok(())
+    }
+
+    /// Has the system choose between all listeners on its addresses.
+    pub(super) fn steer(&self, steering: &CpuSteering) -> io::Result<()> {
+        let sources = self.map_listeners(|listener| Some(listener.source));
+        sources.into_iter().try_for_each(|source| self.io.steer(source, steering))
     }
 
     /// Takes note of the end of an accept. False if the loop must not go on by itself.
@@ -178,6 +220,14 @@ impl Service {
 
     /// A connection has come: it gets its stream and its task.
     fn connected(self: &Rc<Self>, source: SourceId) {
+        let begin = match &self.begin {
+            Begin::Serve(begin) => begin,
+            Begin::Give(give) => {
+                // Taking fails for a source that is not there, and this one has just come.
+                return self.io.take(source).into_iter().for_each(give);
+            }
+        };
+        self.note(ConnectionChange::Opened);
         let key = self.connections.borrow_mut().insert(Weak::new());
         let list = Rc::clone(self) as Rc<dyn ConnectionList>;
         let io = Rc::clone(&self.io);
@@ -186,7 +236,13 @@ impl Service {
         if let Some(entry) = self.connections.borrow_mut().get_mut(key) {
             *entry = Rc::downgrade(&stream);
         }
-        (self.begin)(stream);
+        begin(stream);
+    }
+
+    fn note(&self, change: ConnectionChange) {
+        if let Some(Observer(observer)) = &self.observer {
+            observer(change);
+        }
     }
 
     pub(super) fn close(&self) {
@@ -272,6 +328,7 @@ impl OpOwner for Service {
 impl ConnectionList for Service {
     fn connection_lost(self: Rc<Self>, key: Key) {
         self.connections.borrow_mut().remove(key);
+        self.note(ConnectionChange::Ended);
         self.wake_closers();
         if self.limits.max_connections < usize::MAX {
             self.accept_again();
