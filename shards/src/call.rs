@@ -3,6 +3,7 @@
 //! See the crate's page for the walk of a call. Here are the futures that wait for one: [`Invoke`]
 //! for a closure that is run where it arrives, [`call`] for one whose future becomes a task there.
 
+mod ambient;
 mod desk;
 mod errand;
 mod error;
@@ -20,21 +21,23 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use corelane::lowlevel::Travelling;
 use corelane::{Error, LocalContext, Result};
 
+use self::ambient::{Baggage, Bare, Laden, Maker};
 use self::desk::Kind;
 use self::errand::{Deferred, Errand, Outcome, Plain, catch, catch_polls};
 use self::table::Polled;
 use crate::id::ShardId;
 
-pub(crate) use desk::{Desk, Seed, deal};
+pub use ambient::Priority;
+pub(crate) use desk::{Desk, Limits, Seed, deal};
 pub use error::CallError;
 pub use many::Answers;
 pub(crate) use outside::refuse_to_block;
 pub use outside::{ShardsHandle, Submitted};
 pub use post::{Posting, TryPostError};
 pub(crate) use post::{post, try_post};
+pub(crate) use table::MAX_PERMIT_COUNT;
 
 /// The answer of a closure that was sent with [`Shard::invoke`](crate::Shard::invoke).
 ///
@@ -83,12 +86,25 @@ where
     if to == desk.id() {
         return Invoke(Answer::Here(into_result(catch(f))));
     }
-    Invoke(match Travelling::capture_any() {
-        None => send(desk, to, Kind::Invoke, || Plain::<F, T>::new(f)),
-        Some(locals) => {
-            send(desk, to, Kind::Invoke, || Plain::<_, T>::new(move || locals.enter(f)))
-        }
+    Invoke(match Baggage::pack_plain() {
+        None => send(desk, to, Kind::Invoke, Priority::Normal, || Plain::<_, T>::new(Bare(f))),
+        Some(baggage) => send_laden(desk, to, baggage, f),
     })
+}
+
+/// Sends a closure with what goes with it.
+#[cold]
+fn send_laden<T, F>(desk: &Rc<Desk>, to: ShardId, baggage: Baggage, f: F) -> Answer<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    if baggage.is_expired() {
+        return Answer::Here(Err(CallError::DeadlinePassed.into()));
+    }
+    let priority = baggage.priority();
+    let laden = Laden { baggage: Box::new(baggage), f };
+    send(desk, to, Kind::Invoke, priority, || Plain::<_, T>::new(laden))
 }
 
 /// Sends `f` to `to`, where its future becomes a task. On this shard `f` is called, and its future
@@ -106,12 +122,29 @@ where
     let (local, remote) = if to == desk.id() {
         (Some(f), None)
     } else {
-        let answer = match Travelling::capture_any() {
-            None => send(desk, to, Kind::Call, || Deferred::<F, Result<T>>::new(f)),
-            Some(locals) => {
-                let f = move || with_locals(locals, f);
-                send(desk, to, Kind::Call, || Deferred::<_, Result<T>>::new(f))
+        // The task that the future becomes begins with what the closure was called with (rule T168).
+        let f = move || {
+            let (context, future) = (LocalContext::current(), f());
+            async move {
+                context.restore();
+                future.await
             }
+        };
+        let answer = match Baggage::pack() {
+            None => {
+                let maker = Maker { baggage: None, f };
+                send(desk, to, Kind::Call(0), Priority::Normal, || {
+                    Deferred::<_, Result<T>>::new(maker)
+                })
+            }
+            Some(baggage) => match baggage.call_kind(desk) {
+                Ok(kind) => {
+                    let priority = baggage.priority();
+                    let maker = Maker { baggage: Some(Box::new(baggage)), f };
+                    send(desk, to, kind, priority, || Deferred::<_, Result<T>>::new(maker))
+                }
+                Err(error) => Answer::Here(Err(error.into())),
+            },
         };
         (None, Some(Invoke(answer)))
     };
@@ -130,18 +163,7 @@ async fn run_caught<T, M: Future<Output = Result<T>>>(made: Outcome<M>) -> Resul
         Outcome::Value(future) => into_result(catch_polls(future).await)?,
         Outcome::Panicked(message) => Err(CallError::Panicked(message).into()),
         Outcome::Cancelled => Err(Error::cancelled()),
-    }
-}
-
-/// Makes the future of a call with `locals` set; the task that it becomes begins with them (rule T168).
-fn with_locals<M: Future>(
-    locals: Travelling,
-    f: impl FnOnce() -> M,
-) -> impl Future<Output = M::Output> {
-    let (context, future) = locals.enter(|| (LocalContext::current(), f()));
-    async move {
-        context.restore();
-        future.await
+        Outcome::Expired => Err(CallError::DeadlinePassed.into()),
     }
 }
 
@@ -149,13 +171,14 @@ fn send<T, E: Errand + 'static>(
     desk: &Rc<Desk>,
     to: ShardId,
     kind: Kind,
+    priority: Priority,
     errand: impl FnOnce() -> Box<E>,
 ) -> Answer<T> {
     let count = desk.shard_count();
     if to.index() >= count {
         return Answer::Here(Err(CallError::NoSuchShard { asked: to, count }.into()));
     }
-    match desk.begin(to.index(), kind, errand()) {
+    match desk.begin(to.index(), kind, priority, errand()) {
         Some(slot) => {
             let desk = Rc::clone(desk);
             Answer::Awaited(Awaited { desk, to, slot, kind, answer: PhantomData })
@@ -169,6 +192,7 @@ fn into_result<T>(outcome: Outcome<T>) -> Result<T> {
         Outcome::Value(value) => Ok(value),
         Outcome::Panicked(message) => Err(CallError::Panicked(message).into()),
         Outcome::Cancelled => Err(Error::cancelled()),
+        Outcome::Expired => Err(CallError::DeadlinePassed.into()),
     }
 }
 

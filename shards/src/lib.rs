@@ -56,14 +56,26 @@
 //! # When two shards wait for each other
 //!
 //! Nothing here blocks a thread, a full lane keeps its messages at the sender, and answers need no
-//! permit. So shards may flood each other as they like, with one exception that is the caller's to
-//! avoid: **a call that waits for a call back must not close a circle.** Say shard 0 has all its
-//! permits for calls to shard 1 in use, and each of those tasks waits for a `call` to shard 0,
-//! while shard 1 does the same the other way round. Then every permit is held by a task that waits
-//! for one. The rule: order the shards, or the layers of your program, and let the tasks that
-//! `call` makes `call` only further down. `invoke` and `post` are exempt. Their closures
-//! never wait and their permits are a set of their own, so any task may invoke and post anything
-//! anywhere.
+//! permit. So shards may flood each other as they like.
+//!
+//! **A call may call back.** A task that was made by a `call` holds a permit, and what it calls itself
+//! needs one as well, so a circle of calls could wait for its own permits for ever. It does not,
+//! because each depth of calls inside of calls has a set of permits of its own: who holds one waits
+//! only for permits of a greater depth. A chain that comes back and back without an end is refused at
+//! [`Builder::call_depth`] with [`CallError::TooDeep`], which names the shards that it has gone
+//! through. The depth goes along to the tasks that a call's task makes
+//! ([`Shard::call_path`]); what it cannot see is a chain through a task that was there before, such as
+//! a worker that is fed by a queue: **let no such worker call back to whoever waits for it.**
+//!
+//! `invoke` and `post` need none of this. Their closures never wait and their permits are a set of
+//! their own, so any task may invoke and post anything anywhere.
+//!
+//! # Deadlines and priorities
+//!
+//! [`Shard::within`] sets a time limit that travels: calls made inside of it, and those that they make,
+//! see it ([`Shard::deadline`]), and a call that arrives too late is not run.
+//! [`Shard::at_priority`] says which of the calls that wait for a permit goes first. Order between two
+//! shards is that of the calls of one kind, one depth and one priority.
 //!
 //! # The end of a run
 //!
@@ -85,6 +97,7 @@
 
 mod atomic;
 mod call;
+mod clock;
 mod cores;
 mod drift;
 mod foreign;
@@ -102,7 +115,9 @@ mod shards;
 mod shutdown;
 mod supervisor;
 
-pub use call::{Answers, CallError, Invoke, Posting, ShardsHandle, Submitted, TryPostError};
+pub use call::{
+    Answers, CallError, Invoke, Posting, Priority, ShardsHandle, Submitted, TryPostError,
+};
 pub use cores::AllowedCores;
 pub use id::ShardId;
 pub use kept::Foreign;

@@ -13,7 +13,7 @@ use corelane::lowlevel::LoopConfig;
 use corelane::{Error, Idle, Result};
 use crossbeam_channel::{bounded, unbounded};
 
-use crate::call::{self, ShardsHandle, refuse_to_block};
+use crate::call::{self, Limits, MAX_PERMIT_COUNT, ShardsHandle, refuse_to_block};
 use crate::cores::AllowedCores;
 use crate::id::ShardId;
 use crate::placement::Placement;
@@ -28,8 +28,8 @@ use crate::supervisor::Supervisor;
 const DEFAULT_LANE_CAPACITY: usize = 16;
 /// Calls in flight from one shard to another.
 const DEFAULT_PERMIT_COUNT: u32 = 1024;
-/// The most permits a lane may have.
-const MAX_PERMIT_COUNT: u32 = 1 << 20;
+/// How deep calls may be made inside of calls.
+const DEFAULT_CALL_DEPTH: u8 = 16;
 /// How long a run drains before what is left is cancelled.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
 /// How often the supervisor looks whether shards may run where they were put.
@@ -57,6 +57,7 @@ pub struct Builder {
     timer_slack: Duration,
     lane_capacity: usize,
     permit_count: u32,
+    call_depth: u8,
     drain: Duration,
     handle_signals: bool,
     placement_check: Option<Duration>,
@@ -71,6 +72,7 @@ impl Default for Builder {
             timer_slack: LoopConfig::default().timer_slack,
             lane_capacity: DEFAULT_LANE_CAPACITY,
             permit_count: DEFAULT_PERMIT_COUNT,
+            call_depth: DEFAULT_CALL_DEPTH,
             drain: DEFAULT_DRAIN,
             handle_signals: true,
             placement_check: Some(DEFAULT_PLACEMENT_CHECK),
@@ -114,9 +116,17 @@ impl Builder {
 
     /// How many calls may be in flight from one shard to another, at least 1; 1024 unless told
     /// otherwise. Further calls wait in order at the caller. Answers need no permit. `call`s are one
-    /// set; invocations and posts together are another of the same size.
+    /// set for each depth of calls inside of calls; invocations and posts together are another of the same size.
     pub fn permits(mut self, call_count: u32) -> Self {
         self.permit_count = call_count;
+        self
+    }
+
+    /// How deep calls may be made inside of calls, at least 1; 16 unless told otherwise. One that is
+    /// made deeper fails with [`CallError::TooDeep`](crate::CallError::TooDeep), which names the shards
+    /// that the chain has gone through.
+    pub fn call_depth(mut self, depth: u8) -> Self {
+        self.call_depth = depth;
         self
     }
 
@@ -234,13 +244,14 @@ impl Builder {
             }
         }
         let mut supervisor = Supervisor::new(cores.len(), self.drain, self.placement_check);
+        let limits = self.limits();
         let report =
             StartReport { placement: self.placement, allowed: allowed.clone(), shards: Vec::new() };
         let failed_start = match supervisor.await_start(&heard, &cores, report) {
             Some((remotes, report)) => {
                 let ports = SharedPorts::default();
                 let outside = ShardsHandle::new(&remotes, self.permit_count, report, events);
-                let seeds = call::deal(remotes, self.lane_capacity, self.permit_count);
+                let seeds = call::deal(remotes, limits);
                 for (go, seed) in starts.into_iter().zip(seeds) {
                     let (ports, outside) = (ports.clone(), outside.clone());
                     // A shard that ended meanwhile says so itself.
@@ -268,7 +279,18 @@ impl Builder {
         if !(1..=MAX_PERMIT_COUNT).contains(&self.permit_count) {
             return Err(Error::value("a lane must have between 1 and 1048576 permits"));
         }
+        if self.call_depth == 0 {
+            return Err(Error::value("calls must be at least one deep"));
+        }
         Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            lane_capacity: self.lane_capacity,
+            permit_count: self.permit_count,
+            call_depth: self.call_depth,
+        }
     }
 
     /// What the loops are made with. Their threads for what blocks, and child processes, keep off the cores of

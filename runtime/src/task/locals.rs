@@ -205,7 +205,9 @@ impl LocalContext {
         drop_quietly(with_current(|current| current.replace(self.clone())));
     }
 
-    fn is_any_set() -> bool {
+    /// Whether any key is set: the price of a look at a bit.
+    #[must_use]
+    pub fn is_any_set() -> bool {
         with_current(Current::is_set)
     }
 

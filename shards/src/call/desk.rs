@@ -1,7 +1,7 @@
 //! One shard's desk for calls: what came in by the lanes is run or handed in, what goes out is
 //! written.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use corelane::lowlevel::{Flush, Poller, enlist_flush};
-use corelane::{RemoteLoop, Task, try_create_task};
+use corelane::{LocalContext, RemoteLoop, Task, try_create_task};
 
+use super::ambient::Priority;
 use super::errand::Errand;
 use super::many::Spread;
 use super::post::Spent;
@@ -26,8 +27,8 @@ use crate::mesh::{self, Arrival, Ends, Post};
 pub(crate) enum Message {
     /// A call on its way out or home, a post, or the boxes of posts that were run.
     Errand(Box<dyn Errand>),
-    /// The caller gave up the call with this permit; the task that runs it is to be cancelled.
-    Cancel(u32),
+    /// The caller gave up the call with this ticket's permit; the task that runs it is to be cancelled.
+    Cancel(Ticket),
 }
 
 /// Permits of posts go home by this part of all: often enough that who waits for one can go on while
@@ -36,49 +37,61 @@ const SETTLED_PART: u32 = 4;
 /// The largest box of a post that is kept for the next one: with 256 permits a lane keeps 64 KiB at most.
 const KEPT_BOX_BYTES: usize = 256;
 
-/// The two kinds of calls, each with permits of its own. A plain closure never waits, so its
+/// The kinds of calls, each with permits of its own. A plain closure never waits, so its
 /// permits always come back, and a task that runs for one shard may invoke closures on any without
 /// a circle of permits coming about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A closure.
-    Invoke = 0,
-    /// A closure whose future becomes a task.
-    Call = 1,
+    Invoke,
+    /// A closure whose future becomes a task, made inside of so many other calls. Each depth has
+    /// permits of its own, so that a task with a permit only waits for permits of a greater depth.
+    Call(u8),
 }
 
 // Two words, because the tag hides in the box's pointer: lanes move these by the million.
 const _: () = assert!(size_of::<Message>() == 16);
 
+/// The marks of one direction between two shards: those of closures, then those of calls by depth.
+type Boards = Arc<[Withdrawals]>;
+
 /// One shard's part of the mesh, on its way to the shard's thread.
 pub(crate) struct Seed {
     id: ShardId,
     ends: Ends<Message>,
-    permit_limit: u32,
-    /// For each peer and kind: what we no longer want of it, and what it no longer wants of us.
-    withdrawals: Vec<[[Arc<Withdrawals>; 2]; 2]>,
+    limits: Limits,
+    /// For each peer: what we no longer want of it, and what it no longer wants of us.
+    withdrawals: Vec<[Boards; 2]>,
+}
+
+/// What bounds a mesh.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Packets in a lane.
+    pub(crate) lane_capacity: usize,
+    /// Calls of one kind in flight from one shard to another.
+    pub(crate) permit_count: u32,
+    /// How deep calls may be made inside of calls.
+    pub(crate) call_depth: u8,
 }
 
 /// Makes the mesh between the loops that `bells` ring at, and deals it out.
-pub(crate) fn deal(bells: Vec<RemoteLoop>, lane_capacity: usize, permit_limit: u32) -> Vec<Seed> {
+pub(crate) fn deal(bells: Vec<RemoteLoop>, limits: Limits) -> Vec<Seed> {
     let shard_count = bells.len();
-    let pair = || [(); 2].map(|()| Arc::new(Withdrawals::new(permit_limit)));
-    let boards: Vec<Vec<[Arc<Withdrawals>; 2]>> =
-        (0..shard_count).map(|_| (0..shard_count).map(|_| pair()).collect()).collect();
+    let board = || -> Boards {
+        (0..=limits.call_depth).map(|_| Withdrawals::new(limits.permit_count)).collect()
+    };
+    let boards: Vec<Vec<Boards>> =
+        (0..shard_count).map(|_| (0..shard_count).map(|_| board()).collect()).collect();
     let with_boards = |(own, ends)| Seed {
         id: ShardId::at(own),
         ends,
-        permit_limit,
+        limits,
         withdrawals: (0..shard_count)
-            .map(|peer| {
-                [Kind::Invoke, Kind::Call].map(|kind| {
-                    [&boards[own][peer], &boards[peer][own]]
-                        .map(|board| Arc::clone(&board[kind as usize]))
-                })
-            })
+            .map(|peer| [&boards[own][peer], &boards[peer][own]].map(Arc::clone))
             .collect(),
     };
-    mesh::deal(bells, lane_capacity).into_iter().enumerate().map(with_boards).collect()
+    mesh::deal(bells, limits.lane_capacity).into_iter().enumerate().map(with_boards).collect()
 }
 
 /// One shard's desk.
@@ -88,48 +101,114 @@ pub(crate) struct Desk {
     /// So many posts are run before their permits go home.
     settled_count: usize,
     peers: Box<[Peer]>,
+    /// How deep calls may be made inside of calls.
+    depth_limit: usize,
     /// Who is chosen when any shard will do.
     pub(super) spread: Spread,
     this: Weak<Desk>,
 }
 
 struct Peer {
-    lines: [Line; 2],
-    /// Its calls to us that became tasks, by permit.
-    running: RefCell<Vec<Option<Task<()>>>>,
+    invoke: Line,
+    /// By depth; most are never used.
+    calls: Box<[OnceCell<Box<Line>>]>,
+    /// The context that a call of it begins with, if it brought nothing.
+    context: OnceCell<LocalContext>,
     /// The boxes of its posts that we have run: their permits have not gone home.
     unsettled: RefCell<Vec<Box<dyn Errand>>>,
     /// Boxes of our posts that have come home, the oldest first: no more than there are permits.
     kept_boxes: RefCell<VecDeque<Box<dyn Errand>>>,
+    boards: [Boards; 2],
+    permit_limit: u32,
 }
 
 /// The calls of one kind between this shard and one peer.
 struct Line {
     /// Ours to it.
     calls: RefCell<CallTable<Box<dyn Errand>>>,
-    ours_withdrawn: Arc<Withdrawals>,
-    theirs_withdrawn: Arc<Withdrawals>,
+    /// Its calls to us that became tasks, by permit.
+    running: RefCell<Vec<Option<Task<()>>>>,
+}
+
+impl Line {
+    fn new(permit_limit: u32) -> Self {
+        Self { calls: RefCell::new(CallTable::new(permit_limit)), running: RefCell::default() }
+    }
+}
+
+impl Peer {
+    fn new(boards: [Boards; 2], limits: Limits) -> Self {
+        Self {
+            invoke: Line::new(limits.permit_count),
+            calls: (0..limits.call_depth).map(|_| OnceCell::new()).collect(),
+            context: OnceCell::new(),
+            unsettled: RefCell::default(),
+            kept_boxes: RefCell::default(),
+            boards,
+            permit_limit: limits.permit_count,
+        }
+    }
+
+    fn line(&self, kind: Kind) -> &Line {
+        match kind {
+            Kind::Invoke => &self.invoke,
+            Kind::Call(depth) => self.calls[usize::from(depth)]
+                .get_or_init(|| Box::new(Line::new(self.permit_limit))),
+        }
+    }
+
+    /// The lines that were used.
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        [&self.invoke].into_iter().chain(self.call_lines())
+    }
+
+    fn call_lines(&self) -> impl Iterator<Item = &Line> {
+        self.calls.iter().filter_map(OnceCell::get).map(|line| &**line)
+    }
+
+    fn ours_withdrawn(&self, kind: Kind) -> &Withdrawals {
+        &self.boards[0][kind.board()]
+    }
+
+    fn theirs_withdrawn(&self, kind: Kind) -> &Withdrawals {
+        &self.boards[1][kind.board()]
+    }
+}
+
+impl Kind {
+    /// The place of its marks.
+    fn board(self) -> usize {
+        match self {
+            Self::Invoke => 0,
+            Self::Call(depth) => 1 + usize::from(depth),
+        }
+    }
+
+    /// The ticket with the kind on it.
+    fn on(self, ticket: Ticket) -> Ticket {
+        match self {
+            Self::Invoke => ticket,
+            Self::Call(depth) => ticket.at_depth(depth),
+        }
+    }
+}
+
+impl Ticket {
+    /// What it is for, if it is a call's.
+    pub(super) fn call_kind(self) -> Kind {
+        Kind::Call(self.depth())
+    }
 }
 
 impl Desk {
     pub(crate) fn new(seed: Seed) -> Rc<Self> {
-        let permit_limit = seed.permit_limit;
-        let line = |[ours_withdrawn, theirs_withdrawn]: [Arc<Withdrawals>; 2]| Line {
-            calls: RefCell::new(CallTable::new(permit_limit)),
-            ours_withdrawn,
-            theirs_withdrawn,
-        };
-        let peer = |withdrawals: [_; 2]| Peer {
-            lines: withdrawals.map(line),
-            running: RefCell::new(Vec::new()),
-            unsettled: RefCell::default(),
-            kept_boxes: RefCell::default(),
-        };
+        let limits = seed.limits;
         Rc::new_cyclic(|this| Self {
             id: seed.id,
             post: Post::new(seed.ends),
-            settled_count: (permit_limit / SETTLED_PART).max(1) as usize,
-            peers: seed.withdrawals.into_iter().map(peer).collect(),
+            settled_count: (limits.permit_count / SETTLED_PART).max(1) as usize,
+            peers: seed.withdrawals.into_iter().map(|boards| Peer::new(boards, limits)).collect(),
+            depth_limit: usize::from(limits.call_depth),
             spread: Spread::default(),
             this: Weak::clone(this),
         })
@@ -146,26 +225,45 @@ impl Desk {
     /// What the lane to `to` has done so far.
     pub(crate) fn lane_stats(&self, to: ShardId) -> LaneStats {
         let mut stats = self.post.lane_stats(to.index());
-        let lines = &self.peers[to.index()].lines;
-        stats.wait_count = lines.iter().map(|line| line.calls.borrow().wait_count()).sum();
+        let lines = self.peers[to.index()].lines();
+        stats.wait_count = lines.map(|line| line.calls.borrow().wait_count()).sum();
         stats
     }
 
-    /// How many calls, and posts, of one kind are at `to` or wait to leave for it. `None` if it has
-    /// ended.
-    pub(super) fn unanswered(&self, to: usize, kind: Kind) -> Option<usize> {
-        let calls = || self.line(to, kind).calls.borrow().unanswered();
-        (!self.post.has_ended(to)).then(calls)
+    /// How many calls, not closures, are at `to` or wait to leave for it. `None` if it has ended.
+    pub(super) fn unanswered(&self, to: usize) -> Option<usize> {
+        let lines = self.peers[to].call_lines();
+        (!self.post.has_ended(to)).then(|| lines.map(|line| line.calls.borrow().unanswered()).sum())
+    }
+
+    /// How deep calls may be made inside of calls.
+    pub(super) fn depth_limit(&self) -> usize {
+        self.depth_limit
+    }
+
+    /// The context that a call from `from` begins with if it brought nothing; `make` makes it.
+    pub(super) fn context_of(
+        &self,
+        from: usize,
+        make: impl FnOnce() -> LocalContext,
+    ) -> LocalContext {
+        self.peers[from].context.get_or_init(make).clone()
     }
 
     /// Begins a call: it leaves with this turn's flush, or when a permit is free. `None` if the
     /// peer has ended.
-    pub(super) fn begin(&self, to: usize, kind: Kind, errand: Box<dyn Errand>) -> Option<u32> {
+    pub(super) fn begin(
+        &self,
+        to: usize,
+        kind: Kind,
+        priority: Priority,
+        errand: Box<dyn Errand>,
+    ) -> Option<u32> {
         if self.post.has_ended(to) {
             return None;
         }
-        let (slot, departure) = self.line(to, kind).calls.borrow_mut().admit(errand);
-        self.depart(to, departure);
+        let (slot, departure) = self.line(to, kind).calls.borrow_mut().admit(errand, priority);
+        self.depart(to, kind, departure);
         Some(slot)
     }
 
@@ -179,8 +277,8 @@ impl Desk {
     }
 
     /// Begins a post that found no permit: it leaves when one is free.
-    pub(super) fn queue_post(&self, to: usize, errand: Box<dyn Errand>) -> u32 {
-        self.line(to, Kind::Invoke).calls.borrow_mut().queue_post(errand)
+    pub(super) fn queue_post(&self, to: usize, priority: Priority, errand: Box<dyn Errand>) -> u32 {
+        self.line(to, Kind::Invoke).calls.borrow_mut().queue_post(errand, priority)
     }
 
     /// The box of a post that came home longest ago, to be filled again.
@@ -235,9 +333,9 @@ impl Desk {
             Left::Nothing => {}
             Left::Errand(errand) => drop(errand),
             Left::Flying(permit) => {
-                line.ours_withdrawn.set(permit);
-                if kind == Kind::Call {
-                    self.post(to, Message::Cancel(permit));
+                self.peers[to].ours_withdrawn(kind).set(permit);
+                if let Kind::Call(depth) = kind {
+                    self.post(to, Message::Cancel(Ticket::of_permit(permit, depth)));
                 }
             }
         }
@@ -254,16 +352,16 @@ impl Desk {
         let line = self.line(from, kind);
         let landing = line.calls.borrow_mut().land(ticket, answer);
         if landing.unwanted.is_some() {
-            line.ours_withdrawn.clear(ticket.permit);
+            self.peers[from].ours_withdrawn(kind).clear(ticket.number());
         }
-        self.depart(from, landing.next);
+        self.depart(from, kind, landing.next);
         wake_all(landing.waker);
         drop(landing.unwanted);
     }
 
     /// Whether the caller of a call from `from` has given it up.
     pub(super) fn is_withdrawn(&self, from: usize, kind: Kind, ticket: Ticket) -> bool {
-        self.line(from, kind).theirs_withdrawn.contains(ticket.permit)
+        self.peers[from].theirs_withdrawn(kind).contains(ticket.number())
     }
 
     /// Makes a task of what a call from `from` returned. A loop that is closing drops it.
@@ -278,8 +376,8 @@ impl Desk {
             Ok(())
         });
         if let Ok(task) = created {
-            let index = ticket.permit as usize;
-            let mut running = self.peers[from].running.borrow_mut();
+            let index = ticket.number() as usize;
+            let mut running = self.line(from, ticket.call_kind()).running.borrow_mut();
             if running.len() <= index {
                 running.resize_with(index + 1, || None);
             }
@@ -289,8 +387,8 @@ impl Desk {
 
     /// The task of a call from `from` ends.
     pub(super) fn ended(&self, from: usize, ticket: Ticket) {
-        let mut running = self.peers[from].running.borrow_mut();
-        let task = running.get_mut(ticket.permit as usize).and_then(Option::take);
+        let mut running = self.line(from, ticket.call_kind()).running.borrow_mut();
+        let task = running.get_mut(ticket.number() as usize).and_then(Option::take);
         drop(running);
         drop(task);
     }
@@ -307,17 +405,17 @@ impl Desk {
             if next.is_none() {
                 return;
             }
-            self.depart(peer, next);
+            self.depart(peer, Kind::Invoke, next);
         }
     }
 
     fn line(&self, peer: usize, kind: Kind) -> &Line {
-        &self.peers[peer].lines[kind as usize]
+        self.peers[peer].line(kind)
     }
 
-    fn depart(&self, to: usize, departure: Option<Departure<Box<dyn Errand>>>) {
+    fn depart(&self, to: usize, kind: Kind, departure: Option<Departure<Box<dyn Errand>>>) {
         if let Some(Departure { mut errand, ticket, waker }) = departure {
-            errand.stamp(ticket);
+            errand.stamp(kind.on(ticket));
             self.post(to, Message::Errand(errand));
             wake_all(waker);
         }
@@ -339,23 +437,23 @@ impl Desk {
         }
     }
 
-    fn cancel_running(&self, from: usize, permit: u32) {
-        let running = self.peers[from].running.borrow();
-        if let Some(Some(task)) = running.get(permit as usize) {
+    fn cancel_running(&self, from: usize, ticket: Ticket) {
+        let running = self.line(from, ticket.call_kind()).running.borrow();
+        if let Some(Some(task)) = running.get(ticket.number() as usize) {
             task.cancel();
         }
     }
 
     /// A peer has ended: our calls to it fail, its calls to us are cancelled.
     fn lose(&self, from: usize) {
-        for line in &self.peers[from].lines {
+        for line in self.peers[from].lines() {
             let (wakers, errands) = line.calls.borrow_mut().fail_all();
             wake_all(wakers);
             drop(errands);
-        }
-        let running = self.peers[from].running.take();
-        for task in running.into_iter().flatten() {
-            task.cancel();
+            let running = line.running.take();
+            for task in running.into_iter().flatten() {
+                task.cancel();
+            }
         }
     }
 }
@@ -367,7 +465,7 @@ impl Poller for Desk {
         self.post.collect(|from, arrival| {
             guarded(|| match arrival {
                 Arrival::Message(Message::Errand(errand)) => errand.arrive(from, &desk),
-                Arrival::Message(Message::Cancel(permit)) => desk.cancel_running(from, permit),
+                Arrival::Message(Message::Cancel(ticket)) => desk.cancel_running(from, ticket),
                 Arrival::Gone => desk.lose(from),
             });
         });

@@ -19,6 +19,7 @@ use std::thread;
 
 use corelane::Error;
 
+use super::ambient::Job;
 use super::desk::{Desk, Kind};
 use super::table::Ticket;
 use crate::foreign::{drop_quietly, guarded};
@@ -42,15 +43,17 @@ pub(super) enum Outcome<T> {
     Value(T),
     Panicked(String),
     Cancelled,
+    /// Its deadline was over when it arrived.
+    Expired,
 }
 
-enum Stage<F, T> {
-    Out(F),
+enum Stage<J, T> {
+    Out(J),
     Home(Outcome<T>),
     Spent,
 }
 
-impl<F, T> Stage<F, T> {
+impl<J, T> Stage<J, T> {
     fn take(&mut self) -> Self {
         mem::replace(self, Self::Spent)
     }
@@ -64,7 +67,7 @@ impl<F, T> Stage<F, T> {
     }
 }
 
-impl<F, T: 'static> Stage<F, T> {
+impl<J, T: 'static> Stage<J, T> {
     fn take_outcome(&mut self, into: &mut dyn Any) {
         let target = into.downcast_mut::<Option<Outcome<T>>>();
         let target = target.expect("a call's slot is polled by the call's own future");
@@ -75,44 +78,44 @@ impl<F, T: 'static> Stage<F, T> {
 }
 
 /// A closure that runs in the mail phase of the other shard.
-pub(super) struct Plain<F, T> {
+pub(super) struct Plain<J, T> {
     ticket: Ticket,
-    stage: Stage<F, T>,
+    stage: Stage<J, T>,
 }
 
 /// A closure that makes a future, which becomes a task of the other shard.
-pub(super) struct Deferred<F, T> {
+pub(super) struct Deferred<J, T> {
     ticket: Ticket,
-    stage: Stage<F, T>,
+    stage: Stage<J, T>,
 }
 
-impl<F, T> Plain<F, T> {
-    pub(super) fn new(f: F) -> Box<Self> {
-        Box::new(Self { ticket: Ticket::default(), stage: Stage::Out(f) })
+impl<J, T> Plain<J, T> {
+    pub(super) fn new(job: J) -> Box<Self> {
+        Box::new(Self { ticket: Ticket::default(), stage: Stage::Out(job) })
     }
 }
 
-impl<F, T> Deferred<F, T> {
-    pub(super) fn new(f: F) -> Box<Self> {
-        Box::new(Self { ticket: Ticket::default(), stage: Stage::Out(f) })
+impl<J, T> Deferred<J, T> {
+    pub(super) fn new(job: J) -> Box<Self> {
+        Box::new(Self { ticket: Ticket::default(), stage: Stage::Out(job) })
     }
 }
 
-impl<F, T> Drop for Plain<F, T> {
+impl<J, T> Drop for Plain<J, T> {
     fn drop(&mut self) {
         self.stage.clear();
     }
 }
 
-impl<F, T> Drop for Deferred<F, T> {
+impl<J, T> Drop for Deferred<J, T> {
     fn drop(&mut self) {
         self.stage.clear();
     }
 }
 
-impl<F, T> Errand for Plain<F, T>
+impl<J, T> Errand for Plain<J, T>
 where
-    F: FnOnce() -> T + Send + 'static,
+    J: Job<Output = T> + Send + 'static,
     T: Send + 'static,
 {
     fn stamp(&mut self, ticket: Ticket) {
@@ -121,12 +124,12 @@ where
 
     fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
         match self.stage.take() {
-            Stage::Out(f) => {
+            Stage::Out(job) => {
                 self.stage = Stage::Home(if desk.is_withdrawn(from, Kind::Invoke, self.ticket) {
-                    drop_quietly(f);
+                    drop_quietly(job);
                     Outcome::Cancelled
                 } else {
-                    catch(f)
+                    job.run(from, desk)
                 });
                 desk.send(from, self);
             }
@@ -142,9 +145,9 @@ where
     }
 }
 
-impl<F, M, T> Errand for Deferred<F, T>
+impl<J, M, T> Errand for Deferred<J, T>
 where
-    F: FnOnce() -> M + Send + 'static,
+    J: Job<Output = M> + Send + 'static,
     M: Future<Output = T> + 'static,
     T: Send + 'static,
 {
@@ -155,14 +158,14 @@ where
     fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
         let ticket = self.ticket;
         let made = match self.stage.take() {
-            Stage::Out(f) if desk.is_withdrawn(from, Kind::Call, ticket) => {
-                drop_quietly(f);
+            Stage::Out(job) if desk.is_withdrawn(from, ticket.call_kind(), ticket) => {
+                drop_quietly(job);
                 Outcome::Cancelled
             }
-            Stage::Out(f) => catch(f),
+            Stage::Out(job) => job.run(from, desk),
             home => {
                 self.stage = home;
-                return desk.hand_in(from, Kind::Call, ticket, self);
+                return desk.hand_in(from, ticket.call_kind(), ticket, self);
             }
         };
         let desk_there = Rc::clone(desk);
@@ -173,6 +176,7 @@ where
                 homing.carry(catch_polls(future).await);
             }),
             Outcome::Panicked(message) => homing.carry(Outcome::Panicked(message)),
+            Outcome::Expired => homing.carry(Outcome::Expired),
             Outcome::Cancelled => {}
         }
     }
@@ -183,21 +187,21 @@ where
 }
 
 /// Brings a call's box home when its task has ended, in whichever way: with an outcome, or dropped.
-struct Homing<F, M, T>
+struct Homing<J, M, T>
 where
-    F: FnOnce() -> M + Send + 'static,
+    J: Job<Output = M> + Send + 'static,
     M: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    errand: Option<Box<Deferred<F, T>>>,
+    errand: Option<Box<Deferred<J, T>>>,
     outcome: Outcome<T>,
     from: usize,
     desk: Rc<Desk>,
 }
 
-impl<F, M, T> Homing<F, M, T>
+impl<J, M, T> Homing<J, M, T>
 where
-    F: FnOnce() -> M + Send + 'static,
+    J: Job<Output = M> + Send + 'static,
     M: Future<Output = T> + 'static,
     T: Send + 'static,
 {
@@ -207,9 +211,9 @@ where
     }
 }
 
-impl<F, M, T> Drop for Homing<F, M, T>
+impl<J, M, T> Drop for Homing<J, M, T>
 where
-    F: FnOnce() -> M + Send + 'static,
+    J: Job<Output = M> + Send + 'static,
     M: Future<Output = T> + 'static,
     T: Send + 'static,
 {
@@ -255,7 +259,7 @@ pub(super) async fn catch_polls<M: Future>(future: M) -> Outcome<M::Output> {
                 guarded(|| future.set(None));
                 Poll::Ready(Outcome::Panicked(message))
             }
-            Outcome::Cancelled => Poll::Ready(Outcome::Cancelled),
+            Outcome::Cancelled | Outcome::Expired => Poll::Ready(Outcome::Cancelled),
         }
     })
     .await

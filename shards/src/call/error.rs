@@ -21,6 +21,12 @@ pub enum CallError {
         /// How many shards there are.
         count: usize,
     },
+    /// Its deadline ([`Shard::within`](crate::Shard::within)) was over before it began, so it did not.
+    DeadlinePassed,
+    /// It was made inside of as many calls as [`Builder::call_depth`](crate::Builder::call_depth)
+    /// allows: a circle of calls without an end, by all appearance. The shards that the chain has
+    /// gone through.
+    TooDeep(Vec<ShardId>),
     /// The value that was to be used was dropped, or its service was stopped.
     ValueGone,
     /// The value lives on this shard, which is not the one that asked for it.
@@ -34,6 +40,12 @@ impl fmt::Display for CallError {
             Self::Panicked(message) => write!(f, "the call panicked: {message}"),
             Self::NoSuchShard { asked, count } => {
                 write!(f, "there is no shard {asked}, only 0 to {}", count - 1)
+            }
+            Self::DeadlinePassed => write!(f, "the deadline of the call was over before it began"),
+            Self::TooDeep(path) => {
+                write!(f, "calls inside of calls went too deep, by way of shards ")?;
+                let steps: Vec<_> = path.iter().map(ToString::to_string).collect();
+                f.write_str(&steps.join(", "))
             }
             Self::ValueGone => write!(f, "the value was dropped, or its service was stopped"),
             Self::Elsewhere(home) => {

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use corelane::{Result, Task, create_task};
 use futures_core::stream::{FusedStream, Stream};
 
-use super::desk::{Desk, Kind};
+use super::desk::Desk;
 use crate::id::ShardId;
 use crate::shard::Shard;
 
@@ -322,6 +322,6 @@ impl Desk {
         if place == self.id().index() {
             return Some(self.spread.own_count.get());
         }
-        self.unanswered(place, Kind::Call)
+        self.unanswered(place)
     }
 }

@@ -19,8 +19,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use corelane::Result;
-use corelane::lowlevel::Travelling;
 
+use super::ambient::{Baggage, Priority};
 use super::desk::{Desk, Kind};
 use super::errand::Errand;
 use super::error::CallError;
@@ -113,7 +113,7 @@ where
     }
     match desk.take_post_permit(to.index()) {
         Some(true) => {
-            desk.send(to.index(), packed(desk, to, f));
+            desk.send(to.index(), packed(desk, to, f).1);
             Ok(())
         }
         Some(false) => Err(TryPostError::Full(f)),
@@ -129,7 +129,8 @@ where
     Posting(match try_post(desk, to, f) {
         Ok(()) => Place::Decided(Ok(())),
         Err(TryPostError::Full(f)) => {
-            let slot = desk.queue_post(to.index(), packed(desk, to, f));
+            let (priority, errand) = packed(desk, to, f);
+            let slot = desk.queue_post(to.index(), priority, errand);
             Place::Queued(Queued { desk: Rc::clone(desk), to, slot })
         }
         Err(TryPostError::Unreachable(f, error)) => {
@@ -186,14 +187,21 @@ impl fmt::Debug for Posting {
 /// A closure that nobody waits for; none once it was run.
 struct Posted<F>(Option<F>);
 
-/// `f` in a box, and with it the values of local keys that may travel (rule T168).
-fn packed<F>(desk: &Desk, to: ShardId, f: F) -> Box<dyn Errand>
+/// `f` in a box, and with it what goes with a call.
+fn packed<F>(desk: &Desk, to: ShardId, f: F) -> (Priority, Box<dyn Errand>)
 where
     F: FnOnce() + Send + 'static,
 {
-    match Travelling::capture_any() {
-        None => boxed(desk, to, f),
-        Some(locals) => boxed(desk, to, move || locals.enter(f)),
+    match Baggage::pack_plain() {
+        None => (Priority::Normal, boxed(desk, to, f)),
+        Some(baggage) => {
+            let (priority, baggage) = (baggage.priority(), Box::new(baggage));
+            let f = move || match baggage.is_expired() {
+                true => drop_quietly(f),
+                false => baggage.open(None, f),
+            };
+            (priority, boxed(desk, to, f))
+        }
     }
 }
 

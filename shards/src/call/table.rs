@@ -21,6 +21,8 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use super::ambient::Priority;
+
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
@@ -30,8 +32,38 @@ mod tests;
 pub(super) struct Ticket {
     /// Where the call is kept at home.
     slot: u32,
-    /// The permit that it holds.
-    pub(super) permit: u32,
+    /// The number of the permit that it holds; for a call, with its depth above it.
+    permit: u32,
+}
+
+/// Where the depth of a call stands in a ticket.
+const DEPTH_SHIFT: u32 = 24;
+
+/// The most permits a lane may have for one kind of calls.
+pub(crate) const MAX_PERMIT_COUNT: u32 = 1 << 20;
+
+const _: () = assert!(MAX_PERMIT_COUNT <= 1 << DEPTH_SHIFT, "numbers leave room for the depth");
+
+impl Ticket {
+    /// The ticket of a call of this depth.
+    pub(super) fn at_depth(self, depth: u8) -> Self {
+        Self { permit: self.permit | u32::from(depth) << DEPTH_SHIFT, ..self }
+    }
+
+    /// A ticket that says no more than which permit of which depth.
+    pub(super) fn of_permit(number: u32, depth: u8) -> Self {
+        Self { slot: 0, permit: number }.at_depth(depth)
+    }
+
+    /// Which of its depth's permits it is for.
+    pub(super) fn number(self) -> u32 {
+        self.permit & ((1 << DEPTH_SHIFT) - 1)
+    }
+
+    /// The depth of a call.
+    pub(super) fn depth(self) -> u8 {
+        (self.permit >> DEPTH_SHIFT) as u8
+    }
 }
 
 /// Calls to one peer; `E` is what travels.
@@ -46,8 +78,8 @@ pub(super) struct CallTable<E> {
     /// Permits that are held, by calls and by posts. Below the limit nobody waits.
     held_permits: u32,
     permit_limit: u32,
-    /// Slots in the order of their calls and posts: Waiting, Posting or Withdrawn.
-    queue: VecDeque<u32>,
+    /// Slots in the order of their calls and posts: Waiting, Posting or Withdrawn. One for each priority, the lowest first.
+    queues: [VecDeque<u32>; Priority::COUNT],
     withdrawn_count: usize,
     wait_count: u64,
 }
@@ -138,7 +170,7 @@ impl<E> CallTable<E> {
             used_numbers: 0,
             held_permits: 0,
             permit_limit,
-            queue: VecDeque::new(),
+            queues: Default::default(),
             withdrawn_count: 0,
             wait_count: 0,
         }
@@ -150,10 +182,10 @@ impl<E> CallTable<E> {
     }
 
     /// Takes a call in. It departs at once if there is a permit, and else in its turn.
-    pub(super) fn admit(&mut self, errand: E) -> (u32, Option<Departure<E>>) {
+    pub(super) fn admit(&mut self, errand: E, priority: Priority) -> (u32, Option<Departure<E>>) {
         let slot = self.take_slot();
         if !self.try_take_permit() {
-            self.enqueue(slot, State::Waiting, errand);
+            self.enqueue(slot, State::Waiting, errand, priority);
             return (slot, None);
         }
         let permit = self.take_number();
@@ -164,7 +196,12 @@ impl<E> CallTable<E> {
 
     /// How many hold a permit or wait for one.
     pub(super) fn unanswered(&self) -> usize {
-        self.held_permits as usize + self.queue.len() - self.withdrawn_count
+        self.held_permits as usize + self.waiting_count() - self.withdrawn_count
+    }
+
+    /// Slots in the queues, withdrawn ones too.
+    fn waiting_count(&self) -> usize {
+        self.queues.iter().map(VecDeque::len).sum()
     }
 
     /// Takes a permit if there is one, for a post that leaves at once.
@@ -175,9 +212,9 @@ impl<E> CallTable<E> {
     }
 
     /// Takes in a post that found no permit. It departs in its turn.
-    pub(super) fn queue_post(&mut self, errand: E) -> u32 {
+    pub(super) fn queue_post(&mut self, errand: E, priority: Priority) -> u32 {
         let slot = self.take_slot();
-        self.enqueue(slot, State::Posting, errand);
+        self.enqueue(slot, State::Posting, errand, priority);
         slot
     }
 
@@ -198,7 +235,7 @@ impl<E> CallTable<E> {
             self.free_slots.push(ticket.slot);
             (None, Some(answer))
         };
-        self.free_numbers.push(ticket.permit);
+        self.free_numbers.push(ticket.number());
         self.held_permits -= 1;
         Landing { waker, unwanted, next: self.next_departure() }
     }
@@ -257,7 +294,7 @@ impl<E> CallTable<E> {
     /// The peer has ended: no call will be answered any more. Gives back who is to be woken, and
     /// what never left.
     pub(super) fn fail_all(&mut self) -> (Vec<Waker>, Vec<E>) {
-        self.queue.clear();
+        self.queues.iter_mut().for_each(VecDeque::clear);
         self.withdrawn_count = 0;
         let (mut wakers, mut errands) = (Vec::new(), Vec::new());
         for (index, entry) in self.slots.iter_mut().enumerate() {
@@ -280,7 +317,7 @@ impl<E> CallTable<E> {
     /// The first that waits, if there is a permit for it.
     pub(super) fn next_departure(&mut self) -> Option<Departure<E>> {
         while self.held_permits < self.permit_limit {
-            let slot = self.queue.pop_front()?;
+            let slot = self.queues.iter_mut().rev().find_map(VecDeque::pop_front)?;
             let entry = &mut self.slots[slot as usize];
             let Some(errand) = entry.errand.take() else {
                 self.withdrawn_count -= 1;
@@ -309,10 +346,10 @@ impl<E> CallTable<E> {
         })
     }
 
-    fn enqueue(&mut self, slot: u32, state: State, errand: E) {
+    fn enqueue(&mut self, slot: u32, state: State, errand: E, priority: Priority) {
         let entry = &mut self.slots[slot as usize];
         (entry.state, entry.errand) = (state, Some(errand));
-        self.queue.push_back(slot);
+        self.queues[priority as usize].push_back(slot);
         self.wait_count += 1;
     }
 
@@ -327,11 +364,11 @@ impl<E> CallTable<E> {
     /// Forgets the withdrawn once they are the greater part of the queue, so that calls that are
     /// made and dropped while the peer does not answer take no more room than those that wait.
     fn tidy_queue(&mut self) {
-        if self.withdrawn_count * 2 <= self.queue.len() {
+        if self.withdrawn_count * 2 <= self.waiting_count() {
             return;
         }
         let (slots, free_slots) = (&mut self.slots, &mut self.free_slots);
-        self.queue.retain(|&slot| {
+        let mut keeps = |&slot: &u32| {
             let entry = &mut slots[slot as usize];
             let keep = entry.state != State::Withdrawn;
             if !keep {
@@ -339,7 +376,8 @@ impl<E> CallTable<E> {
                 free_slots.push(slot);
             }
             keep
-        });
+        };
+        self.queues.iter_mut().for_each(|queue| queue.retain(&mut keeps));
         self.withdrawn_count = 0;
     }
 }

@@ -1,16 +1,21 @@
 //! Which calls in flight are no longer wanted.
 
+use std::sync::OnceLock;
+
 use crate::atomic::{AtomicU64, Ordering};
 
 /// One bit for each permit of a lane. The caller sets it when it gives a call up; the peer looks
 /// before it runs the call. A number is reused only after its answer came home, so a bit never
-/// speaks of another call.
+/// speaks of another call. Who never gives a call up pays for no bits.
 #[derive(Debug)]
-pub(super) struct Withdrawals(Box<[AtomicU64]>);
+pub(super) struct Withdrawals {
+    permit_limit: u32,
+    words: OnceLock<Box<[AtomicU64]>>,
+}
 
 impl Withdrawals {
     pub(super) fn new(permit_limit: u32) -> Self {
-        Self((0..permit_limit.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+        Self { permit_limit, words: OnceLock::new() }
     }
 
     // A bit carries no data, and a call that is run all the same does no harm: Relaxed will do.
@@ -26,10 +31,13 @@ impl Withdrawals {
     }
 
     pub(super) fn contains(&self, permit: u32) -> bool {
-        self.word(permit).load(Ordering::Relaxed) & (1 << (permit % 64)) != 0
+        let Some(words) = self.words.get() else { return false };
+        words[permit as usize / 64].load(Ordering::Relaxed) & (1 << (permit % 64)) != 0
     }
 
     fn word(&self, permit: u32) -> &AtomicU64 {
-        &self.0[permit as usize / 64]
+        let count = self.permit_limit.div_ceil(64);
+        let words = self.words.get_or_init(|| (0..count).map(|_| AtomicU64::new(0)).collect());
+        &words[permit as usize / 64]
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use corelane::lowlevel::{EventLoop, LoopConfig, Poller};
 
-use super::super::desk::deal;
+use super::super::desk::{Limits, deal};
 use super::*;
 
 /// The desks of two shards with one permit, which share this thread: outside a turn mail leaves at
@@ -10,7 +10,8 @@ use super::*;
 fn desks() -> [Rc<Desk>; 2] {
     let loops = [(); 2].map(|()| EventLoop::new(&LoopConfig::default()).expect("a loop starts"));
     let bells = loops.iter().map(EventLoop::remote).collect();
-    let mut desks = deal(bells, 4, 1).into_iter().map(Desk::new);
+    let limits = Limits { lane_capacity: 4, permit_count: 1, call_depth: 1 };
+    let mut desks = deal(bells, limits).into_iter().map(Desk::new);
     [(); 2].map(|()| desks.next().expect("one for each bell"))
 }
 

@@ -22,7 +22,7 @@ fn abandon(table: &mut Table, slot: u32) -> Left<u32> {
 
 /// Admits a call that finds a permit.
 fn fly(table: &mut Table, errand: u32) -> Ticket {
-    let (slot, departure) = table.admit(errand);
+    let (slot, departure) = table.admit(errand, Priority::Normal);
     let departure = departure.unwrap();
     assert_eq!((departure.errand, departure.ticket.slot), (errand, slot));
     departure.ticket
@@ -30,7 +30,7 @@ fn fly(table: &mut Table, errand: u32) -> Ticket {
 
 /// Admits a call that has to wait.
 fn wait(table: &mut Table, errand: u32) -> u32 {
-    let (slot, departure) = table.admit(errand);
+    let (slot, departure) = table.admit(errand, Priority::Normal);
     assert!(departure.is_none());
     slot
 }
@@ -98,7 +98,7 @@ fn no_more_calls_fly_than_there_are_permits_and_who_waits_leaves_in_order() {
 fn a_waiting_call_that_is_given_up_comes_back_and_is_passed_over() {
     let mut table = Table::new(1);
     let flying = fly(&mut table, 0);
-    let (second, _) = table.admit(1);
+    let (second, _) = table.admit(1, Priority::Normal);
     wait(&mut table, 2);
     wait(&mut table, 3);
     assert_eq!(abandon(&mut table, second), Left::Errand(1));
@@ -148,7 +148,7 @@ fn calls_made_and_dropped_while_nothing_is_answered_take_no_room() {
         let slot = wait(&mut table, errand);
         assert_eq!(abandon(&mut table, slot), Left::Errand(errand));
     }
-    assert!(table.queue.len() <= 3, "{} in the queue", table.queue.len());
+    assert!(table.waiting_count() <= 3, "{} in the queue", table.waiting_count());
     assert!(table.slots.len() <= 5, "{} slots", table.slots.len());
     assert_eq!(poll(&mut table, patient), Polled::Pending);
 }
@@ -159,7 +159,7 @@ fn posts_and_calls_share_the_permits_and_leave_in_one_order() {
     let flying = fly(&mut table, 0);
     assert!(table.try_take_permit(), "for a post");
     assert!(!table.try_take_permit());
-    let queued = table.queue_post(1);
+    let queued = table.queue_post(1, Priority::Normal);
     wait(&mut table, 2);
     assert_eq!(poll(&mut table, queued), Polled::Pending);
     table.release(1);
@@ -174,7 +174,7 @@ fn posts_and_calls_share_the_permits_and_leave_in_one_order() {
 fn permits_of_posts_that_come_back_together_let_as_many_go() {
     let mut table = Table::new(3);
     (0..3).for_each(|_| assert!(table.try_take_permit()));
-    let slots = [10, 11, 12, 13].map(|errand| table.queue_post(errand));
+    let slots = [10, 11, 12, 13].map(|errand| table.queue_post(errand, Priority::Normal));
     assert_eq!(abandon(&mut table, slots[1]), Left::Errand(11));
     table.release(3);
     let left: Vec<u32> = std::iter::from_fn(|| table.next_departure()).map(|d| d.errand).collect();
@@ -186,11 +186,43 @@ fn permits_of_posts_that_come_back_together_let_as_many_go() {
 fn a_peer_that_ends_fails_the_posts_that_wait_and_not_those_that_left() {
     let mut table = Table::new(1);
     assert!(table.try_take_permit());
-    let slots = [1, 2].map(|errand| table.queue_post(errand));
+    let slots = [1, 2].map(|errand| table.queue_post(errand, Priority::Normal));
     table.release(1);
     table.next_departure().unwrap();
     assert_eq!(poll(&mut table, slots[1]), Polled::Pending);
     let (wakers, errands) = table.fail_all();
     assert_eq!((wakers.len(), errands), (1, vec![2]));
     assert_eq!(slots.map(|slot| poll(&mut table, slot)), [Polled::Sent, Polled::Gone]);
+}
+
+#[test]
+fn who_waits_is_served_by_priority_and_in_order_among_equals() {
+    let mut table = Table::new(1);
+    let mut ticket = fly(&mut table, 0);
+    let waiting = [
+        (1, Priority::Low),
+        (2, Priority::Normal),
+        (3, Priority::High),
+        (4, Priority::Normal),
+        (5, Priority::High),
+    ];
+    for (errand, priority) in waiting {
+        assert!(table.admit(errand, priority).1.is_none());
+    }
+    let gone = table.admit(6, Priority::High).0;
+    assert_eq!(abandon(&mut table, gone), Left::Errand(6));
+    let mut served = Vec::new();
+    while let Some(next) = table.land(ticket, 9).next {
+        (ticket, _) = (next.ticket, served.push(next.errand));
+    }
+    assert_eq!(served, [3, 5, 2, 4, 1]);
+    assert_eq!(table.unanswered(), 0);
+}
+
+#[test]
+fn a_ticket_tells_the_permit_and_the_depth_apart() {
+    for (number, depth) in [(0, 0), (MAX_PERMIT_COUNT - 1, 0), (5, 255), (0, 1)] {
+        let ticket = Ticket::of_permit(number, depth);
+        assert_eq!((ticket.number(), ticket.depth()), (number, depth));
+    }
 }

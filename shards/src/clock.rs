@@ -1,0 +1,30 @@
+//! Moments that shards agree on: each loop counts its time from its own beginning.
+
+use std::time::Duration;
+
+use corelane::Instant;
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment by the system's monotonic clock, which is the same for all threads: nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+/// This moment.
+pub(crate) fn now() -> Moment {
+    let now = clock_gettime(ClockId::Monotonic);
+    Moment(now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned())
+}
+
+impl Moment {
+    /// The moment that is `duration` later, or the far end of time.
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// The same moment by the clock of the current loop. One in the past is the loop's present.
+    pub(crate) fn on_this_loop(self) -> Instant {
+        let left = self.0.saturating_sub(now().0);
+        corelane::now() + Duration::from_nanos(left)
+    }
+}
