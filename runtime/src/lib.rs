@@ -172,12 +172,14 @@ pub use group::{
 };
 pub use io::codec;
 pub use io::{Duplex, ReadError, StreamFeed, StreamReader, StreamWriter};
+#[cfg(feature = "socket-activation")]
+pub use net::Inherited;
 #[cfg(feature = "tls")]
 pub use net::tls;
 pub use net::{
     BoundServer, ConnectBuilder, ConnectionChange, IpFamily, Server, ServerBuilder, SocketReader,
     SocketWriter, TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixListener, UnixStream,
-    open_connection, open_unix_connection, start_server, start_unix_server,
+    lookup_host, open_connection, open_unix_connection, start_server, start_unix_server,
 };
 pub use process::{create_subprocess_exec, create_subprocess_shell};
 pub use remote::{RemoteTask, run_coroutine_threadsafe};

@@ -12,12 +12,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corelane::{Result, Server, ServerBuilder, StreamReader, StreamWriter};
+use corelane::{
+    Result, Server, ServerBuilder, StreamReader, StreamWriter, ToSocketAddrs, lookup_host,
+};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
 };
@@ -78,8 +80,7 @@ impl Shard {
     /// [`requested`](crate::Shutdown::requested) beside its reads.
     ///
     /// With port 0 the shards get one port together: the n-th such call on one shard listens where
-    /// the n-th on every other does. A host name is looked up on the spot and blocks the shard for
-    /// so long.
+    /// the n-th on every other does. A host name is looked up on another thread.
     ///
     /// # Errors
     /// What the resolver or the system says when it cannot listen there; `ConnectionAborted` when
@@ -110,7 +111,7 @@ impl Shard {
     where
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
-        let mut addrs: Vec<SocketAddr> = addr.to_socket_addrs()?.collect();
+        let mut addrs = lookup_host(addr).await?;
         for addr in addrs.iter_mut().filter(|addr| addr.port() == 0) {
             addr.set_port(self.servers().shared_port(*addr)?);
         }

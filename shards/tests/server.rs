@@ -170,3 +170,28 @@ fn an_adopted_listener_is_its_shards_alone_and_ends_with_the_run() {
         assert!(TcpStream::connect(addr).is_err(), "nobody listens there any more");
     }
 }
+
+#[test]
+fn a_name_is_looked_up_beside_the_loop() {
+    // What is asked for on the loop itself would have no turns: the look-up takes one at least.
+    let run = shards().run(async |shard: Shard| {
+        let turns = std::rc::Rc::new(std::cell::Cell::new(0));
+        let counted = std::rc::Rc::clone(&turns);
+        let bystander = corelane::create_task(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                corelane::yield_now().await;
+            }
+            #[allow(unreachable_code, reason = "it says what the task would return")]
+            Ok(())
+        });
+        let server = shard.serve("localhost:0", answer).await?;
+        assert!(turns.get() > 0, "the loop went on");
+        bystander.cancel();
+        assert!(server.local_addrs().iter().all(|addr| addr.ip().is_loopback()));
+        let nowhere = shard.serve("no port", answer).await.unwrap_err();
+        assert_eq!(nowhere.kind(), std::io::ErrorKind::InvalidInput);
+        Ok(())
+    });
+    run.expect("it serves");
+}

@@ -1,5 +1,7 @@
 //! Connections and servers: addresses become streams.
 
+#[cfg(feature = "socket-activation")]
+mod inherited;
 mod race;
 mod resolve;
 mod server;
@@ -10,7 +12,9 @@ pub mod tls;
 mod udp;
 mod unix;
 
-pub use self::resolve::ToSocketAddrs;
+#[cfg(feature = "socket-activation")]
+pub use self::inherited::Inherited;
+pub use self::resolve::{ToSocketAddrs, lookup_host};
 pub use self::server::{
     BoundServer, ConnectionChange, Server, ServerBuilder, start_server, start_unix_server,
 };

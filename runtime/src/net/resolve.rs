@@ -51,6 +51,27 @@ mod sealed {
     }
 }
 
+/// Looks up what an address stands for, in the order of the resolver and none twice: asyncio's
+/// `loop.getaddrinfo`. Numbers are taken as they are; names are looked up on another thread.
+///
+/// ```
+/// # corelane::run(async || {
+/// let found = corelane::lookup_host(("127.0.0.1", 80)).await?;
+/// assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// `InvalidInput` for what is no address; what the system's resolver says; `NotFound` for a name without an
+/// address. All name the address.
+///
+/// # Cancel safety
+/// Safe: a lookup that is going on ends on its own and its result is thrown away.
+pub async fn lookup_host(addr: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+    Ok(resolve(addr).await?.addrs)
+}
+
 /// The addresses of a target, in the order of the resolver (rule S1), and whether they are those of a name.
 ///
 /// # Errors
