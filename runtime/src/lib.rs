@@ -111,6 +111,7 @@
 //! | `task` | a task, its waker, its table, its handle |
 //! | `driver` | the seam to the system: owned ops down, completions up; mio, and a virtual clock |
 //! | `sync` | [`sync`]: a fair wait list and what stands on it |
+//! | `stats` | [`stats`]: what a loop counts and measures, and how it is written down |
 //! | `executor` | the loop: turn, ready queue, timers, ops, inbox |
 //! | `group` | what acts when it is cancelled, and what waits for many |
 //! | `time`, `io`, `blocking` | clocks, streams that own their bytes, the pool for what blocks |
@@ -143,6 +144,7 @@ mod remote;
 pub mod rules;
 mod runner;
 mod signal;
+pub mod stats;
 mod stdio;
 pub mod sync;
 mod task;
@@ -162,8 +164,8 @@ pub use error::{
 };
 pub use executor::{
     Idle, LoopClosed, RemoteLoop, TaskBuilder, TaskRef, YieldNow, advance, all_tasks, call_soon,
-    create_task, current_task, describe_tasks, format_tasks, now, print_tasks, set_report_handler,
-    spawn, task, try_create_task, yield_now,
+    create_task, current_task, describe_tasks, format_tasks, loop_stats, now, print_tasks,
+    set_report_handler, spawn, task, try_create_task, yield_now,
 };
 pub use group::{
     AsCompleted, CatchCancel, CatchCancelPlain, Completions, Gather, GatherOutcomes, NextCompleted,

@@ -23,7 +23,9 @@
 use std::rc::Rc;
 
 pub use crate::driver::CpuSteering;
-pub use crate::executor::{EventLoop, Flush, LoopConfig, Poller, PoolConfig};
+pub use crate::executor::{
+    EventLoop, Flush, Holder, LoopConfig, LoopPulse, Poller, PoolConfig, Stall, StallWatch,
+};
 pub use crate::signal::SignalHold;
 pub use crate::task::Travelling;
 pub use crate::util::unpark::{SleepFlag, Unparker};

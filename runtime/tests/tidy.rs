@@ -14,7 +14,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sync", &["util", "error"]),
     ("task", &["util", "error"]),
     ("driver", &["util"]),
-    ("executor", &["util", "error", "task", "driver"]),
+    ("stats", &[]),
+    ("executor", &["util", "error", "task", "driver", "stats"]),
     ("time", &["util", "error", "sync", "task", "executor"]),
     ("group", &["util", "error", "sync", "task", "executor", "time"]),
     ("io", &["util", "error", "sync", "task", "executor", "driver", "time"]),
@@ -38,6 +39,7 @@ const FRONT: &[&str] = &["lib", "asyncio", "rules", "runner", "lowlevel"];
 const UNSAFE_ROOMS: &[&str] = &[
     "runtime/src/task/waker.rs",
     "runtime/src/task/cell.rs",
+    "runtime/src/task/pulse.rs",
     "runtime/src/driver/mio/calls.rs",
     "runtime/src/process/before_exec.rs",
 ];

@@ -32,6 +32,7 @@ impl Entered {
         // loop can still be closed.
         let _ = CURRENT.try_with(|current| current.replace(Some(Rc::clone(core))));
         let judge: Option<Judge> = core.home().has_requests().then_some(task::is_cancelled);
+        core.home().pulse().end_step();
         Ok(Self {
             home: task::enter(Some(Rc::clone(core.home()))),
             judge: cancel::install_judge(judge),
@@ -46,6 +47,9 @@ impl Drop for Entered {
         cancel::install_judge(self.judge);
         let home = task::enter(self.home.take());
         let core = CURRENT.try_with(RefCell::take);
+        if let Ok(Some(core)) = &core {
+            core.home().pulse().rest();
+        }
         // Outside the borrow: the last owner of a loop drops user code.
         drop((home, core));
     }

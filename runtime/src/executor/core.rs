@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::hooks::{Flush, Poller};
 use super::inbox::{Inbox, RemoteLoop};
 use super::ops::{OpOwner, OpTable, Recipient};
+use super::tally::{Tally, count};
 use super::timers::{Look, TimerKey, Timers};
 use super::turn::Pace;
 use crate::driver::{
@@ -102,6 +103,7 @@ pub(crate) struct LoopCore {
     /// The clock when the loop last looked.
     pub(super) seen: Cell<Instant>,
     pub(super) pace: Pace,
+    pub(super) tally: Tally,
     /// No timer is set, no poller there, no flush enlisted, so that a turn may pass over them.
     pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
@@ -146,6 +148,7 @@ impl LoopCore {
             inbox: RefCell::new(Some(inbox)),
             remote,
             pace: Pace::default(),
+            tally: Tally::default(),
             quiet: Cell::new(false),
             // A virtual clock moves only when the loop sleeps, so a spin would never end.
             idle: if is_virtual { Idle::Park } else { config.idle },
@@ -304,16 +307,20 @@ impl LoopCore {
 
     /// Starts an op: done at once, or parked until its owner is told.
     pub(crate) fn start(&self, id: OpId, op: Op) -> Started {
+        self.tally.count_op(&op);
         let started = self.driver.borrow_mut().start(id, op);
-        if matches!(started, Started::Parked) {
-            self.ops.borrow_mut().parked(id);
+        match &started {
+            Started::Parked => self.ops.borrow_mut().parked(id),
+            Started::Done(outcome) => self.tally.count_outcome(outcome),
         }
         started
     }
 
     /// Sends at once what needs no waiting, and says how much that was.
     pub(crate) fn try_send(&self, source: SourceId, bytes: &[u8]) -> io::Result<usize> {
-        self.driver.borrow_mut().try_send(source, bytes)
+        let sent = self.driver.borrow_mut().try_send(source, bytes)?;
+        count(&self.tally.sent_bytes, sent as u64);
+        Ok(sent)
     }
 
     /// The same for several slices by one call.
@@ -347,7 +354,9 @@ impl LoopCore {
         bytes: &[u8],
         to: Option<SocketAddr>,
     ) -> io::Result<bool> {
-        self.driver.borrow_mut().try_send_to(source, bytes, to)
+        let is_sent = self.driver.borrow_mut().try_send_to(source, bytes, to)?;
+        count(&self.tally.sent_bytes, if is_sent { bytes.len() as u64 } else { 0 });
+        Ok(is_sent)
     }
 
     /// Connects a UDP socket.
@@ -394,6 +403,7 @@ impl LoopCore {
 
     /// Hands a completion to its owner.
     pub(super) fn deliver(&self, completion: Completion) {
+        self.tally.count_outcome(&completion.outcome);
         let recipient = self.ops.borrow_mut().complete(completion.id, completion.outcome.is_end());
         match (recipient, completion.outcome) {
             (Recipient::Owner(owner, tag), outcome) => owner.complete(tag, outcome),

@@ -4,10 +4,12 @@ use std::future::Future;
 use std::io;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::context::{self, Entered};
 use super::core::{LoopConfig, LoopCore};
 use super::inbox::RemoteLoop;
+use super::stalls::LoopPulse;
 use super::turn::Buffers;
 use crate::error::{Error, Result};
 use crate::task::Task;
@@ -90,6 +92,12 @@ impl EventLoop {
     #[must_use]
     pub fn remote(&self) -> RemoteLoop {
         self.core.remote().clone()
+    }
+
+    /// What the loop is doing, to be asked by any thread.
+    #[must_use]
+    pub fn pulse(&self) -> LoopPulse {
+        LoopPulse(Arc::clone(self.core.home().pulse()))
     }
 
     /// Calls `f` with this loop as the current one, without a turn: to set it up.

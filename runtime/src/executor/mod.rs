@@ -16,6 +16,8 @@ mod handle;
 mod hooks;
 mod inbox;
 mod ops;
+mod stalls;
+mod tally;
 mod tasks;
 mod timers;
 mod turn;
@@ -29,6 +31,8 @@ pub use self::handle::{
 };
 pub use self::hooks::{Flush, Poller};
 pub use self::inbox::{LoopClosed, RemoteLoop};
+pub use self::stalls::{Holder, LoopPulse, Stall, StallWatch};
+pub use self::tally::loop_stats;
 pub use self::tasks::{describe_tasks, format_tasks, print_tasks};
 
 pub(crate) use self::context::{current, is_inside, with};

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::core::{Idle, LoopCore};
 use super::hooks::Flush;
+use super::tally::{Tally, count};
 use crate::driver::{Completion, Park};
 use crate::task::{Entry, Ready};
 use crate::util::cancel::{self, Scope};
@@ -68,6 +69,7 @@ pub(super) struct Buffers {
 impl LoopCore {
     /// Makes one turn. It waits only if nothing is ready and `may_wait` allows it.
     pub(super) fn turn(&self, buffers: &mut Buffers, may_wait: bool) -> io::Result<()> {
+        self.home.pulse().begin_turn();
         let busy = self.is_busy();
         let due = busy && self.poll_is_due();
         // With tasks ready, no mail, no timer, no poller, and the driver not due, the first three phases
@@ -87,8 +89,12 @@ impl LoopCore {
 
     fn take_mail(&self) {
         let mailbox = self.mailbox;
-        if mailbox.take_mail() && !(self.home.take_wakes(MAIL_BUDGET) & self.take_letters()) {
-            mailbox.leave_mail();
+        if mailbox.take_mail() {
+            let (is_all, woken) = self.home.take_wakes(MAIL_BUDGET);
+            count(&self.tally.foreign_wakes, woken);
+            if !(is_all & self.take_letters()) {
+                mailbox.leave_mail();
+            }
         }
         self.poll_pollers();
     }
@@ -98,6 +104,7 @@ impl LoopCore {
         for _ in 0..MAIL_BUDGET {
             let letter = self.inbox.borrow().as_ref().and_then(super::inbox::Inbox::take);
             let Some(letter) = letter else { return true };
+            count(&self.tally.foreign_calls, 1);
             self.call_soon(letter);
         }
         false
@@ -130,6 +137,16 @@ impl LoopCore {
         if !may_wait {
             return self.ask_driver(&mut buffers.done, Park::No);
         }
+        count(&self.tally.sleeps, 1);
+        let pulse = self.home.pulse();
+        pulse.rest();
+        let asked = self.wait(buffers);
+        pulse.end_step();
+        asked
+    }
+
+    /// There is nothing to do but to wait for something.
+    fn wait(&self, buffers: &mut Buffers) -> io::Result<()> {
         match self.idle {
             Idle::Park if self.has_mail() => self.go_on(buffers),
             Idle::Park => self.sleep(buffers),
@@ -219,8 +236,10 @@ impl LoopCore {
                 let misses = (pace.misses.get() * 2 + 1).min(MAX_UNSPUN);
                 pace.misses.set(misses);
                 pace.unspun.set(misses);
+                self.tally.drop_sample();
                 return self.sleep(buffers);
             }
+            self.tally.drop_sample();
             std::hint::spin_loop();
         }
     }
@@ -228,9 +247,13 @@ impl LoopCore {
     /// Asks the driver for completions and queues one entry for all of them: they would stand side by side.
     fn ask_driver(&self, done: &mut Vec<Completion>, park: Park) -> io::Result<()> {
         let mut driver = self.driver.borrow_mut();
+        if self.tally.is_sampled() {
+            self.tally.end_sample(driver.now());
+        }
         let asked = driver.turn(park, done);
         let now = driver.now();
         drop(driver);
+        self.tally.begin_sample(now);
         self.seen.set(now);
         self.home.note_time(now);
         self.pace.polled.set(now);
@@ -255,6 +278,11 @@ impl LoopCore {
             && self.pollers.borrow().is_empty()
             && self.flushes.borrow().is_empty();
         self.quiet.set(quiet);
+        if self.tally.is_sampled()
+            && let Some(next) = timers.next().filter(|next| *next <= self.seen.get())
+        {
+            self.tally.sample_lateness(self.seen.get() - next);
+        }
         while let Some(slot) = timers.pop_due(self.seen.get()) {
             self.home.push(Entry::timer(slot));
         }
@@ -266,6 +294,9 @@ impl LoopCore {
         }
         self.home.swap_ready(batch);
         self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
+        count(&self.tally.entries, batch.len() as u64);
+        // The next entry that is measured, if it is a step.
+        let mut measured = if self.tally.is_sampled() { 0 } else { usize::MAX };
         for (index, entry) in batch.iter().enumerate() {
             if self.is_halted() {
                 self.put_back(batch, index);
@@ -273,20 +304,25 @@ impl LoopCore {
             }
             self.begun.set(index + 1);
             match entry.unpack() {
+                Ok(slot) if index >= measured => {
+                    measured = index + Tally::stride(batch.len());
+                    self.step_measured(slot);
+                }
                 Ok(slot) => self.home.step(slot),
                 Err(Ready::Completions) => {
                     if !self.deliver_all() {
                         self.put_back(batch, index);
                         break;
                     }
+                    count(&self.tally.deliveries, 1);
                 }
-                Err(Ready::Timer(slot)) => self.run_callback(|| {
+                Err(Ready::Timer(slot)) => self.run_callback(&self.tally.timers, || {
                     let waker = self.timers.borrow_mut().fire(slot);
                     if let Some(waker) = waker {
                         waker.wake();
                     }
                 }),
-                Err(Ready::Callback) => self.run_callback(|| {
+                Err(Ready::Callback) => self.run_callback(&self.tally.callbacks, || {
                     let call = self.home.take_call();
                     if let Some(call) = call {
                         call.run();
@@ -296,6 +332,13 @@ impl LoopCore {
         }
         batch.clear();
         cancel::enter(Scope::NONE);
+    }
+
+    #[cold]
+    fn step_measured(&self, slot: u32) {
+        let begun = self.now();
+        self.home.step(slot);
+        self.tally.sample_step(self.now() - begun);
     }
 
     /// Something unwound out of the last batch, which is a bug of ours. What it had not begun is ready again: a
@@ -310,6 +353,8 @@ impl LoopCore {
     /// What of the batch was not begun is ready again, before what was woken meanwhile.
     #[cold]
     fn put_back(&self, batch: &mut Vec<Entry>, begun: usize) {
+        let left = (batch.len() - begun) as u64;
+        self.tally.entries.set(self.tally.entries.get().saturating_sub(left));
         let mut newer = Vec::new();
         self.home.swap_ready(&mut newer);
         for entry in batch.drain(..).skip(begun).chain(newer) {
@@ -318,7 +363,8 @@ impl LoopCore {
     }
 
     /// Runs what is no task: outside of all frames, and in no task's context.
-    fn run_callback(&self, callback: impl FnOnce()) {
+    fn run_callback(&self, counter: &Cell<u64>, callback: impl FnOnce()) {
+        count(counter, 1);
         cancel::enter(Scope::NONE);
         self.home.guarded(callback);
         self.home.forget_locals();
@@ -334,6 +380,7 @@ impl LoopCore {
             cancel::enter(Scope::NONE);
             self.home.guarded(|| {
                 while !halted && let Some(completion) = left.next() {
+                    count(&self.tally.completions, 1);
                     self.deliver(completion);
                     halted = left.len() > 0 && self.is_halted();
                 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::cell::{Ended, Joiner, TaskCell};
@@ -17,6 +18,7 @@ use super::id::{TaskId, WakeId};
 use super::locals::Current;
 use super::mailbox::Mailbox;
 use super::notice::Call;
+use super::pulse::Pulse;
 use super::registry::Lease;
 use super::report::{self, Report, ReportHandler, ReportKind};
 use super::requests::Cascade;
@@ -42,7 +44,10 @@ pub(crate) struct Home {
     pub(super) births: RefCell<Births>,
     /// The last number of a registration on any task.
     pub(super) last_key: Cell<u64>,
-    running: Cell<Option<Resident>>,
+    /// What the loop is doing: for itself, and for who watches it from another thread.
+    pub(super) pulse: Arc<Pulse>,
+    /// The slot of the task whose step is being made, if there is one.
+    pub(super) stepped: Cell<u32>,
     closed: Cell<bool>,
     ended: Cell<bool>,
     /// The task-local context of the task that is being stepped.
@@ -93,7 +98,8 @@ impl Home {
             last_id: Cell::new(0),
             births: RefCell::default(),
             last_key: Cell::new(0),
-            running: Cell::new(None),
+            pulse: Arc::new(Pulse::new()),
+            stepped: Cell::new(0),
             closed: Cell::new(false),
             ended: Cell::new(false),
             locals: Current::new(),
@@ -172,14 +178,18 @@ impl Home {
         true
     }
 
-    /// Takes what other threads have posted, `budget` wakes at most. True if it took all.
-    pub(crate) fn take_wakes(&self, budget: usize) -> bool {
+    /// Takes what other threads have posted, `budget` wakes at most. True if it took all; and how many tasks it
+    /// woke.
+    pub(crate) fn take_wakes(&self, budget: usize) -> (bool, u64) {
+        let mut woken = 0;
         let Tasks { table, ready, .. } = &mut *self.tasks.borrow_mut();
-        self.mailbox().drain(budget, |slot| {
+        let is_all = self.mailbox().drain(budget, |slot| {
             if table.wake_slot(slot) {
                 ready.push(Entry::task(slot));
+                woken += 1;
             }
-        })
+        });
+        (is_all, woken)
     }
 
     /// Whether a request waits for its delivery anywhere, so that hand-overs have to ask whom they meet.
@@ -198,7 +208,8 @@ impl Home {
             Ok(step) => step,
             Err(leftover) => return drop_quietly(leftover),
         };
-        self.running.set(Some(Resident { slot, id: cell.id(), location: cell.location() }));
+        self.stepped.set(slot);
+        self.pulse.begin_step(cell.id(), cell.location());
         if has_locals || self.locals.is_set() {
             self.enter_locals(slot);
         }
@@ -224,7 +235,7 @@ impl Home {
             Poll::Ready(ended) if notes.is_eventful() => self.end_noted(slot, cell, ended, notes),
             Poll::Ready(ended) => self.end(slot, cell, ended),
         }
-        self.running.set(None);
+        self.pulse.end_step();
     }
 
     /// The task waits.
@@ -386,30 +397,18 @@ impl Home {
         self.tasks.borrow().table.was_cancelled(slot)
     }
 
-    pub(crate) fn name_of(&self, slot: u32, id: TaskId) -> String {
-        let tasks = self.tasks.borrow();
-        match tasks.table.rare_if_any(slot).and_then(|rare| rare.name.as_deref()) {
-            Some(name) => name.to_owned(),
-            None => format!("Task-{id}"),
-        }
-    }
-
-    pub(crate) fn set_name(&self, slot: u32, name: &str) {
-        self.tasks.borrow_mut().table.rare(slot).name = Some(name.into());
-    }
-
-    /// The task whose step is being made.
-    pub(crate) fn running(&self) -> Option<Resident> {
-        self.running.get()
-    }
-
     /// Whether the task of `id` is in `slot` and has not ended.
     pub(crate) fn is_unfinished(&self, slot: u32, id: TaskId) -> bool {
-        if self.running.get().is_some_and(|running| running.id == id) {
+        if self.running().is_some_and(|running| running.id == id) {
             return true;
         }
         let table = &mut self.tasks.borrow_mut().table;
         !table.is_done(slot) && table.cell(slot).is_some_and(|cell| cell.id() == id)
+    }
+
+    /// How many tasks were created so far.
+    pub(crate) fn created_count(&self) -> u64 {
+        self.last_id.get()
     }
 
     pub(crate) fn unfinished_count(&self) -> usize {

@@ -26,6 +26,7 @@ use super::id::{FIELD_BITS, FIELD_MASK, MAX_SLOTS, WakeId};
 use super::joiners::Joiners;
 use super::locals::LocalContext;
 use super::notice::Notices;
+use super::pulse::Listing;
 use crate::util::cancel::{CancelTarget, Message};
 
 /// Bits of the state.
@@ -87,6 +88,8 @@ const _: () = assert!(size_of::<Slot>() == 16);
 #[derive(Default)]
 pub(super) struct Rare {
     pub(super) name: Option<Box<str>>,
+    /// Where the name can be read from another thread.
+    pub(super) listing: Option<Listing>,
     pub(super) cancelling: usize,
     /// The message of the request that waits for its delivery.
     pub(super) message: Message,
