@@ -20,7 +20,7 @@ const COMMANDS: &str = include_str!("kv_commands.txt");
 
 /// Both servers, or the reason why there is no Redis.
 fn servers(shard_count: usize) -> Option<(Server, Server)> {
-    match Server::redis() {
+    match Server::redis(&[]) {
         Ok((redis, version)) => {
             println!("compared with Redis {version}, {shard_count} shards");
             Some((Server::kv(shard_count, &[]), redis))

@@ -1,12 +1,16 @@
 //! Servers in processes of their own, and a client that blocks.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod cluster;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use redis_protocol::{resp2, resp3};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Whoever does not answer for this long does not answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -14,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A server in a process of its own, which ends with this value.
 pub(crate) struct Server {
     child: Child,
+    pub(crate) address: SocketAddr,
     pub(crate) port: u16,
     /// What it said before it listened.
     pub(crate) greeting: String,
@@ -22,10 +27,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `kv` on a free port, unpinned, with that many shards and further options.
     pub(crate) fn kv(shard_count: usize, options: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
-        command.args(["--port", "0", "--unpinned", "--shards", &shard_count.to_string()]);
-        command.args(options);
+        let mut command = Self::kv_command(shard_count);
+        command.args(["--port", "0"]).args(options);
         Self::start(command)
+    }
+
+    /// `kv`, unpinned and without a port, to be given further options and started.
+    pub(crate) fn kv_command(shard_count: usize) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
+        command.args(["--unpinned", "--shards", &shard_count.to_string()]);
+        command
     }
 
     /// Starts `http` on a free port in the same way.
@@ -45,40 +56,45 @@ impl Server {
     }
 
     /// Starts a program and waits until it says where it listens.
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut greeting = String::new();
-        let port = loop {
+        let address: SocketAddr = loop {
             let mut line = String::new();
             let length = lines.read_line(&mut line).expect("it prints text");
             assert_ne!(length, 0, "it ended without listening: {greeting}");
             greeting.push_str(&line);
-            if let Some((_, rest)) = line.split_once("listening on 127.0.0.1:") {
-                let digits = rest.trim_end().split(|c: char| !c.is_ascii_digit()).next();
-                break digits.and_then(|digits| digits.parse().ok()).expect("a port follows");
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                let address = rest.trim_end().split(',').next().expect("a line has a start");
+                break address.parse().expect("an address follows");
             }
         };
-        Self { child, port, greeting }
+        Self { child, address, port: address.port(), greeting }
+    }
+
+    /// Where the nodes of a cluster listen, as it said.
+    pub(crate) fn nodes(&self) -> Vec<SocketAddr> {
+        let (_, nodes) = self.greeting.split_once("cluster nodes ").expect("it is a cluster");
+        nodes.split_whitespace().map(|node| node.parse().expect("a node has an address")).collect()
     }
 
     /// Starts redis-server on a free port; says why not where that is not possible.
-    pub(crate) fn redis() -> Result<(Self, String), String> {
+    pub(crate) fn redis(more_options: &[&str]) -> Result<(Self, String), String> {
         let version = Command::new("redis-server").arg("--version").output();
         let version = version.map_err(|error| format!("redis-server does not run: {error}"))?;
         let version = String::from_utf8_lossy(&version.stdout);
         let version = version.split_whitespace().find_map(|word| word.strip_prefix("v="));
         let version = version.ok_or("redis-server does not tell its version")?.to_owned();
-        let free =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-        let port = free.local_addr().map_err(|error| error.to_string())?.port();
-        drop(free);
+        let [port] = free_ports();
         let port_text = port.to_string();
         let options =
             ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--databases", "1"];
-        let child = Command::new("redis-server").args(options).stdout(Stdio::null()).spawn();
+        let mut command = Command::new("redis-server");
+        let child = command.args(options).args(more_options).stdout(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("redis-server does not start: {error}"))?;
-        let server = Self { child, port, greeting: String::new() };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let server = Self { child, address, port, greeting: String::new() };
         for _ in 0..200 {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
                 return Ok((server, version));
@@ -90,7 +106,7 @@ impl Server {
 
     /// A plain connection.
     pub(crate) fn socket(&self) -> TcpStream {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("it listens");
+        let stream = TcpStream::connect(self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("nodelay can be set");
@@ -98,14 +114,18 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> Client {
-        Client::connect(self.port)
+        Client::to(self.address)
     }
 
     /// Asks the process to end, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        let id = id.expect("a process has a number");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it is ours");
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.expect("a process has a number"), signal).expect("it is ours");
     }
 
     /// Waits until the process has ended by itself; returns whether it ended well.
@@ -130,6 +150,41 @@ impl Drop for Server {
     }
 }
 
+/// An address of this machine that is nobody else's: tests run beside each other, and those that must
+/// know their ports in advance choose them there.
+pub(crate) fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, COUNT.fetch_add(1, Ordering::Relaxed), high, low)
+}
+
+/// Ports that nobody listens on. They are kept from nobody: a server should take them soon.
+pub(crate) fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let bind = |()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports");
+    let bound = [(); COUNT].map(bind);
+    bound.map(|listener| listener.local_addr().expect("it is bound").port())
+}
+
+/// Whether a program can be run; says so if not. It is asked for its version, or whatever else it
+/// answers at once.
+pub(crate) fn is_here(program: &str, args: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    let ran = command.args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if ran.is_err() {
+        println!("{program} skipped: it is not installed");
+    }
+    ran.is_ok()
+}
+
+/// Runs a program to its end and returns what it printed, which must be well.
+pub(crate) fn output_of(command: &mut Command) -> String {
+    let output = command.output().expect("it was found here");
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success(), "{command:?}: {text:?}");
+    text.concat()
+}
+
 /// A connection that sends bytes and reads whole answers.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
@@ -139,7 +194,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server listens");
+        Self::to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("nodelay can be set");
         Self { stream, received: Vec::new(), speaks_three: false }
