@@ -6,7 +6,7 @@
 use std::collections::{VecDeque, vec_deque};
 use std::io::{self, Read, Write};
 
-use crate::protocol::Protocol;
+use crate::protocol::{Note, Protocol};
 
 /// The times of a request that is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) struct Flight {
     pub(crate) free_ns: u64,
     /// When the system call that sent it was entered; zero until then.
     pub(crate) sent_ns: u64,
+    /// What the protocol wants to be told again with the reply.
+    pub(crate) note: Note,
 }
 
 /// A request whose reply has come.
@@ -81,11 +83,11 @@ impl<S: Read + Write> Connection<S> {
     /// Encodes a request; it leaves with the next [`flush`](Self::flush).
     pub(crate) fn push(&mut self, protocol: &mut dyn Protocol, intended_ns: u64, noticed_ns: u64) {
         debug_assert!(self.has_space(), "a request was pushed into a full window");
-        protocol.encode(self.requests, &mut self.out);
+        let note = protocol.encode(self.requests, &mut self.out);
         self.requests += 1;
         self.unstamped += 1;
         let free_ns = noticed_ns.max(self.space_since_ns);
-        self.flights.push_back(Flight { intended_ns, noticed_ns, free_ns, sent_ns: 0 });
+        self.flights.push_back(Flight { intended_ns, noticed_ns, free_ns, sent_ns: 0, note });
     }
 
     /// Whether bytes wait to be written.
@@ -174,8 +176,10 @@ impl<S: Read + Write> Connection<S> {
     ) -> io::Result<()> {
         let mut taken = 0;
         while taken < self.filled {
+            let oldest = self.flights.front().filter(|_| self.flights.len() > self.unstamped);
+            let note = oldest.map_or(Note::ANY, |flight| flight.note);
             let reply = protocol
-                .parse(self.replies, &self.input[taken..self.filled])
+                .parse(self.replies, note, &self.input[taken..self.filled])
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             let Some(reply) = reply else { break };
             if self.flights.len() == self.unstamped {

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backlog::Backlog;
 use crate::connection::{Connection, Flight, Landed};
 use crate::ledger::Ledger;
-use crate::protocol::Protocol;
+use crate::protocol::{Note, Protocol};
 use crate::record::{Metric, Recorder};
 use crate::statistics::Moments;
 
@@ -114,8 +114,10 @@ pub(crate) struct ThreadOutcome {
     pub(crate) censored: u64,
     /// The least age of those.
     pub(crate) censored_min_ns: Option<u64>,
-    /// Connections that broke, and the reason of the first.
+    /// Why connections broke, for each that did.
     pub(crate) lost: Vec<String>,
+    /// How many of those broke because the server sent something that is no reply to the request.
+    pub(crate) wrong_replies: u64,
     /// Gaps between measured requests as they left.
     pub(crate) send_gaps: Moments,
     /// The longest turn, waiting not counted.
@@ -351,6 +353,7 @@ impl<W: World> Generator<W> {
         self.alive -= 1;
         self.in_flight -= flights.len();
         self.outcome.ledger.errors += flights.len() as u64;
+        self.outcome.wrong_replies += u64::from(error.kind() == std::io::ErrorKind::InvalidData);
         self.outcome.lost.push(error.to_string());
     }
 
@@ -383,6 +386,7 @@ impl<W: World> Generator<W> {
                     noticed_ns: due.noticed_ns,
                     free_ns: now_ns,
                     sent_ns: now_ns,
+                    note: Note::ANY,
                 };
                 record_lateness(&mut self.recorder, &flight);
             }

@@ -36,7 +36,9 @@ mod serve;
 mod statistics;
 mod subject;
 mod threads;
+mod traffic;
 mod verdict;
+mod workload;
 
 use std::process::ExitCode;
 

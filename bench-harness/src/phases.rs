@@ -19,11 +19,11 @@ use crate::doctor;
 use crate::layout::Layout;
 use crate::noise::{self, Noise};
 use crate::plan::{Arrival, Rate};
-use crate::point::{Conditions, Mode, PointSpec, Traffic, run_point};
+use crate::point::{Conditions, Mode, PointSpec, run_point};
 use crate::record::Metric;
 use crate::report::{self, Artifacts, Floor, Recorded, RunResult, SCHEMA, Tool, Workload};
 use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
-use crate::subject::{RespClient, Subject};
+use crate::subject::{Counting, Subject, preload};
 use crate::verdict::{Status, Verdict};
 
 /// A rate as it was asked for.
@@ -81,7 +81,7 @@ pub(crate) struct RunPlan {
     pub(crate) probe: Duration,
     /// How long to listen to the machine before the run; zero for not at all.
     pub(crate) noise: Duration,
-    /// Whether to fill the keyspace before a RESP run.
+    /// Whether to fill the keyspace before the run, where there is one.
     pub(crate) preload: bool,
     /// Directory of the results; `None` for no files.
     pub(crate) out: Option<PathBuf>,
@@ -180,17 +180,15 @@ fn floor(
     conditions: &Conditions,
     console: &Console,
 ) -> io::Result<Floor> {
-    let (wire, frame_bytes) = match &plan.point.traffic {
-        Traffic::Echo { frame_bytes } => (Wire::Echo, *frame_bytes),
-        Traffic::Resp(_) => (Wire::Resp, server.frame_bytes),
-    };
+    let traffic = plan.point.traffic.clone().unverified();
+    let (wire, frame_bytes) = (traffic.wire(), server.frame_bytes);
     let null = ServerSpec {
         target: Target::Synthetic,
         cpus: server.cpus.iter().take(1).copied().collect(),
         frame_bytes,
         synthetic: SyntheticSpec::null(wire, frame_bytes),
     };
-    let mut subject = Subject::embedded(Server::start(&null)?, false);
+    let mut subject = Subject::embedded(Server::start(&null)?, Counting::Pipe);
     let spec = PointSpec {
         label: "floor".to_owned(),
         mode: Mode::Closed,
@@ -198,6 +196,7 @@ fn floor(
         depth: 1,
         duration: FLOOR.0,
         warmup: FLOOR.1,
+        traffic,
         ..plan.point.clone()
     };
     let recorded = run_point(&spec, &mut subject, conditions, &mut |_, _| {})?;
@@ -214,19 +213,27 @@ fn floor(
 
 /// Starts the server, or takes the address of one, and fills its keyspace.
 fn prepare(plan: &RunPlan, console: &Console) -> io::Result<Subject> {
-    let is_resp = matches!(plan.point.traffic, Traffic::Resp(_));
     let subject = match &plan.aim {
         Aim::Embedded(spec) => {
-            let counts_itself = spec.target != Target::Kv;
-            Subject::embedded(Server::start(spec)?, is_resp && !counts_itself)
+            let counting = match spec.target {
+                Target::Kv => Counting::Info,
+                Target::Http => Counting::Unknown,
+                _ => Counting::Pipe,
+            };
+            Subject::embedded(Server::start(spec)?, counting)
         }
-        Aim::External { addr, .. } => Subject::external(*addr, is_resp),
+        Aim::External { addr, .. } => {
+            let counting = match plan.point.traffic.wire() {
+                Wire::Resp => Counting::Info,
+                Wire::Memcache => Counting::Stats,
+                Wire::Echo | Wire::Http => Counting::Unknown,
+            };
+            Subject::external(*addr, counting)
+        }
     };
-    if let Traffic::Resp(workload) = &plan.point.traffic
-        && plan.preload
-    {
+    if plan.preload && plan.point.traffic.workload().is_some() {
         console.status("writing the keys once");
-        RespClient::connect(subject.addr())?.preload(workload)?;
+        preload(subject.addr(), &plan.point.traffic)?;
     }
     Ok(subject)
 }
@@ -333,21 +340,7 @@ fn workload(plan: &RunPlan) -> Workload {
         Aim::Embedded(spec) => spec.target.to_string(),
         Aim::External { url, .. } => url.clone(),
     };
-    let (protocol, traffic) = match &plan.point.traffic {
-        Traffic::Echo { frame_bytes } => ("echo", format!("frames of {frame_bytes} B")),
-        Traffic::Resp(resp) => {
-            let all = f64::from(resp.get_parts + resp.set_parts).max(1.0);
-            let get = f64::from(resp.get_parts) / all * 100.0;
-            let text = format!(
-                "GET {get:.0} % SET {:.0} % · {} B · {} over {} keys",
-                100.0 - get,
-                resp.value_bytes,
-                resp.distribution,
-                resp.keys
-            );
-            ("resp", text)
-        }
-    };
+    let (protocol, traffic) = (plan.point.traffic.wire().name(), plan.point.traffic.describe());
     let arrival = plan.loads.iter().find_map(|load| match load {
         LoadPlan::Open(_, arrival) => Some(format!(" · {arrival} arrivals")),
         LoadPlan::Closed => None,

@@ -5,8 +5,9 @@
 //! slow server and hide the wait: that is coordinated omission. Of `T` threads the k-th takes the
 //! requests with `i ≡ k (mod T)`, so that together they are one schedule.
 //!
-//! Poisson arrivals are one seeded stream for the whole run; each thread draws all of it and keeps
-//! its share, so that the arrivals do not depend on the number of threads.
+//! A burst is a group of requests that are all due when the first of them is. Random arrivals are one
+//! seeded stream for the whole run; each thread draws all of it and keeps its share, so that the
+//! arrivals do not depend on the number of threads.
 
 use std::fmt;
 
@@ -57,20 +58,26 @@ impl fmt::Display for Rate {
 }
 
 /// How the arrivals are spaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// Evenly: each gap is the same.
     Constant,
     /// As independent users do: gaps are exponential.
     Poisson,
+    /// Evenly with jitter: gaps differ from the mean by up to so many percent of it, all alike often.
+    Uniform(u8),
+    /// So many at once, at the same rate on the whole.
+    Burst(u32),
 }
 
 impl fmt::Display for Arrival {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Arrival::Constant => "constant",
-            Arrival::Poisson => "poisson",
-        })
+        match self {
+            Arrival::Constant => out.write_str("constant"),
+            Arrival::Poisson => out.write_str("poisson"),
+            Arrival::Uniform(percent) => write!(out, "uniform:{}", f64::from(*percent) / 100.0),
+            Arrival::Burst(count) => write!(out, "burst:{count}"),
+        }
     }
 }
 
@@ -86,19 +93,30 @@ pub(crate) struct Schedule {
 
 #[derive(Debug, Clone)]
 enum Gaps {
-    Constant {
-        rate: Rate,
-        index: u64,
-    },
+    /// Request `index` is due with the first of its burst of `burst`.
+    Exact { rate: Rate, index: u64, burst: u64 },
     /// The elapsed time is kept in 2⁻¹⁶ ns, so that three million gaps a second add up exactly.
-    Poisson {
-        mean: f64,
-        elapsed: u128,
-        rng: Rng,
-    },
+    Drawn { mean: f64, shape: Shape, elapsed: u128, rng: Rng },
 }
 
-/// Fixed-point fraction of a nanosecond in which Poisson arrivals add up.
+/// The distribution of random gaps, whose mean is 1.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Exponential,
+    /// Between 1 - spread and 1 + spread.
+    Uniform(f64),
+}
+
+impl Shape {
+    fn draw(self, rng: &mut Rng) -> f64 {
+        match self {
+            Shape::Exponential => rng.exponential(),
+            Shape::Uniform(spread) => 1.0 + spread * (2.0 * rng.unit() - 1.0),
+        }
+    }
+}
+
+/// Fixed-point fraction of a nanosecond in which random gaps add up.
 const FRACTION: f64 = 65_536.0;
 
 impl Schedule {
@@ -111,19 +129,25 @@ impl Schedule {
         (thread, threads): (u64, u64),
     ) -> Self {
         debug_assert!(thread < threads, "thread {thread} of {threads}");
+        let exact =
+            |burst: u32| Gaps::Exact { rate, index: thread, burst: u64::from(burst.max(1)) };
+        let drawn = |shape| Gaps::Drawn {
+            mean: SECOND_NS as f64 / rate.as_per_second() * FRACTION,
+            shape,
+            elapsed: 0,
+            rng: Rng::new(seed),
+        };
         let gaps = match arrival {
-            Arrival::Constant => Gaps::Constant { rate, index: thread },
-            Arrival::Poisson => Gaps::Poisson {
-                mean: SECOND_NS as f64 / rate.as_per_second() * FRACTION,
-                elapsed: 0,
-                rng: Rng::new(seed),
-            },
+            Arrival::Constant => exact(1),
+            Arrival::Burst(count) => exact(count),
+            Arrival::Poisson => drawn(Shape::Exponential),
+            Arrival::Uniform(percent) => drawn(Shape::Uniform(f64::from(percent) / 100.0)),
         };
         let mut schedule = Schedule { gaps, start_ns, end_ns, stride: threads, next_ns: start_ns };
-        match &mut schedule.gaps {
-            Gaps::Constant { .. } => schedule.next_ns = schedule.constant_next(),
-            // The first arrival of the process comes one gap after its start, for thread 0.
-            Gaps::Poisson { .. } => schedule.step_poisson(thread + 1),
+        match schedule.gaps {
+            Gaps::Exact { .. } => schedule.step(0),
+            // The first random arrival comes one gap after the start, for thread 0.
+            Gaps::Drawn { .. } => schedule.step(thread + 1),
         }
         schedule
     }
@@ -136,31 +160,25 @@ impl Schedule {
     /// Takes the next request and returns when it is due.
     pub(crate) fn advance(&mut self) -> Option<u64> {
         let due_ns = self.peek()?;
-        match &mut self.gaps {
-            Gaps::Constant { index, .. } => {
-                *index += self.stride;
-                self.next_ns = self.constant_next();
-            }
-            Gaps::Poisson { .. } => self.step_poisson(self.stride),
-        }
+        self.step(self.stride);
         Some(due_ns)
     }
 
-    fn constant_next(&self) -> u64 {
-        match self.gaps {
-            Gaps::Constant { rate, index } => self.start_ns.saturating_add(rate.offset_ns(index)),
-            Gaps::Poisson { .. } => self.next_ns,
-        }
-    }
-
-    fn step_poisson(&mut self, draws: u64) {
-        if let Gaps::Poisson { mean, elapsed, rng } = &mut self.gaps {
-            for _ in 0..draws {
-                *elapsed += (*mean * rng.exponential()).round() as u128;
+    /// Goes on by so many requests of the whole schedule.
+    fn step(&mut self, requests: u64) {
+        let offset_ns = match &mut self.gaps {
+            Gaps::Exact { rate, index, burst } => {
+                *index += requests;
+                rate.offset_ns(*index - *index % *burst)
             }
-            let offset_ns = u64::try_from(*elapsed >> 16).unwrap_or(u64::MAX);
-            self.next_ns = self.start_ns.saturating_add(offset_ns);
-        }
+            Gaps::Drawn { mean, shape, elapsed, rng } => {
+                for _ in 0..requests {
+                    *elapsed += (*mean * shape.draw(rng)).round() as u128;
+                }
+                u64::try_from(*elapsed >> 16).unwrap_or(u64::MAX)
+            }
+        };
+        self.next_ns = self.start_ns.saturating_add(offset_ns);
     }
 }
 

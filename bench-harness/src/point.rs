@@ -15,34 +15,13 @@ use crate::layout::Layout;
 use crate::plan::{Arrival, Rate, Schedule};
 use crate::poller::RealWorld;
 use crate::procfs::{self, ThreadUse};
-use crate::protocol::{Echo, Protocol, Resp, RespWorkload};
 use crate::record::{Collector, Intervals, Metric, Recording, recorders};
 use crate::report::{Connections, GeneratorUse, Point, Recorded, ShardUse, Stationary, Summary};
 use crate::statistics::{drift_percent, percentile_interval};
 use crate::subject::Subject;
 use crate::threads;
+use crate::traffic::Traffic;
 use crate::verdict::{DRIFT_PERCENT, Evidence, Lag, judge};
-
-/// What is sent.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Traffic {
-    /// Frames that come back.
-    Echo {
-        /// Their length.
-        frame_bytes: usize,
-    },
-    /// GET and SET.
-    Resp(RespWorkload),
-}
-
-impl Traffic {
-    fn protocol(&self, seed: u64) -> Box<dyn Protocol> {
-        match self {
-            Traffic::Echo { frame_bytes } => Box::new(Echo::new(*frame_bytes)),
-            Traffic::Resp(workload) => Box::new(Resp::new(workload, seed)),
-        }
-    }
-}
 
 /// When requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +94,7 @@ pub(crate) fn run_point(
     let count_before = subject.count()?;
     let threads = conditions.layout.load_cpus.len().clamp(1, spec.connections.max(1));
     let streams = connect(spec, subject, threads)?;
+    let encoders = spec.traffic.encoders(threads, spec.seed);
     let length_ns = ns(spec.interval).max(1);
     // Megabytes are written to for the first time here, before the clock is set.
     let (mut recorders, mut collector) = recorders(threads, Intervals { origin_ns: 0, length_ns });
@@ -125,13 +105,14 @@ pub(crate) fn run_point(
     let stop = Arc::new(AtomicBool::new(false));
 
     let mut handles = Vec::with_capacity(threads);
-    for (thread, (streams, recorder)) in streams.into_iter().zip(recorders).enumerate() {
+    let shares = streams.into_iter().zip(recorders).zip(encoders);
+    for (thread, ((streams, recorder), protocol)) in shares.enumerate() {
         let load = Load {
             world: RealWorld::new(&streams)?,
             streams,
             depth: spec.depth,
             work: work(spec, times, (thread as u64, threads as u64)),
-            protocol: spec.traffic.protocol(spec.seed.wrapping_add(thread as u64)),
+            protocol,
             recorder,
             times,
             timeout_ns: ns(spec.timeout),
@@ -376,6 +357,7 @@ impl Run<'_> {
             asked: self.spec.connections,
             established: self.spec.connections,
             lost: self.outcome.lost.len(),
+            wrong_replies: self.outcome.wrong_replies,
             reason: self.outcome.lost.first().cloned(),
         }
     }

@@ -34,6 +34,11 @@ impl Rng {
         // 1 - unit() is never zero, so the logarithm is finite.
         -(1.0 - self.unit()).ln()
     }
+
+    /// A normal draw with mean 0 and standard deviation 1 (Box and Muller's first one).
+    pub(crate) fn normal(&mut self) -> f64 {
+        (2.0 * self.exponential()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+    }
 }
 
 /// Mixes all bits of a number; a bijection, so that distinct ranks stay distinct.

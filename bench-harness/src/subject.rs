@@ -4,26 +4,40 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::protocol::{Resp, RespWorkload, command, parse_reply};
+use crate::protocol::{Note, ProtocolError, command, parse_reply};
 use crate::serve::{Counters, Gap, Server, ShardInfo};
+use crate::traffic::Traffic;
 
 /// A server that can be loaded.
 pub(crate) struct Subject {
     addr: SocketAddr,
     server: Option<Server>,
-    speaks_info: bool,
-    info: Option<InfoCount>,
+    counting: Counting,
+    asker: Option<Asker>,
+}
+
+/// Who is asked how many requests the server has executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// A server of ours, over its control pipe.
+    Pipe,
+    /// One that speaks RESP, by `INFO`.
+    Info,
+    /// memcached, by `stats`.
+    Stats,
+    /// Nobody: it cannot tell.
+    Unknown,
 }
 
 impl Subject {
-    /// A server of ours in a child process. One that speaks RESP may also answer `INFO`.
-    pub(crate) fn embedded(server: Server, speaks_info: bool) -> Self {
-        Subject { addr: server.ready().addr, server: Some(server), speaks_info, info: None }
+    /// A server of ours in a child process.
+    pub(crate) fn embedded(server: Server, counting: Counting) -> Self {
+        Subject { addr: server.ready().addr, server: Some(server), counting, asker: None }
     }
 
     /// A server that somebody else runs.
-    pub(crate) fn external(addr: SocketAddr, speaks_info: bool) -> Self {
-        Subject { addr, server: None, speaks_info, info: None }
+    pub(crate) fn external(addr: SocketAddr, counting: Counting) -> Self {
+        Subject { addr, server: None, counting, asker: None }
     }
 
     /// Where it listens.
@@ -70,40 +84,46 @@ impl Subject {
     /// # Errors
     /// If the server is gone or answers nonsense.
     pub(crate) fn count(&mut self) -> io::Result<Option<u64>> {
-        if self.speaks_info {
-            let info = match &mut self.info {
-                Some(info) => info,
-                None => self.info.insert(InfoCount::connect(self.addr)?),
-            };
-            return info.executed();
-        }
-        match &mut self.server {
-            Some(server) => Ok(Some(server.counters()?.requests)),
-            None => Ok(None),
+        match (self.counting, &mut self.server) {
+            (Counting::Pipe, Some(server)) => Ok(Some(server.counters()?.requests)),
+            (Counting::Info | Counting::Stats, _) => {
+                let asker = match &mut self.asker {
+                    Some(asker) => asker,
+                    None => self.asker.insert(Asker::connect(self.addr, self.counting)?),
+                };
+                asker.executed()
+            }
+            (Counting::Pipe, None) | (Counting::Unknown, _) => Ok(None),
         }
     }
 }
 
 /// A client that asks for the number of executed commands and leaves its own questions out.
-struct InfoCount {
-    client: RespClient,
-    /// What one INFO adds to the count that the next one shows.
+struct Asker {
+    client: Client,
+    counting: Counting,
+    /// What one question adds to the count that the next one shows.
     each: u64,
     asked: u64,
 }
 
-impl InfoCount {
-    fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let mut client = RespClient::connect(addr)?;
-        let (first, second) = (client.info_commands()?, client.info_commands()?);
-        let each = second.unwrap_or(0).saturating_sub(first.unwrap_or(0));
-        Ok(InfoCount { client, each, asked: 2 })
+impl Asker {
+    fn connect(addr: SocketAddr, counting: Counting) -> io::Result<Self> {
+        let client = Client::connect(addr)?;
+        let mut asker = Asker { client, counting, each: 0, asked: 0 };
+        let (first, second) = (asker.executed()?, asker.executed()?);
+        asker.each = second.unwrap_or(0).saturating_sub(first.unwrap_or(0));
+        Ok(asker)
     }
 
     fn executed(&mut self) -> io::Result<Option<u64>> {
         let own = self.each * self.asked;
         self.asked += 1;
-        Ok(self.client.info_commands()?.map(|count| count.saturating_sub(own)))
+        let count = match self.counting {
+            Counting::Stats => self.client.memcached_commands()?,
+            _ => self.client.redis_commands()?,
+        };
+        Ok(count.map(|count| count.saturating_sub(own)))
     }
 }
 
@@ -113,70 +133,88 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Keys that are written before the replies are read.
 const PRELOAD_BATCH: u32 = 500;
 
+/// Writes every key of a workload once, where there are keys.
+///
+/// # Errors
+/// If the connection breaks or the server refuses a key.
+pub(crate) fn preload(addr: SocketAddr, traffic: &Traffic) -> io::Result<()> {
+    let keys = traffic.workload().map_or(0, |workload| workload.keys);
+    let mut encoders = traffic.encoders(1, 0);
+    let Some(encoder) = encoders.first_mut().filter(|_| keys > 0) else { return Ok(()) };
+    let mut client = Client::connect(addr)?;
+    let mut out = Vec::new();
+    for first in (0..keys).step_by(PRELOAD_BATCH as usize) {
+        let last = first.saturating_add(PRELOAD_BATCH).min(keys);
+        out.clear();
+        (first..last).for_each(|key| encoder.encode_fill(key, &mut out));
+        client.stream.write_all(&out)?;
+        for _ in first..last {
+            let (ok, reply) = client.reply(&|input| {
+                let reply = encoder.parse(0, Note::ANY, input)?;
+                Ok(reply.map(|reply| (reply.bytes, reply.ok)))
+            })?;
+            if !ok {
+                let text = String::from_utf8_lossy(&reply).trim().to_owned();
+                return Err(io::Error::other(format!("the server refused to store a key: {text}")));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A blocking client for what is asked outside of the measurement.
-pub(crate) struct RespClient {
+struct Client {
     stream: TcpStream,
     input: Vec<u8>,
 }
 
-impl RespClient {
-    /// Connects.
-    ///
-    /// # Errors
-    /// As the connection.
-    pub(crate) fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
+/// Finds a whole reply at the front: its length and whether it is good.
+type FindReply<'a> = &'a dyn Fn(&[u8]) -> Result<Option<(usize, bool)>, ProtocolError>;
+
+impl Client {
+    fn connect(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, PATIENCE).map_err(|error| {
+            let text = format!("{addr} cannot be reached ({error}); does the server run?");
+            io::Error::new(error.kind(), text)
+        })?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(RespClient { stream, input: Vec::new() })
+        Ok(Client { stream, input: Vec::new() })
     }
 
-    /// Sends a command and returns its reply as it came.
-    ///
-    /// # Errors
-    /// If the connection breaks or the reply is no RESP.
-    pub(crate) fn call(&mut self, words: &[&[u8]]) -> io::Result<Vec<u8>> {
-        self.stream.write_all(&command(words))?;
-        self.reply()
-    }
-
-    /// Writes every key of a workload once.
-    ///
-    /// # Errors
-    /// If the connection breaks or the server refuses a key.
-    pub(crate) fn preload(&mut self, workload: &RespWorkload) -> io::Result<()> {
-        let encoder = Resp::new(workload, 0);
-        let mut out = Vec::new();
-        for first in (0..workload.keys).step_by(PRELOAD_BATCH as usize) {
-            let last = first.saturating_add(PRELOAD_BATCH).min(workload.keys);
-            out.clear();
-            (first..last).for_each(|index| encoder.encode_set(index, &mut out));
-            self.stream.write_all(&out)?;
-            for _ in first..last {
-                let reply = self.reply()?;
-                if reply.first() == Some(&b'-') {
-                    let text = String::from_utf8_lossy(&reply).trim().to_owned();
-                    return Err(io::Error::other(format!("the server refused a SET: {text}")));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn info_commands(&mut self) -> io::Result<Option<u64>> {
-        let reply = self.call(&[b"INFO", b"stats"])?;
+    fn redis_commands(&mut self) -> io::Result<Option<u64>> {
+        self.stream.write_all(&command(&[b"INFO", b"stats"]))?;
+        let (_, reply) =
+            self.reply(&|input| Ok(parse_reply(input)?.map(|reply| (reply.bytes, reply.ok))))?;
         let text = String::from_utf8_lossy(&reply);
         let value = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
         Ok(value.and_then(|digits| digits.trim().parse().ok()))
     }
 
-    fn reply(&mut self) -> io::Result<Vec<u8>> {
+    /// Reads and writes of keys; memcached does not count the question itself.
+    fn memcached_commands(&mut self) -> io::Result<Option<u64>> {
+        self.stream.write_all(b"stats\r\n")?;
+        let (_, reply) = self.reply(&|input| {
+            let last = b"END\r\n";
+            Ok(input.ends_with(last).then_some((input.len(), true)))
+        })?;
+        let text = String::from_utf8_lossy(&reply);
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().parse::<u64>().ok()
+        };
+        let counts = value("STAT cmd_get ").zip(value("STAT cmd_set "));
+        Ok(counts.map(|(get, set)| get + set))
+    }
+
+    /// Waits for one reply; whether it is good, and its bytes.
+    fn reply(&mut self, find: FindReply<'_>) -> io::Result<(bool, Vec<u8>)> {
         loop {
-            let parsed = parse_reply(&self.input)
+            let found = find(&self.input)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            if let Some(reply) = parsed {
-                return Ok(self.input.drain(..reply.bytes).collect());
+            if let Some((bytes, ok)) = found {
+                return Ok((ok, self.input.drain(..bytes).collect()));
             }
             let mut chunk = [0; 16 * 1_024];
             match self.stream.read(&mut chunk)? {

@@ -14,7 +14,7 @@ use crate::serve::Wire;
 /// Options of `attack`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Attack {
-    /// redis://HOST:PORT or echo://HOST:PORT
+    /// redis://HOST:PORT, echo://HOST:PORT, memcache://HOST:PORT or http://HOST:PORT/PATH
     url: String,
     /// Allow an address that is not of this machine: be sure that you may load it
     #[arg(long)]
@@ -29,11 +29,11 @@ impl Attack {
     /// # Errors
     /// If nothing could be measured.
     pub(super) fn execute(self) -> io::Result<Exit> {
-        let (wire, authority) = match parse(&self.url) {
-            Ok(parts) => parts,
+        let Url { wire, authority, path } = match parse(&self.url) {
+            Ok(url) => url,
             Err(text) => return Ok(usage(&text)),
         };
-        let addr = resolve(authority)?;
+        let addr = resolve(&authority)?;
         if !addr.ip().is_loopback() && !self.allow_remote {
             return Ok(usage(&format!("{addr} is not of this machine; see --allow-remote")));
         }
@@ -45,28 +45,61 @@ impl Attack {
         }
         // Where the server runs is not known; with a single CPU it can only be the same one.
         let layout = Layout { server_cpus: Vec::new(), load_cpus, shared: automatic.shared };
-        match self.load.plan(Aim::External { url: self.url.clone(), addr }, wire, &layout) {
+        let aim = Aim::External { url: self.url.clone(), addr };
+        match self.load.plan(aim, wire, Some((authority, path)), &layout) {
             Ok(plan) => self.load.execute(&plan, layout),
             Err(text) => Ok(usage(&text)),
         }
     }
 }
 
-/// The protocol and the address part of a URL.
-fn parse(url: &str) -> Result<(Wire, &str), String> {
-    let wrong = || format!("{url:?} is not redis://HOST:PORT or echo://HOST:PORT");
-    let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
+/// The parts of a URL.
+#[derive(Debug, PartialEq, Eq)]
+struct Url {
+    wire: Wire,
+    /// Host and port.
+    authority: String,
+    /// What HTTP asks for.
+    path: String,
+}
+
+fn parse(url: &str) -> Result<Url, String> {
+    let wrong = |why: &str| {
+        format!(
+            "{url:?} {why}; write redis://HOST:PORT, echo://HOST:PORT, memcache://HOST:PORT or \
+             http://HOST:PORT/PATH"
+        )
+    };
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("names no protocol"))?;
     let wire = match scheme {
         "redis" => Wire::Resp,
         "echo" => Wire::Echo,
-        _ => return Err(wrong()),
+        "http" => Wire::Http,
+        "memcache" => Wire::Memcache,
+        "https" | "rediss" => return Err(wrong("asks for TLS, which is not spoken here")),
+        _ => return Err(wrong("is of no protocol that is spoken here")),
     };
-    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    if port.is_none() || authority.contains(['/', '@']) {
-        return Err(wrong());
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return Err(wrong("has a user name, and nobody logs in here"));
     }
-    Ok((wire, authority))
+    if wire != Wire::Http && path.len() > 1 {
+        return Err(wrong("has a path, which only HTTP has"));
+    }
+    if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(wrong("has a blank in its path"));
+    }
+    let path = if path.is_empty() { "/" } else { path }.to_owned();
+    // The colons of an IPv6 address stand in brackets.
+    let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    match (port.map(|(_, port)| port.parse::<u16>()), wire) {
+        (Some(Ok(_)), _) => Ok(Url { wire, authority: authority.to_owned(), path }),
+        (Some(Err(_)), _) => Err(wrong("has a port that is no number")),
+        (None, Wire::Http) if !authority.is_empty() => {
+            Ok(Url { wire, authority: format!("{authority}:80"), path })
+        }
+        (None, _) => Err(wrong("names no port")),
+    }
 }
 
 fn resolve(authority: &str) -> io::Result<SocketAddr> {
@@ -83,9 +116,16 @@ mod tests {
 
     #[test]
     fn a_url_is_a_protocol_and_an_address() {
-        assert_eq!(parse("redis://127.0.0.1:6379"), Ok((Wire::Resp, "127.0.0.1:6379")));
-        assert_eq!(parse("echo://[::1]:7/"), Ok((Wire::Echo, "[::1]:7")));
-        for bad in ["127.0.0.1:1", "http://a:1", "redis://host", "redis://u@h:1", "redis://h:1/0"] {
+        let url = |wire, authority: &str, path: &str| {
+            Ok(Url { wire, authority: authority.to_owned(), path: path.to_owned() })
+        };
+        assert_eq!(parse("redis://127.0.0.1:6379"), url(Wire::Resp, "127.0.0.1:6379", "/"));
+        assert_eq!(parse("echo://[::1]:7/"), url(Wire::Echo, "[::1]:7", "/"));
+        assert_eq!(parse("http://a:8080/x?y=1/2"), url(Wire::Http, "a:8080", "/x?y=1/2"));
+        assert_eq!(parse("http://a"), url(Wire::Http, "a:80", "/"));
+        assert_eq!(parse("memcache://a:1"), url(Wire::Memcache, "a:1", "/"));
+        let bad = ["127.0.0.1:1", "https://a:1", "redis://host", "redis://u@h:1", "redis://h:1/0"];
+        for bad in bad.into_iter().chain(["http://", "http://a:b", "http://a:1/x y"]) {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

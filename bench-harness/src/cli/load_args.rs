@@ -15,11 +15,12 @@ use crate::generator::Pacing;
 use crate::layout::Layout;
 use crate::phases::{self, Aim, LoadPlan, RatePlan, RunOutcome, RunPlan};
 use crate::plan::Arrival;
-use crate::point::{Conditions, Mode, PointSpec, Traffic};
-use crate::protocol::{KeyDistribution, RespWorkload};
+use crate::point::{Conditions, Mode, PointSpec};
 use crate::report::{percentile_picture, render_table, write_json};
-use crate::serve::Wire;
+use crate::serve::{Target, Wire};
+use crate::traffic::Traffic;
 use crate::verdict::Status;
+use crate::workload::{KeyDistribution, MAX_KEY_BYTES, MIN_KEY_BYTES, SizeDistribution, Workload};
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,13 +51,14 @@ pub(crate) struct LoadArgs {
     /// Requests a second: 50k, 0.5/s, or 60% of what a closed-loop probe reaches; repeatable
     #[arg(short, long, value_parser = units::rate)]
     rate: Vec<RatePlan>,
-    /// Spacing of the requests of an open loop
-    #[arg(long, value_enum, default_value_t = Arrival::Constant)]
+    /// Spacing of the requests of an open loop: constant, poisson, uniform:SPREAD (gaps differ by up
+    /// to that share of their mean) or burst:COUNT (so many at once)
+    #[arg(long, default_value = "constant", value_parser = units::arrival)]
     arrival: Arrival,
     /// Connections, divided among the load threads
     #[arg(short, long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// Requests on their way per connection [default: 64 in an open loop, 1 in a closed one]
+    /// Requests on their way per connection [default: 64 in an open loop, 1 in a closed one and in HTTP]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     depth: Option<u32>,
     /// Measured time of each load point [default: 10s, or 5s for the quick look]
@@ -83,18 +85,30 @@ pub(crate) struct LoadArgs {
     /// Distinct keys
     #[arg(long, default_value = "100k", value_parser = units::count)]
     keys: u64,
-    /// Which keys are asked for: uniform or zipf:EXPONENT
+    /// Bytes of a key
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(MIN_KEY_BYTES as i64..=MAX_KEY_BYTES as i64))]
+    key_size: u8,
+    /// Which keys are asked for: uniform, zipf:EXPONENT, hotspot:KEYS/REQUESTS (two shares),
+    /// gauss:MEAN/DEVIATION (shares of the keyspace) or seq
     #[arg(long, default_value = "zipf:0.99", value_parser = units::key_distribution)]
     key_dist: KeyDistribution,
-    /// Bytes of the values that SET writes
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(..=1_048_576))]
-    value_size: u32,
+    /// Bytes of the values that are written: 64, uniform:16-1024, lognormal:MEDIAN/SIGMA,
+    /// list:32=80,1024=20 (sizes and their parts) or file:PATH (one size a line, or SIZE PARTS)
+    #[arg(long, default_value = "64", value_parser = units::sizes)]
+    value_size: SizeDistribution,
     /// Parts of GET and SET
     #[arg(long, default_value = "get=9,set=1", value_parser = units::mix)]
     mix: (u32, u32),
     /// Do not write every key once before the run
     #[arg(long)]
     no_preload: bool,
+    /// One in how many replies is compared with what was written, such as 1/1024 or off [default:
+    /// 1/1024; off for a server of which nobody knows what is stored there]
+    #[arg(long, value_parser = units::verify)]
+    verify: Option<u32>,
+    /// What an embedded HTTP server is asked for
+    #[arg(long, default_value = "/")]
+    path: String,
     /// Bytes of an echo frame
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
     pub(super) frame_size: u32,
@@ -148,6 +162,9 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 /// Depth of open loops: deep enough that the window is full only when the server is stuck.
 const OPEN_DEPTH: u32 = 64;
 
+/// One in so many replies is verified unless another share is asked for.
+const VERIFY_EVERY: u32 = 1_024;
+
 /// Length of a closed-loop probe.
 const PROBE: Duration = Duration::from_millis(1_500);
 
@@ -172,11 +189,17 @@ impl LoadArgs {
         }
     }
 
-    /// Turns the options into a plan.
+    /// Turns the options into a plan. `page` is the host and the path that HTTP asks for.
     ///
     /// # Errors
     /// A text for the user, if options contradict each other.
-    pub(super) fn plan(&self, aim: Aim, wire: Wire, layout: &Layout) -> Result<RunPlan, String> {
+    pub(super) fn plan(
+        &self,
+        aim: Aim,
+        wire: Wire,
+        page: Option<(String, String)>,
+        layout: &Layout,
+    ) -> Result<RunPlan, String> {
         let loads = self.loads()?;
         let duration = self.duration.unwrap_or(Duration::from_secs(10));
         if duration > MAX_DURATION && !self.long {
@@ -185,21 +208,13 @@ impl LoadArgs {
         if self.interval < MIN_INTERVAL {
             return Err("an interval is at least 10ms long".to_owned());
         }
-        let depth = self.depth.unwrap_or(OPEN_DEPTH);
+        // Few servers take a second HTTP/1 request before they have answered the first.
+        let default_depth = if wire == Wire::Http { 1 } else { OPEN_DEPTH };
+        let depth = self.depth.unwrap_or(default_depth);
         if u64::from(depth) * u64::from(self.connections) > MAX_IN_FLIGHT {
             return Err("more than a million requests on their way at once".to_owned());
         }
-        let keys = u32::try_from(self.keys).ok().filter(|keys| (1..=100_000_000).contains(keys));
-        let traffic = match wire {
-            Wire::Echo => Traffic::Echo { frame_bytes: self.frame_size as usize },
-            Wire::Resp => Traffic::Resp(RespWorkload {
-                keys: keys.ok_or("between one and 100 million keys are possible")?,
-                distribution: self.key_dist,
-                value_bytes: self.value_size as usize,
-                get_parts: self.mix.0,
-                set_parts: self.mix.1,
-            }),
-        };
+        let traffic = self.traffic(&aim, wire, page)?;
         let name = self.name.clone().unwrap_or_else(|| match &aim {
             Aim::Embedded(spec) => spec.target.to_string(),
             Aim::External { .. } => "attack".to_owned(),
@@ -231,6 +246,42 @@ impl LoadArgs {
             out: (!self.no_files).then(|| self.directory(&name)),
             svg: !self.no_svg,
             name,
+        })
+    }
+
+    fn traffic(
+        &self,
+        aim: &Aim,
+        wire: Wire,
+        page: Option<(String, String)>,
+    ) -> Result<Traffic, String> {
+        let knows_nothing = matches!(aim, Aim::Embedded(spec) if spec.target == Target::Synthetic);
+        let unknown = wire != Wire::Echo && (self.no_preload || knows_nothing);
+        let verify_every = self.verify.unwrap_or(if unknown { 0 } else { VERIFY_EVERY });
+        if wire == Wire::Echo {
+            return Ok(Traffic::Echo { frame_bytes: self.frame_size as usize, verify_every });
+        }
+        if wire == Wire::Http {
+            let (host, path) = page.unwrap_or_else(|| ("localhost".to_owned(), self.path.clone()));
+            if !path.starts_with('/') || path.contains(char::is_whitespace) {
+                return Err(format!("a path begins with / and has no blanks: {path:?}"));
+            }
+            return Ok(Traffic::Http { host, path });
+        }
+        let keys = u32::try_from(self.keys).ok().filter(|keys| (1..=100_000_000).contains(keys));
+        let workload = Workload {
+            keys: keys.ok_or("between one and 100 million keys are possible")?,
+            key_bytes: usize::from(self.key_size),
+            distribution: self.key_dist,
+            sizes: self.value_size.clone(),
+            get_parts: self.mix.0,
+            set_parts: self.mix.1,
+            verify_every,
+        };
+        Ok(if wire == Wire::Memcache {
+            Traffic::Memcache(workload)
+        } else {
+            Traffic::Resp(workload)
         })
     }
 
@@ -276,6 +327,11 @@ impl LoadArgs {
         }
         if let Some(point) = points.iter().find(|point| !point.balanced) {
             eprintln!("error: the ledger of {} does not balance: {:?}", point.label, point.ledger);
+            return Exit::Failed;
+        }
+        if let Some(point) = points.iter().find(|point| point.connections.wrong_replies > 0) {
+            let reason = point.connections.reason.as_deref().unwrap_or_default();
+            eprintln!("error: {} was answered wrongly: {reason}", point.label);
             return Exit::Failed;
         }
         if interrupted {

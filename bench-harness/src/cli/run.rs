@@ -90,11 +90,12 @@ impl Run {
         };
         let wire = match self.target {
             Target::Kv => Wire::Resp,
+            Target::Http => Wire::Http,
             Target::Synthetic => self.synthetic.wire,
             // The others are echo servers on one runtime or another.
             _ => Wire::Echo,
         };
-        match self.load.plan(Aim::Embedded(spec), wire, &layout) {
+        match self.load.plan(Aim::Embedded(spec), wire, None, &layout) {
             Ok(plan) => self.load.execute(&plan, layout),
             Err(text) => Ok(usage(&text)),
         }

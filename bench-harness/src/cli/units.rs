@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::phases::RatePlan;
-use crate::plan::Rate;
-use crate::protocol::KeyDistribution;
+use crate::plan::{Arrival, Rate};
 use crate::serve::Stall;
+use crate::workload::{KeyDistribution, SizeDistribution};
 
 /// A duration such as `500ms`, `10s`, `1.5m`. A bare number counts seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -75,19 +75,157 @@ pub(crate) fn stall(text: &str) -> Result<Stall, String> {
     Ok(Stall { length_ns: crate::clock::ns(length), every_ns: crate::clock::ns(every) })
 }
 
-/// `uniform`, or `zipf:EXPONENT`.
+/// `constant`, `poisson`, `uniform:SPREAD` or `burst:COUNT`.
+pub(crate) fn arrival(text: &str) -> Result<Arrival, String> {
+    let (name, value) = text.split_once(':').map_or((text, None), |(name, v)| (name, Some(v)));
+    match (name, value) {
+        ("constant", None) => Ok(Arrival::Constant),
+        ("poisson", None) => Ok(Arrival::Poisson),
+        ("uniform", Some(spread)) => {
+            let spread: f64 = spread.parse().map_err(|_| not_a_number(spread))?;
+            if !(0.0..=1.0).contains(&spread) {
+                return Err(format!("a spread is a share of the gap from 0 to 1, not {spread}"));
+            }
+            Ok(Arrival::Uniform((spread * 100.0).round() as u8))
+        }
+        ("burst", Some(value)) => {
+            let size =
+                u32::try_from(count(value)?).ok().filter(|size| (1..=1_000_000).contains(size));
+            size.map(Arrival::Burst)
+                .ok_or("a burst has between one and a million requests".to_owned())
+        }
+        _ => Err(format!("{text:?} is not constant, poisson, uniform:SPREAD or burst:COUNT")),
+    }
+}
+
+/// `uniform`, `zipf:EXPONENT`, `hotspot:KEYS/REQUESTS`, `gauss:MEAN/DEVIATION` or `seq`.
 pub(crate) fn key_distribution(text: &str) -> Result<KeyDistribution, String> {
-    if text == "uniform" {
-        return Ok(KeyDistribution::Uniform);
+    let wrong = || {
+        format!(
+            "{text:?} is not uniform, zipf:EXPONENT, hotspot:KEYS/REQUESTS, \
+             gauss:MEAN/DEVIATION or seq"
+        )
+    };
+    let number = |digits: &str| digits.trim().parse::<f64>().map_err(|_| not_a_number(digits));
+    let shares = |pair: &str| {
+        let (first, second) = pair.split_once('/').ok_or_else(wrong)?;
+        let (first, second) = (share(first)?, share(second)?);
+        Ok::<_, String>((first, second))
+    };
+    match text.split_once(':') {
+        None if text == "uniform" => Ok(KeyDistribution::Uniform),
+        None if text == "seq" => Ok(KeyDistribution::Sequence),
+        Some(("zipf", exponent)) => {
+            let exponent = number(exponent)?;
+            if !(0.0..=5.0).contains(&exponent) {
+                return Err(format!("an exponent lies between 0 and 5, not at {exponent}"));
+            }
+            Ok(KeyDistribution::Zipf(exponent))
+        }
+        Some(("hotspot", pair)) => {
+            let (keys, requests) = shares(pair)?;
+            Ok(KeyDistribution::Hotspot { keys, requests })
+        }
+        Some(("gauss", pair)) => {
+            let (mean, deviation) = shares(pair)?;
+            Ok(KeyDistribution::Gauss { mean, deviation })
+        }
+        _ => Err(wrong()),
     }
-    let exponent: f64 = text
-        .strip_prefix("zipf:")
-        .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| format!("{text:?} is neither uniform nor zipf:EXPONENT"))?;
-    if !(0.0..=5.0).contains(&exponent) {
-        return Err(format!("an exponent lies between 0 and 5, not at {exponent}"));
+}
+
+/// A share such as `0.2` or `20%`, above zero and up to one.
+fn share(text: &str) -> Result<f64, String> {
+    let (digits, scale) =
+        text.trim().strip_suffix('%').map_or((text.trim(), 1.0), |digits| (digits, 100.0));
+    let share = digits.parse::<f64>().map_err(|_| not_a_number(text))? / scale;
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(format!("{text:?} is no share: it lies above 0 and up to 1 (or 100%)"));
     }
-    Ok(KeyDistribution::Zipf(exponent))
+    Ok(share)
+}
+
+/// `64`, `uniform:16-1024`, `lognormal:MEDIAN/SIGMA`, `list:SIZE=PARTS,…` or `file:PATH`.
+pub(crate) fn sizes(text: &str) -> Result<SizeDistribution, String> {
+    let wrong = || {
+        format!(
+            "{text:?} is not BYTES, uniform:LOW-HIGH, lognormal:MEDIAN/SIGMA, \
+             list:BYTES=PARTS,... or file:PATH"
+        )
+    };
+    let bytes = |digits: &str| {
+        let size = u32::try_from(count(digits)?).ok().filter(|size| *size <= MAX_VALUE_BYTES);
+        size.ok_or_else(|| format!("{digits:?}: a value has at most {MAX_VALUE_BYTES} bytes"))
+    };
+    match text.split_once(':') {
+        None => Ok(SizeDistribution::Fixed(bytes(text)?)),
+        Some(("uniform", range)) => {
+            let (low, high) = range.split_once('-').ok_or_else(wrong)?;
+            let (low, high) = (bytes(low)?, bytes(high)?);
+            if low > high {
+                return Err(format!("{range:?} ends before it begins"));
+            }
+            Ok(SizeDistribution::Uniform(low, high))
+        }
+        Some(("lognormal", pair)) => {
+            let (median, sigma) = pair.split_once('/').ok_or_else(wrong)?;
+            let sigma: f64 = sigma.trim().parse().map_err(|_| not_a_number(sigma))?;
+            if !(0.0..=5.0).contains(&sigma) {
+                return Err(format!("a sigma lies between 0 and 5, not at {sigma}"));
+            }
+            Ok(SizeDistribution::LogNormal { median: bytes(median)?.max(1), sigma })
+        }
+        Some(("list", list)) => {
+            let entries = list.split(',').map(|entry| {
+                let (size, parts) = entry.split_once('=').ok_or_else(wrong)?;
+                let parts: u32 = parts.trim().parse().map_err(|_| not_a_number(parts))?;
+                Ok((bytes(size.trim())?, parts))
+            });
+            weighted(entries.collect::<Result<_, String>>()?, text)
+        }
+        Some(("file", path)) => {
+            let content = std::fs::read_to_string(path)
+                .map_err(|error| format!("the sizes in {path} cannot be read: {error}"))?;
+            let lines = content.lines().enumerate().filter(|(_, line)| {
+                let line = line.trim();
+                !line.is_empty() && !line.starts_with('#')
+            });
+            let entries = lines.map(|(number, line)| {
+                let mut words = line.split_whitespace();
+                let size = bytes(words.next().unwrap_or_default());
+                let parts = words.next().map_or(Ok(1), str::parse);
+                let at = format!("{path}, line {}: not SIZE or SIZE PARTS", number + 1);
+                match (size, parts, words.next()) {
+                    (Ok(size), Ok(parts), None) => Ok((size, parts)),
+                    _ => Err(at),
+                }
+            });
+            weighted(entries.collect::<Result<_, String>>()?, text)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Longer values than this are no longer small messages, and a slip of the finger most of the time.
+const MAX_VALUE_BYTES: u32 = 1 << 20;
+
+fn weighted(entries: Vec<(u32, u32)>, source: &str) -> Result<SizeDistribution, String> {
+    if entries.iter().all(|(_, parts)| *parts == 0) {
+        return Err(format!("{source:?} names no size"));
+    }
+    Ok(SizeDistribution::Weighted { entries, source: source.to_owned() })
+}
+
+/// One in how many replies is verified, such as `1/1024`; `0` or `off` for none.
+pub(crate) fn verify(text: &str) -> Result<u32, String> {
+    if text == "off" || text == "0" {
+        return Ok(0);
+    }
+    let every = text.strip_prefix("1/").unwrap_or(text);
+    match every.parse::<u32>() {
+        Ok(every) if every > 0 && (text.starts_with("1/") || every == 1) => Ok(every),
+        _ => Err(format!("{text:?} is not 1/N, 1 or off")),
+    }
 }
 
 /// Parts of GET and SET, such as `get=9,set=1`.
@@ -177,6 +315,54 @@ mod tests {
         assert!(stall("1s/1s").is_err());
         assert_eq!(key_distribution("zipf:0.99"), Ok(KeyDistribution::Zipf(0.99)));
         assert!(key_distribution("zipf:x").is_err());
+        let hotspot = KeyDistribution::Hotspot { keys: 0.2, requests: 0.8 };
+        assert_eq!(key_distribution("hotspot:20%/0.8"), Ok(hotspot));
+        assert!(key_distribution("hotspot:0/1").is_err());
+        let gauss = KeyDistribution::Gauss { mean: 0.5, deviation: 0.1 };
+        assert_eq!(key_distribution("gauss:0.5/0.1"), Ok(gauss));
+        assert_eq!(key_distribution("seq"), Ok(KeyDistribution::Sequence));
         assert_eq!(label("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+    }
+
+    #[test]
+    fn arrivals_have_a_name_and_perhaps_a_number() {
+        assert_eq!(arrival("constant"), Ok(Arrival::Constant));
+        assert_eq!(arrival("poisson"), Ok(Arrival::Poisson));
+        assert_eq!(arrival("uniform:0.25"), Ok(Arrival::Uniform(25)));
+        assert_eq!(arrival("burst:1k"), Ok(Arrival::Burst(1_000)));
+        for text in ["constant", "uniform:0.25", "burst:1000"] {
+            assert_eq!(arrival(text).unwrap().to_string(), text);
+        }
+        for bad in ["", "uniform", "uniform:2", "burst:0", "poisson:3", "constant:1"] {
+            assert!(arrival(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_fixed_drawn_listed_or_read() {
+        assert_eq!(sizes("64"), Ok(SizeDistribution::Fixed(64)));
+        assert_eq!(sizes("uniform:16-1k"), Ok(SizeDistribution::Uniform(16, 1_000)));
+        let normal = SizeDistribution::LogNormal { median: 256, sigma: 1.0 };
+        assert_eq!(sizes("lognormal:256/1.0"), Ok(normal));
+        let entries = |text: &str| match sizes(text) {
+            Ok(SizeDistribution::Weighted { entries, .. }) => entries,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(entries("list:32=80,1024=20"), [(32, 80), (1_024, 20)]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "# bytes parts\n10 3\n\n20\n").unwrap();
+        assert_eq!(entries(&format!("file:{}", file.path().display())), [(10, 3), (20, 1)]);
+        std::fs::write(file.path(), "10\ntwenty\n").unwrap();
+        let error = sizes(&format!("file:{}", file.path().display())).unwrap_err();
+        assert!(error.contains("line 2"), "{error}");
+        for bad in ["", "2M", "uniform:9-3", "lognormal:5", "list:1", "list:1=0", "file:/none"] {
+            assert!(sizes(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_verification_is_one_in_so_many() {
+        assert_eq!((verify("1/1024"), verify("1"), verify("off")), (Ok(1_024), Ok(1), Ok(0)));
+        assert!(verify("1/0").is_err() && verify("7").is_err() && verify("all").is_err());
     }
 }

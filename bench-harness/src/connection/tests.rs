@@ -44,7 +44,7 @@ impl Write for Script {
 
 fn landings(connection: &mut Connection<Script>, now_ns: u64) -> io::Result<Vec<Landed>> {
     let mut landed = Vec::new();
-    connection.read(&Echo::new(8), &mut || now_ns, |one| landed.push(one))?;
+    connection.read(&Echo::new(8, 1), &mut || now_ns, |one| landed.push(one))?;
     Ok(landed)
 }
 
@@ -52,7 +52,7 @@ fn landings(connection: &mut Connection<Script>, now_ns: u64) -> io::Result<Vec<
 fn requests_of_one_turn_leave_in_one_write_and_land_in_order() {
     let script = Script::default();
     let mut connection = Connection::new(script.clone(), 3);
-    let mut echo = Echo::new(8);
+    let mut echo = Echo::new(8, 1);
     connection.push(&mut echo, 100, 110);
     connection.push(&mut echo, 105, 110);
     let sent: Vec<u64> = connection.flush(120).unwrap().map(|flight| flight.sent_ns).collect();
@@ -71,7 +71,7 @@ fn requests_of_one_turn_leave_in_one_write_and_land_in_order() {
 fn a_full_window_has_no_space_until_a_reply_and_remembers_since_when() {
     let script = Script::default();
     let mut connection = Connection::new(script.clone(), 1);
-    let mut echo = Echo::new(8);
+    let mut echo = Echo::new(8, 1);
     connection.push(&mut echo, 10, 10);
     connection.flush(12).unwrap();
     assert!(!connection.has_space());
@@ -94,7 +94,7 @@ fn a_full_window_has_no_space_until_a_reply_and_remembers_since_when() {
 fn what_the_kernel_does_not_take_is_written_later_with_the_first_stamp() {
     let script = Script::default();
     let mut connection = Connection::new(script.clone(), 4);
-    let mut echo = Echo::new(8);
+    let mut echo = Echo::new(8, 1);
     script.takes.borrow_mut().extend([5, 0]);
     connection.push(&mut echo, 1, 1);
     connection.push(&mut echo, 2, 2);
@@ -109,7 +109,7 @@ fn what_the_kernel_does_not_take_is_written_later_with_the_first_stamp() {
 fn a_reply_in_pieces_lands_once_with_its_last_byte() {
     let script = Script::default();
     let mut connection = Connection::new(script.clone(), 1);
-    connection.push(&mut Echo::new(8), 1, 1);
+    connection.push(&mut Echo::new(8, 1), 1, 1);
     connection.flush(2).unwrap();
     let reply = script.written.borrow().clone();
     script.incoming.borrow_mut().push_back(reply[..3].to_vec());
@@ -133,7 +133,7 @@ fn a_closed_peer_and_a_reply_nobody_asked_for_are_errors() {
 fn an_answer_before_its_request_was_written_is_an_error() {
     let script = Script::default();
     let mut connection = Connection::new(script.clone(), 1);
-    connection.push(&mut Echo::new(8), 1, 1);
+    connection.push(&mut Echo::new(8, 1), 1, 1);
     script.incoming.borrow_mut().push_back(vec![0; 8]);
     assert!(landings(&mut connection, 1).is_err());
     assert_eq!(connection.take_flights().len(), 1);

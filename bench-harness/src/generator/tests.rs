@@ -178,7 +178,7 @@ impl Case {
             streams,
             depth: self.depth,
             work,
-            protocol: Box::new(Echo::new(FRAME_BYTES)),
+            protocol: Box::new(Echo::new(FRAME_BYTES, 1)),
             recorder: ends.pop().unwrap(),
             times,
             timeout_ns: self.timeout_ns,

@@ -12,11 +12,12 @@ use super::Sample;
 use crate::clock;
 use crate::generator::Pacing;
 use crate::layout::Layout;
-use crate::point::{Conditions, Mode, PointSpec, Traffic, run_point};
+use crate::point::{Conditions, Mode, PointSpec, run_point};
 use crate::procfs::{resident_bytes, thread_use};
 use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
-use crate::subject::Subject;
+use crate::subject::{Counting, Subject};
 use crate::threads;
+use crate::traffic::Traffic;
 
 /// The load of an echo benchmark.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +49,7 @@ fn start(layout: &Layout, target: Target, frame_bytes: usize) -> io::Result<Serv
 /// Microseconds of server CPU for a request of a saturating closed loop.
 pub(super) fn echo(layout: &Layout, target: Target, shape: Shape) -> Sample {
     let Shape { connections, frame_bytes, depth } = shape;
-    let mut subject = Subject::embedded(start(layout, target, frame_bytes)?, false);
+    let mut subject = Subject::embedded(start(layout, target, frame_bytes)?, Counting::Pipe);
     let load_cpus = layout.load_cpus.iter().take(1).copied().collect();
     let conditions = Conditions {
         layout: Layout { load_cpus, ..layout.clone() },
@@ -59,7 +60,7 @@ pub(super) fn echo(layout: &Layout, target: Target, shape: Shape) -> Sample {
     let spec = PointSpec {
         label: "echo".to_owned(),
         mode: Mode::Closed,
-        traffic: Traffic::Echo { frame_bytes },
+        traffic: Traffic::Echo { frame_bytes, verify_every: 1_024 },
         connections,
         depth,
         warmup: Duration::from_millis(200),

@@ -44,7 +44,7 @@ fn a_schedule_holds_as_many_requests_as_its_rate_promises() {
 
 #[test]
 fn threads_share_one_schedule_without_gap_or_overlap() {
-    for arrival in [Arrival::Constant, Arrival::Poisson] {
+    for arrival in [Arrival::Constant, Arrival::Poisson, Arrival::Uniform(50), Arrival::Burst(5)] {
         let span = (1_000, SECOND_NS / 10);
         let whole = all(Schedule::new(rate(77_777.0), arrival, 9, span, (0, 1)));
         for threads in [2, 3, 7] {
@@ -57,25 +57,47 @@ fn threads_share_one_schedule_without_gap_or_overlap() {
     }
 }
 
-#[test]
-fn poisson_gaps_are_exponential() {
+/// Kolmogorov-Smirnov distance of the gaps of an arrival, in units of their mean, from a cumulative
+/// distribution. The 99 % critical value is 1.63 / sqrt(n), and rounding to whole nanoseconds adds at
+/// most 1 / mean.
+fn assert_gaps(arrival: Arrival, cumulative: impl Fn(f64) -> f64) {
     let mean_ns = 333.0;
-    let times =
-        all(Schedule::new(rate(1e9 / mean_ns), Arrival::Poisson, 41, (0, 200_000_000), (0, 1)));
+    let times = all(Schedule::new(rate(1e9 / mean_ns), arrival, 41, (0, 200_000_000), (0, 1)));
     let mut gaps: Vec<f64> = times.windows(2).map(|w| (w[1] - w[0]) as f64).collect();
     let count = gaps.len() as f64;
     let mean = gaps.iter().sum::<f64>() / count;
     assert!((mean / mean_ns - 1.0).abs() < 0.005, "mean gap {mean} instead of {mean_ns}");
-
-    // Kolmogorov-Smirnov distance; the 99 % critical value is 1.63 / sqrt(n), and rounding to whole
-    // nanoseconds adds at most 1 / mean.
     gaps.sort_unstable_by(f64::total_cmp);
     let distance = gaps
         .iter()
         .enumerate()
-        .map(|(i, gap)| ((i as f64 + 0.5) / count - (1.0 - (-gap / mean_ns).exp())).abs())
+        .map(|(i, gap)| ((i as f64 + 0.5) / count - cumulative(gap / mean_ns)).abs())
         .fold(0.0, f64::max);
-    assert!(distance < 1.63 / count.sqrt() + 1.0 / mean_ns, "distance {distance}");
+    let limit = 1.63 / count.sqrt() + 1.0 / mean_ns;
+    assert!(distance < limit, "{arrival}: distance {distance}, limit {limit}");
+}
+
+#[test]
+fn poisson_gaps_are_exponential() {
+    assert_gaps(Arrival::Poisson, |gap| 1.0 - (-gap).exp());
+}
+
+#[test]
+fn uniform_gaps_are_uniform_around_their_mean() {
+    for percent in [30, 100] {
+        let spread = f64::from(percent) / 100.0;
+        let cumulative = |gap: f64| ((gap - 1.0 + spread) / (2.0 * spread)).clamp(0.0, 1.0);
+        assert_gaps(Arrival::Uniform(percent), cumulative);
+    }
+}
+
+#[test]
+fn a_burst_is_due_at_once_and_the_rate_stays() {
+    let times = all(Schedule::new(rate(1_000.0), Arrival::Burst(4), 1, (7, SECOND_NS + 7), (0, 1)));
+    assert_eq!(times.len(), 1_000);
+    for (group, burst) in times.chunks(4).enumerate() {
+        assert_eq!(burst, [7 + group as u64 * 4_000_000; 4]);
+    }
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! What travels: requests encoded and replies parsed, without any I/O.
 //!
-//! Both protocols answer in the order of the requests, so a reply belongs to the oldest request of
+//! All protocols answer in the order of the requests, so a reply belongs to the oldest request of
 //! its connection; `sequence` counts the requests of one connection from zero.
 
 mod echo;
+mod http;
+mod memcache;
 mod resp;
 
 pub(crate) use echo::Echo;
-pub(crate) use resp::{KeyDistribution, Resp, RespWorkload, command, parse_command, parse_reply};
+pub(crate) use http::{Http, parse_request as parse_http_request};
+pub(crate) use memcache::{Memcache, parse_command as parse_memcache_command};
+pub(crate) use resp::{Resp, command, parse_command, parse_reply};
 
 use std::fmt;
 
@@ -32,14 +36,56 @@ impl fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
+/// What an encoder must be told again to know the right reply; the connection keeps it meanwhile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Note(pub(crate) u64);
+
+impl Note {
+    /// The reply may be any.
+    pub(crate) const ANY: Note = Note(u64::MAX);
+
+    /// The reply must be a value of this key.
+    fn value_of(key: u32) -> Self {
+        Note(u64::from(key))
+    }
+
+    /// The key whose value the reply must be, if it must.
+    fn key(self) -> Option<u32> {
+        u32::try_from(self.0).ok()
+    }
+}
+
 /// Encodes requests and finds their replies.
 pub(crate) trait Protocol: Send {
     /// Appends request `sequence` of a connection to `out`.
-    fn encode(&mut self, sequence: u64, out: &mut Vec<u8>);
+    fn encode(&mut self, sequence: u64, out: &mut Vec<u8>) -> Note;
+
+    /// Appends a write of key `key`, for filling a keyspace; nothing where there are no keys.
+    fn encode_fill(&mut self, _key: u32, _out: &mut Vec<u8>) {}
 
     /// Finds the reply to request `sequence` at the front of `input`; `None` if bytes are missing.
+    /// `note` is what the encoding of that request returned.
     ///
     /// # Errors
     /// If `input` cannot be the beginning of that reply.
-    fn parse(&self, sequence: u64, input: &[u8]) -> Result<Option<Reply>, ProtocolError>;
+    fn parse(
+        &self,
+        sequence: u64,
+        note: Note,
+        input: &[u8],
+    ) -> Result<Option<Reply>, ProtocolError>;
+}
+
+/// Appends a number in decimal digits, without going through a formatter.
+fn push_number(number: usize, out: &mut Vec<u8>) {
+    let begin = out.len();
+    let mut rest = number;
+    loop {
+        out.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out[begin..].reverse();
 }

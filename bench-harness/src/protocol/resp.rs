@@ -1,62 +1,14 @@
 //! The Redis protocol: GET and SET over a keyspace, and the parsing of any reply.
 
-use std::fmt;
+use super::{Note, Protocol, ProtocolError, Reply, push_number};
+use crate::workload::{Draws, Tables, Workload, fill_of, is_value_of, push_key};
 
-use super::{Protocol, ProtocolError, Reply};
-use crate::rng::{Rng, scramble};
-
-/// How often each key is asked for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum KeyDistribution {
-    /// Every key alike.
-    Uniform,
-    /// The key of rank `r` with weight `r^-exponent`; ranks are scattered over the keyspace.
-    Zipf(f64),
-}
-
-impl fmt::Display for KeyDistribution {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeyDistribution::Uniform => out.write_str("uniform"),
-            KeyDistribution::Zipf(exponent) => write!(out, "zipf {exponent}"),
-        }
-    }
-}
-
-/// What a RESP run asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct RespWorkload {
-    /// Number of distinct keys.
-    pub(crate) keys: u32,
-    /// Which of them are asked for.
-    pub(crate) distribution: KeyDistribution,
-    /// Length of the values that SET writes.
-    pub(crate) value_bytes: usize,
-    /// Parts of the requests that are GET.
-    pub(crate) get_parts: u32,
-    /// Parts of the requests that are SET.
-    pub(crate) set_parts: u32,
-}
-
-/// Encoder of one thread. Keys and operations come from a ring drawn before the run, so that no
-/// random number is made between two requests.
+/// Encoder of one thread.
 pub(crate) struct Resp {
-    ring: Vec<Draw>,
-    position: usize,
-    set_tail: Vec<u8>,
+    draws: Draws,
+    key_bytes: usize,
+    size_bounds: (u32, u32),
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Draw {
-    key: u32,
-    set: bool,
-}
-
-/// Draws in the ring; a power of two.
-const RING: usize = 1 << 16;
-
-/// Every key is `key:` and twelve digits.
-const KEY_BYTES: usize = 16;
 
 /// Arrays within arrays, deeper than any reply to GET, SET or INFO.
 const MAX_DEPTH: u32 = 8;
@@ -69,90 +21,77 @@ const MAX_BULK_BYTES: usize = 512 * 1_024 * 1_024;
 
 impl Resp {
     /// An encoder whose draws depend on the workload and the seed.
-    pub(crate) fn new(workload: &RespWorkload, seed: u64) -> Self {
-        let mut set_tail = format!("${}\r\n", workload.value_bytes).into_bytes();
-        set_tail.resize(set_tail.len() + workload.value_bytes, b'v');
-        set_tail.extend_from_slice(b"\r\n");
-        Resp { ring: draw_ring(workload, seed), position: 0, set_tail }
+    pub(crate) fn new(workload: &Workload, tables: &Tables, seed: u64) -> Self {
+        Resp {
+            draws: Draws::new(workload, tables, seed),
+            key_bytes: workload.key_bytes,
+            size_bounds: workload.sizes.bounds(),
+        }
     }
 
-    /// Appends a SET of key `index`, for filling the keyspace.
-    pub(crate) fn encode_set(&self, index: u32, out: &mut Vec<u8>) {
+    fn encode_set(&self, index: u32, value_bytes: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
-        push_key(index, out);
-        out.extend_from_slice(&self.set_tail);
+        self.push_key(index, out);
+        push_length(value_bytes as usize, out);
+        out.resize(out.len() + value_bytes as usize, fill_of(index));
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn push_key(&self, index: u32, out: &mut Vec<u8>) {
+        push_length(self.key_bytes, out);
+        push_key(index, self.key_bytes, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Whether a whole reply is the value that was written to `key`.
+    fn is_value_of(&self, key: u32, reply: &[u8]) -> bool {
+        let body = reply.first().filter(|kind| **kind == b'$').and_then(|_| {
+            let begin = reply.windows(2).position(|pair| pair == b"\r\n")? + 2;
+            reply.get(begin..reply.len().checked_sub(2)?)
+        });
+        body.is_some_and(|value| is_value_of(key, value, self.size_bounds))
     }
 }
 
 impl Protocol for Resp {
-    fn encode(&mut self, _sequence: u64, out: &mut Vec<u8>) {
-        let draw = self.ring[self.position];
-        self.position = (self.position + 1) % RING;
-        if draw.set {
-            self.encode_set(draw.key, out);
+    fn encode(&mut self, _sequence: u64, out: &mut Vec<u8>) -> Note {
+        let draw = self.draws.draw();
+        if let Some(bytes) = draw.set_bytes {
+            self.encode_set(draw.key, bytes, out);
         } else {
             out.extend_from_slice(b"*2\r\n$3\r\nGET\r\n");
-            push_key(draw.key, out);
+            self.push_key(draw.key, out);
         }
+        if draw.verify { Note::value_of(draw.key) } else { Note::ANY }
     }
 
-    fn parse(&self, _sequence: u64, input: &[u8]) -> Result<Option<Reply>, ProtocolError> {
-        parse_reply(input)
+    fn encode_fill(&mut self, key: u32, out: &mut Vec<u8>) {
+        let bytes = self.draws.size();
+        self.encode_set(key, bytes, out);
+    }
+
+    fn parse(
+        &self,
+        _sequence: u64,
+        note: Note,
+        input: &[u8],
+    ) -> Result<Option<Reply>, ProtocolError> {
+        let Some(reply) = parse_reply(input)? else { return Ok(None) };
+        // An error is counted as one; only an answer can be a wrong one.
+        if let Some(key) = note.key().filter(|_| reply.ok)
+            && !self.is_value_of(key, &input[..reply.bytes])
+        {
+            return Err(ProtocolError(format!("key {key} came back with another value")));
+        }
+        Ok(Some(reply))
     }
 }
 
-fn push_key(index: u32, out: &mut Vec<u8>) {
-    let mut key = *b"$16\r\nkey:000000000000\r\n";
-    let mut rest = index;
-    for digit in key[9..21].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    debug_assert_eq!(key[5..21].len(), KEY_BYTES);
-    out.extend_from_slice(&key);
-}
-
-fn draw_ring(workload: &RespWorkload, seed: u64) -> Vec<Draw> {
-    let mut rng = Rng::new(scramble(seed ^ 0x6b65_7973));
-    let keys = workload.keys.max(1);
-    let parts = u64::from(workload.get_parts) + u64::from(workload.set_parts);
-    let cumulated = match workload.distribution {
-        KeyDistribution::Uniform => Vec::new(),
-        KeyDistribution::Zipf(exponent) => zipf_cumulated(keys, exponent),
-    };
-    let mut draw = || {
-        let key = match cumulated.last() {
-            None => rng.below(u64::from(keys)),
-            Some(total) => {
-                let target = rng.unit() * total;
-                let rank = cumulated.partition_point(|sum| *sum <= target);
-                // Hot keys must not be neighbours: neighbours may share a shard or a cache line.
-                scatter(rank as u64, keys)
-            }
-        };
-        Draw { key: key as u32, set: rng.below(parts.max(1)) >= u64::from(workload.get_parts) }
-    };
-    (0..RING).map(|_| draw()).collect()
-}
-
-/// Running sums of `rank^-exponent`.
-fn zipf_cumulated(keys: u32, exponent: f64) -> Vec<f64> {
-    let mut sum = 0.0;
-    (1..=keys)
-        .map(|rank| {
-            sum += f64::from(rank).powf(-exponent);
-            sum
-        })
-        .collect()
-}
-
-/// Spreads ranks over the keyspace: a multiplication by a prime that does not divide `keys` is a
-/// permutation of it.
-fn scatter(rank: u64, keys: u32) -> u64 {
-    const PRIMES: [u64; 2] = [2_654_435_761, 4_294_967_291];
-    let keys = u64::from(keys);
-    let prime = if keys.is_multiple_of(PRIMES[0]) { PRIMES[1] } else { PRIMES[0] };
-    rank * prime % keys
+/// Appends the head of a bulk string.
+fn push_length(bytes: usize, out: &mut Vec<u8>) {
+    out.push(b'$');
+    push_number(bytes, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A command as an array of bulk strings.

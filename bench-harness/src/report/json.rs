@@ -72,7 +72,7 @@ pub(crate) struct Tool {
 pub(crate) struct Workload {
     /// Which server, or its address.
     pub(crate) target: String,
-    /// `echo` or `resp`.
+    /// `echo`, `resp`, `http` or `memcache`.
     pub(crate) protocol: String,
     /// One line for a reader.
     pub(crate) description: String,
@@ -94,7 +94,7 @@ pub(crate) struct Point {
     pub(crate) label: String,
     /// `open` or `closed`.
     pub(crate) mode: String,
-    /// `constant` or `poisson`; `null` for a closed loop.
+    /// `constant`, `poisson`, `uniform:…` or `burst:…`; `null` for a closed loop.
     pub(crate) arrival: Option<String>,
     /// Requests a second by plan; `null` for a closed loop.
     pub(crate) offered_rps: Option<f64>,
@@ -151,6 +151,9 @@ pub(crate) struct Connections {
     pub(crate) established: usize,
     /// Broken before the end.
     pub(crate) lost: usize,
+    /// How many of those broke because what the server sent is no reply to the request.
+    #[serde(default)]
+    pub(crate) wrong_replies: u64,
     /// Why the first one broke.
     pub(crate) reason: Option<String>,
 }

@@ -24,10 +24,11 @@ use crate::clock;
 use crate::console::Console;
 use crate::generator::Pacing;
 use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
-use crate::point::{Conditions, Mode, PointSpec, Traffic, run_point};
+use crate::point::{Conditions, Mode, PointSpec, run_point};
 use crate::report::{Recorded, format_ns};
 use crate::serve::{Gap, Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::Subject;
+use crate::traffic::Traffic;
 use crate::verdict::{LAG_NS, Status};
 
 /// What to check.
@@ -207,7 +208,7 @@ impl Bench {
         PointSpec {
             label: "selftest".to_owned(),
             mode,
-            traffic: Traffic::Echo { frame_bytes: FRAME_BYTES },
+            traffic: Traffic::Echo { frame_bytes: FRAME_BYTES, verify_every: 1_024 },
             connections: CONNECTIONS,
             depth: 64,
             warmup: Duration::from_millis(200),

@@ -14,7 +14,7 @@ use crate::point::{Mode, PointSpec};
 use crate::record::Metric;
 use crate::report::Recorded;
 use crate::serve::{Gap, Server};
-use crate::subject::Subject;
+use crate::subject::{Counting, Subject};
 
 /// Much longer than what network and generator take.
 const SERVICE_NS: u64 = 200_000;
@@ -60,7 +60,7 @@ fn spec(bench: &Bench, mode: Mode, seed: u64) -> PointSpec {
 fn measure(bench: &Bench, rate: Rate, arrival: Arrival, seed: u64) -> io::Result<Measured> {
     let mut server: Server = bench.start(echo(SERVICE_NS))?;
     let before = server.counters()?;
-    let mut subject = Subject::embedded(server, false);
+    let mut subject = Subject::embedded(server, Counting::Pipe);
     let spec = spec(bench, Mode::Open(rate, arrival), seed);
     let recorded = bench.run(&spec, &mut subject)?;
     let after = subject.counters()?;

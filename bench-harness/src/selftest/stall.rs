@@ -10,7 +10,7 @@ use crate::plan::{Arrival, Rate};
 use crate::point::{Mode, PointSpec};
 use crate::report::format_ns;
 use crate::serve::{Stall, SyntheticSpec};
-use crate::subject::Subject;
+use crate::subject::{Counting, Subject};
 
 const SERVICE_NS: u64 = 20_000;
 const STALL: Stall = Stall { length_ns: SECOND_NS / 10, every_ns: SECOND_NS };
@@ -31,7 +31,7 @@ fn server() -> SyntheticSpec {
 
 /// The p99 that follows from the freeze; the median must not know of it.
 pub(super) fn open_loop(bench: &Bench, attempt: u32) -> io::Result<Finding> {
-    let mut subject = Subject::embedded(bench.start(server())?, false);
+    let mut subject = Subject::embedded(bench.start(server())?, Counting::Pipe);
     let rate = Rate::per_second(RATE).map_err(io::Error::other)?;
     let spec = PointSpec {
         seed: u64::from(attempt),
@@ -58,7 +58,7 @@ pub(super) fn open_loop(bench: &Bench, attempt: u32) -> io::Result<Finding> {
 
 /// One connection that waits for each answer meets the freeze once a second.
 pub(super) fn closed_loop(bench: &Bench, attempt: u32) -> io::Result<Finding> {
-    let mut subject = Subject::embedded(bench.start(server())?, false);
+    let mut subject = Subject::embedded(bench.start(server())?, Counting::Pipe);
     let spec = PointSpec {
         connections: 1,
         depth: 1,

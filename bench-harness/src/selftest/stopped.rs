@@ -11,7 +11,7 @@ use super::{Bench, Finding, echo, spoiled};
 use crate::plan::{Arrival, Rate};
 use crate::point::Mode;
 use crate::report::{RunResult, format_ns};
-use crate::subject::Subject;
+use crate::subject::{Counting, Subject};
 use crate::threads;
 use crate::verdict::{STOPPED_NS, Status};
 
@@ -27,7 +27,7 @@ const BEFORE: Duration = Duration::from_millis(1_500);
 pub(super) fn server(bench: &Bench, _attempt: u32) -> io::Result<Finding> {
     let server = bench.start(echo(0))?;
     let pid = server.ready().pid;
-    let mut subject = Subject::embedded(server, false);
+    let mut subject = Subject::embedded(server, Counting::Pipe);
     let (sender, started) = channel();
     let freezer = threads::spawn("freezer", None, move || -> io::Result<()> {
         // If the run never starts there is nothing to freeze.

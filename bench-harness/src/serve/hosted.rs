@@ -73,6 +73,15 @@ pub(super) fn start(
     Ok((Ready { addr, pid: std::process::id(), shards: shards(spec) }, tallies))
 }
 
+/// What the servers of the examples are told of their shards.
+pub(super) fn shard_arguments(cpus: &[usize]) -> Vec<String> {
+    if cpus.is_empty() {
+        return vec!["--shards=1".to_owned(), "--unpinned".to_owned()];
+    }
+    let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
+    vec![format!("--cores={}", cpus.join(","))]
+}
+
 /// Length of the buffer that a connection of an echo server has on a runtime where it must have one.
 ///
 /// Small, because it counts when the connection is idle, and longer than a frame, because a runtime

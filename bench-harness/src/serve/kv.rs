@@ -5,7 +5,7 @@ use std::io;
 use clap::Parser;
 use corelane_examples::kv::{Options, serve};
 
-use super::hosted::Host;
+use super::hosted::{Host, shard_arguments};
 
 /// More than a run can have connections.
 const MAX_CLIENTS: usize = 100_000;
@@ -23,12 +23,7 @@ pub(super) fn run(host: Host) -> io::Result<()> {
         // Runs that are compared must spread the keys over the shards alike.
         "--hash-seed=1".to_owned(),
     ];
-    if host.cpus.is_empty() {
-        arguments.extend(["--shards=1".to_owned(), "--unpinned".to_owned()]);
-    } else {
-        let cpus: Vec<String> = host.cpus.iter().map(usize::to_string).collect();
-        arguments.push(format!("--cores={}", cpus.join(",")));
-    }
+    arguments.extend(shard_arguments(&host.cpus));
     let options = Options::try_parse_from(arguments).map_err(io::Error::other)?;
     serve(options).map_err(io::Error::from)
 }

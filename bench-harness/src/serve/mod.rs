@@ -15,6 +15,7 @@ mod child;
 mod control;
 mod echo;
 mod hosted;
+mod http;
 mod kv;
 #[cfg(feature = "rivals")]
 mod rivals;
@@ -43,6 +44,8 @@ pub(crate) enum Target {
     Kv,
     /// A sharded TCP echo server on the runtime.
     Echo,
+    /// The sharded HTTP/1.1 server of the examples.
+    Http,
     /// The same echo server on tokio's current-thread runtime, to compare.
     TokioEcho,
     /// The same echo server without any runtime, on epoll: the limit.
@@ -65,6 +68,7 @@ impl fmt::Display for Target {
         out.write_str(match self {
             Target::Kv => "kv",
             Target::Echo => "echo",
+            Target::Http => "http",
             Target::TokioEcho => "tokio-echo",
             Target::BareEcho => "bare-echo",
             #[cfg(feature = "rivals")]
@@ -85,6 +89,22 @@ pub(crate) enum Wire {
     Echo,
     /// The Redis protocol.
     Resp,
+    /// HTTP/1.1.
+    Http,
+    /// memcached's text protocol.
+    Memcache,
+}
+
+impl Wire {
+    /// Its name, as on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Wire::Echo => "echo",
+            Wire::Resp => "resp",
+            Wire::Http => "http",
+            Wire::Memcache => "memcache",
+        }
+    }
 }
 
 /// A server to be started on some CPUs.
@@ -179,6 +199,7 @@ pub(crate) fn start(spec: &ServerSpec, addr: SocketAddr, child: bool) -> io::Res
     let (ready, tallies) = match spec.target {
         Target::Synthetic => start_synthetic(spec, addr)?,
         Target::Echo => hosted::start(spec, addr, echo::run)?,
+        Target::Http => hosted::start(spec, addr, http::run)?,
         Target::TokioEcho => hosted::start(spec, addr, tokio_echo::run)?,
         Target::BareEcho => hosted::start(spec, addr, bare::run)?,
         #[cfg(feature = "rivals")]

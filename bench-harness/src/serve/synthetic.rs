@@ -12,7 +12,7 @@ use super::control::Tally;
 use super::{Gap, Wire};
 use crate::clock::{SECOND_NS, now_ns};
 use crate::poller::Poller;
-use crate::protocol::parse_command;
+use crate::protocol::{ProtocolError, parse_command, parse_http_request, parse_memcache_command};
 use crate::threads;
 
 /// A freeze that repeats.
@@ -27,7 +27,7 @@ pub(crate) struct Stall {
 /// What the synthetic server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SyntheticSpec {
-    /// What it speaks; its only answer in RESP is `+OK`.
+    /// What it speaks. It stores nothing: it answers `+OK`, an empty page, or `STORED` and `END`.
     pub(crate) wire: Wire,
     /// Length of an echo frame.
     pub(crate) frame_bytes: usize,
@@ -46,11 +46,7 @@ impl SyntheticSpec {
     }
 
     pub(super) fn add_arguments(&self, arguments: &mut Vec<String>) {
-        let wire = match self.wire {
-            Wire::Echo => "echo",
-            Wire::Resp => "resp",
-        };
-        arguments.push(format!("--wire={wire}"));
+        arguments.push(format!("--wire={}", self.wire.name()));
         arguments.push(format!("--service-time={}ns", self.service_ns));
         if let Some(stall) = self.stall {
             arguments.push(format!("--stall={}ns/{}ns", stall.length_ns, stall.every_ns));
@@ -185,17 +181,20 @@ impl Pace<'_> {
         self.seen_ns
     }
 
-    /// Where the first request in `input` ends, if it is whole.
-    fn request_end(&self, input: &[u8]) -> io::Result<Option<usize>> {
-        match self.spec.wire {
-            Wire::Echo => {
-                Ok((input.len() >= self.spec.frame_bytes).then_some(self.spec.frame_bytes))
-            }
-            Wire::Resp => parse_command(input)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
-        }
+    /// Where the first request in `input` ends, and the answer to it, if it is whole.
+    fn request<'i>(&self, input: &'i [u8]) -> Result<Option<(usize, &'i [u8])>, ProtocolError> {
+        Ok(match self.spec.wire {
+            Wire::Echo => input.get(..self.spec.frame_bytes).map(|frame| (frame.len(), frame)),
+            Wire::Resp => parse_command(input)?.map(|end| (end, &b"+OK\r\n"[..])),
+            Wire::Http => parse_http_request(input)?.map(|end| (end, EMPTY_PAGE)),
+            Wire::Memcache => parse_memcache_command(input)?.map(|(end, stores)| {
+                (end, if stores { &b"STORED\r\n"[..] } else { &b"END\r\n"[..] })
+            }),
+        })
     }
 }
+
+const EMPTY_PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 struct Client {
     stream: TcpStream,
@@ -235,16 +234,17 @@ impl Client {
 
     fn answer(&mut self, mut begin_ns: u64, pace: &mut Pace<'_>) -> io::Result<()> {
         let mut taken = 0;
-        while let Some(bytes) = pace.request_end(&self.input[taken..self.filled])? {
+        loop {
+            let request = pace.request(&self.input[taken..self.filled]);
+            let request =
+                request.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let Some((bytes, reply)) = request else { break };
             let lost_before_ns = pace.lost_ns;
             begin_ns = pace.freeze(begin_ns);
             if pace.spec.service_ns > 0 {
                 pace.spin_until(begin_ns + pace.spec.service_ns);
             }
-            match pace.spec.wire {
-                Wire::Echo => self.out.extend_from_slice(&self.input[taken..taken + bytes]),
-                Wire::Resp => self.out.extend_from_slice(b"+OK\r\n"),
-            }
+            self.out.extend_from_slice(reply);
             taken += bytes;
             self.write_out()?;
             let end_ns = pace.look();

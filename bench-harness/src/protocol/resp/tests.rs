@@ -1,22 +1,31 @@
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
+use crate::workload::{KeyDistribution, SizeDistribution};
 
-fn workload(distribution: KeyDistribution) -> RespWorkload {
-    RespWorkload { keys: 1_000, distribution, value_bytes: 3, get_parts: 9, set_parts: 1 }
+fn workload() -> Workload {
+    Workload {
+        keys: 1_000,
+        key_bytes: 16,
+        distribution: KeyDistribution::Uniform,
+        sizes: SizeDistribution::Fixed(3),
+        get_parts: 9,
+        set_parts: 1,
+        verify_every: 1,
+    }
+}
+
+fn encoder(workload: &Workload) -> Resp {
+    Resp::new(workload, &Tables::new(workload), 1)
 }
 
 #[test]
 fn requests_are_commands_as_redis_reads_them() {
-    let mut all_set = workload(KeyDistribution::Uniform);
-    (all_set.get_parts, all_set.set_parts) = (0, 1);
     let mut wire = Vec::new();
-    Resp::new(&all_set, 1).encode_set(42, &mut wire);
-    assert_eq!(wire, command(&[b"SET", b"key:000000000042", b"vvv"]));
+    encoder(&workload()).encode_fill(42, &mut wire);
+    assert_eq!(wire, command(&[b"SET", b"key:000000000042", b"qqq"]));
 
-    let mut resp = Resp::new(&workload(KeyDistribution::Uniform), 1);
+    let mut resp = encoder(&workload());
     wire.clear();
     for sequence in 0..1_000 {
         resp.encode(sequence, &mut wire);
@@ -29,6 +38,29 @@ fn requests_are_commands_as_redis_reads_them() {
         rest = &rest[end..];
     }
     assert!((60..160).contains(&sets), "{sets} of 1000 were SET instead of about 100");
+}
+
+#[test]
+fn lengths_are_written_as_numbers() {
+    for number in [0, 7, 10, 1_024, 99_999_999] {
+        let mut out = Vec::new();
+        push_number(number, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+    }
+}
+
+#[test]
+fn a_verified_reply_must_be_the_value_of_its_key() {
+    let resp = encoder(&workload());
+    let right = b"$3\r\nqqq\r\n";
+    let reply = Ok(Some(Reply { bytes: right.len(), ok: true }));
+    assert_eq!(resp.parse(0, Note::value_of(42), right), reply);
+    for wrong in [&b"$3\r\nrrr\r\n"[..], b"$4\r\nqqqq\r\n", b"$-1\r\n", b"+OK\r\n"] {
+        assert!(resp.parse(0, Note::value_of(42), wrong).is_err(), "{wrong:?}");
+        assert!(resp.parse(0, Note::ANY, wrong).is_ok(), "{wrong:?}");
+    }
+    let refused = resp.parse(0, Note::value_of(42), b"-LOADING\r\n");
+    assert_eq!(refused, Ok(Some(Reply { bytes: 10, ok: false })));
 }
 
 #[test]
@@ -63,29 +95,6 @@ fn garbage_is_an_error_and_not_an_incomplete_reply() {
     let nested = b"*1\r\n".repeat(20);
     assert!(parse_reply(&nested).is_err());
     assert!(parse_command(b"GET x\r\n").is_err());
-}
-
-#[test]
-fn zipf_gives_the_hottest_key_its_share() {
-    let exponent = 0.99;
-    let ring = draw_ring(&workload(KeyDistribution::Zipf(exponent)), 7);
-    let mut counts = BTreeMap::new();
-    for draw in &ring {
-        *counts.entry(draw.key).or_insert(0u32) += 1;
-    }
-    let harmonic: f64 = (1..=1_000).map(|rank| f64::from(rank).powf(-exponent)).sum();
-    let hottest = f64::from(*counts.values().max().unwrap()) / ring.len() as f64;
-    assert!((hottest * harmonic - 1.0).abs() < 0.05, "share {hottest}, not {}", 1.0 / harmonic);
-}
-
-#[test]
-fn scattering_ranks_is_a_permutation() {
-    for keys in [1, 2, 10, 1_000, 65_536, 99_999] {
-        let mut seen: Vec<u64> = (0..u64::from(keys)).map(|rank| scatter(rank, keys)).collect();
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), keys as usize);
-    }
 }
 
 proptest! {
