@@ -73,7 +73,12 @@ impl Source {
             Ok(text) => parse(&text, &self.machine, version),
             Err(error) => Err(error.to_string()),
         };
-        map.map_err(|error| format!("{}: {error}", self.path.display()))
+        map.map_err(|error| self.error(&error))
+    }
+
+    /// What is said of an error in the file.
+    pub(super) fn error(&self, text: &str) -> String {
+        format!("{}: {text}", self.path.display())
     }
 }
 

@@ -63,12 +63,11 @@ impl Cluster {
         let map = source.parse(text, 1).map_err(invalid)?;
         let own = map.own_nodes();
         if own.len() != shard_count {
-            return Err(invalid(format!(
-                "{}: the machine {:?} has {} shards, this process {shard_count}: see --shards",
-                source.path.display(),
+            return Err(invalid(source.error(&format!(
+                "the machine {:?} has {} shards, this process {shard_count}: see --shards",
                 source.machine,
                 own.len(),
-            )));
+            ))));
         }
         for node in &own {
             let told = node.host.parse::<IpAddr>();

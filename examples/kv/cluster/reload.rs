@@ -68,7 +68,8 @@ impl Reloader {
         if next.is_like(&self.map) {
             return Ok(false);
         }
-        let between = self.map.between(&next).map_err(corelane::Error::msg)?;
+        let between = self.map.between(&next).map_err(|error| self.source.error(&error));
+        let between = between.map_err(corelane::Error::msg)?;
         let next = Arc::new(next);
         self.install(Arc::new(between)).await?;
         self.install(Arc::clone(&next)).await?;

@@ -1,12 +1,14 @@
 //! What tests of clusters have in common: the map as a client sees it, and the counters of the nodes.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
 
-use super::Client;
+use super::{Client, Server};
 
 /// A run of slots and their owner, as CLUSTER SLOTS tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,28 @@ pub(crate) fn runs(client: &mut Client) -> Vec<Run> {
         }
     };
     items(answer).into_iter().map(run).collect()
+}
+
+/// A topology file: for each machine its name, its address, and the slots of its shards, whose ports
+/// are 7001 and those after it.
+pub(crate) fn topology(machines: &[(&str, Ipv4Addr, &[&str])]) -> String {
+    let mut text = String::new();
+    for (name, host, shards) in machines {
+        text += &format!("[[machine]]\nname = \"{name}\"\nhost = \"{host}\"\nshards = [\n");
+        for (port, slots) in (7001..).zip(*shards) {
+            text += &format!("  {{ port = {port}, slots = \"{slots}\" }},\n");
+        }
+        text += "]\n";
+    }
+    text
+}
+
+/// `kv` as a machine of a topology file, with two shards and its plain port at 7000.
+pub(crate) fn machine(file: &Path, name: &str, host: Ipv4Addr) -> Command {
+    let mut command = Server::kv_command(2);
+    command.args(["--port", "7000", "--bind", &host.to_string(), "--cluster-self", name]);
+    command.arg("--cluster-file").arg(file);
+    command
 }
 
 /// The keys that a node has.

@@ -5,7 +5,7 @@ pub(crate) mod cluster;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -71,6 +71,11 @@ impl Server {
             }
         };
         Self { child, address, port: address.port(), greeting }
+    }
+
+    /// What it prints as errors, if that is piped.
+    pub(crate) fn errors(&mut self) -> BufReader<ChildStderr> {
+        BufReader::new(self.child.stderr.take().expect("stderr is piped, and was not taken"))
     }
 
     /// Where the nodes of a cluster listen, as it said.

@@ -1,0 +1,147 @@
+//! Two hosts, made of network namespaces, whose shards are one Redis Cluster. Where namespaces are not
+//! permitted the test says so on one line.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "other processes and threads are the subject: their time is the system's"
+)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::time::Duration;
+
+use redis::cluster::ClusterClient;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use support::cluster::{check_places, hops_per_command, machine, runs, topology};
+use support::{Client, Server};
+
+const KEY_COUNT: usize = 10_000;
+
+/// A network namespace that goes with this.
+struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// The reason if there can be none.
+    fn new(role: &str) -> Result<Self, String> {
+        let name = format!("corelane-{role}-{}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        let namespace = Self { name };
+        namespace.ip(&["link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    fn ip(&self, words: &[&str]) -> Result<(), String> {
+        ip(&[&["-n", &self.name], words].concat())
+    }
+
+    /// A cable to another one, with these last numbers of the addresses of both ends.
+    fn connect(&self, other: &Self, network: &str) -> Result<(), String> {
+        let device = format!("to-{network}");
+        let device = device.trim_end_matches(".0.0").replace('.', "-");
+        self.ip(&["link", "add", &device, "type", "veth", "peer", "eth0", "netns", &other.name])?;
+        let ends = [(self, device.as_str(), "1"), (other, "eth0", "2")];
+        for (namespace, device, number) in ends {
+            let address = format!("{}{number}/24", network.trim_end_matches('0'));
+            namespace.ip(&["address", "add", &address, "dev", device])?;
+            namespace.ip(&["link", "set", device, "up"])?;
+        }
+        Ok(())
+    }
+
+    /// The same program inside.
+    fn command(&self, command: &Command) -> Command {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", &self.name]);
+        inside.arg(command.get_program()).args(command.get_args());
+        inside
+    }
+
+    /// Does something inside, on a thread of its own.
+    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let link = File::open(format!("/run/netns/{}", self.name)).unwrap();
+        let inside = || {
+            move_into_link_name_space(link.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(inside).join().unwrap())
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = ip(&["netns", "delete", &self.name]);
+    }
+}
+
+fn ip(words: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(words).output().map_err(|error| format!("ip: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = format!("ip {}: {}", words.join(" "), said.trim());
+    if output.status.success() { Ok(()) } else { Err(said) }
+}
+
+const HOSTS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(198, 51, 100, 2)];
+
+/// Two hosts that know nothing of each other, and a third one, first, that reaches both.
+fn hosts() -> Result<[Namespace; 3], String> {
+    let hosts = [Namespace::new("c")?, Namespace::new("a")?, Namespace::new("b")?];
+    hosts[0].connect(&hosts[1], "192.0.2.0")?;
+    hosts[0].connect(&hosts[2], "198.51.100.0")?;
+    Ok(hosts)
+}
+
+/// Sets every key; returns those that could not be.
+fn set_all(client: &ClusterClient, keys: impl Iterator<Item = usize>) -> Vec<String> {
+    let mut connection = client.get_connection().unwrap();
+    let keys = keys.map(|key| format!("key:{key}"));
+    keys.filter(|key| redis::cmd("SET").arg(key).arg(1).exec(&mut connection).is_err()).collect()
+}
+
+fn client(host: Ipv4Addr) -> ClusterClient {
+    let builder = ClusterClient::builder([format!("redis://{host}:7001")]).retries(3);
+    let timeout = Duration::from_secs(5);
+    builder.connection_timeout(timeout).response_timeout(timeout).build().unwrap()
+}
+
+#[test]
+fn the_shards_of_two_hosts_are_one_cluster() {
+    let [outside, a, b] = match hosts() {
+        Ok(hosts) => hosts,
+        Err(reason) => return println!("hosts as namespaces skipped: {reason}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("topology.toml");
+    let slots: [&[&str]; 2] = [&["0-4095", "4096-8191"], &["8192-12287", "12288-16383"]];
+    fs::write(&file, topology(&[("a", HOSTS[0], slots[0]), ("b", HOSTS[1], slots[1])])).unwrap();
+    let start_b = || Server::start(b.command(&machine(&file, "b", HOSTS[1])));
+    let on_a = Server::start(a.command(&machine(&file, "a", HOSTS[0])));
+    let on_b = start_b();
+    let plain = [on_a.address, on_b.address];
+    let is_b = |key: &str| redis_protocol::redis_keyslot(key.as_bytes()) >= 8192;
+    outside.run(|| {
+        assert_eq!(set_all(&client(HOSTS[1]), 0..KEY_COUNT), [""; 0]);
+        assert_eq!(check_places(&runs(&mut Client::to(plain[0]))), KEY_COUNT);
+        for address in plain {
+            let hops = hops_per_command(&mut Client::to(address));
+            assert!(hops < 0.01, "{hops} hops per command at {address}");
+        }
+    });
+    // One host stops: only its keys are out of reach.
+    drop(on_b);
+    let some: Vec<String> =
+        (0..40).map(|key| format!("key:{key}")).filter(|key| is_b(key)).collect();
+    assert!((10..30).contains(&some.len()), "{some:?}");
+    outside.run(|| assert_eq!(set_all(&client(HOSTS[0]), 0..40), some));
+    // It comes back, empty.
+    let _on_b = start_b();
+    outside.run(|| {
+        assert_eq!(set_all(&client(HOSTS[0]), 0..KEY_COUNT), [""; 0]);
+        assert_eq!(check_places(&runs(&mut Client::to(plain[0]))), KEY_COUNT);
+    });
+}
