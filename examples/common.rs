@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use corelane::{Result, sleep};
-use corelane_shards::{Placement, Shard};
+use corelane_shards::{Accept, Placement, Shard};
 use tracing_subscriber::EnvFilter;
 
 /// Which shards run where, as the command line of every sharded server here takes it.
@@ -24,6 +24,9 @@ pub struct PlacementOptions {
     /// Do not pin: for laptops and machines that others share.
     #[arg(long, conflicts_with = "cores")]
     pub unpinned: bool,
+    /// How connections come to the shards: reuse-port, by-cpu, in-turn or least-loaded.
+    #[arg(long, default_value_t)]
+    pub accept: Accept,
 }
 
 /// The options that servers with a limit on each shard have in common.

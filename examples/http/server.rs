@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use corelane::tls::{Identity, TlsAcceptor};
 use corelane::{Result, Server, StreamReader, StreamWriter};
-use corelane_shards::{Shard, Shards};
+use corelane_shards::{Shard, ShardServer, Shards};
 
 use super::connection::{Door, handle};
 use super::options::Options;
@@ -40,7 +40,8 @@ fn acceptor(options: &Options) -> Result<Option<TlsAcceptor>> {
 
 async fn run_shard(shard: &Shard, door: Rc<Door>, said: &Arc<OnceLock<()>>) -> Result<()> {
     let options = &door.options;
-    let builder = Server::builder().max_connections(options.shards.max_connections);
+    let limits = Server::builder().max_connections(options.shards.max_connections);
+    let builder = ShardServer::builder().accept(options.shards.placement.accept).limits(limits);
     let listen = options.listen;
     let handler =
         async move |reader: StreamReader, writer: StreamWriter| handle(&door, reader, writer).await;

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use corelane::sync::Event;
 use corelane::{Error, Result, Server, StreamReader, StreamWriter, spawn};
-use corelane_shards::{Shard, Shards};
+use corelane_shards::{Accept, Shard, Shards};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::caller::Door;
@@ -52,7 +52,8 @@ pub fn serve(options: Options) -> Result<()> {
         let seed = seed.wrapping_add(shard.id().index() as u64);
         let facts = Arc::clone(&common.facts);
         let open = Local::open(shard.clone(), facts, common.slots(&shard), seed);
-        run_shard(&shard, open.local(), address, common.cluster.as_ref()).await
+        let accept = options.placement.accept;
+        run_shard(&shard, open.local(), address, accept, common.cluster.as_ref()).await
     };
     Shards::builder().placement(placement).run(main)?;
     Ok(())
@@ -84,6 +85,7 @@ async fn run_shard(
     shard: &Shard,
     local: &Rc<Local>,
     address: SocketAddr,
+    accept: Accept,
     cluster: Option<&Cluster>,
 ) -> Result<()> {
     meet(shard, Stage::Stored).await?;
@@ -93,7 +95,7 @@ async fn run_shard(
             handle(Rc::clone(&local), door, reader, writer).await
         }
     };
-    let server = shard.serve(address, handler(Door::Plain)).await;
+    let server = shard.serve_with(accept, address, handler(Door::Plain)).await;
     let server = server.map_err(|error| cannot_listen(address, &error))?;
     let listener = cluster.and_then(|cluster| cluster.take_listener(shard.id().index()));
     let node = match listener {

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use corelane::{ConnectBuilder, Result, Server, StreamReader, StreamWriter, wait_for};
-use corelane_shards::{Shard, Shards};
+use corelane_shards::{Shard, ShardServer, Shards};
 
 use crate::common::{Activity, ShardOptions, announce, check_free, seconds};
 
@@ -62,8 +62,9 @@ pub fn serve(options: Options) -> Result<()> {
 }
 
 async fn run_shard(shard: &Shard, options: &Options, said: &Arc<OnceLock<()>>) -> Result<()> {
-    let builder =
+    let limits =
         Server::builder().max_connections(options.shards.max_connections).limit_bytes(BUFFER_BYTES);
+    let builder = ShardServer::builder().accept(options.shards.placement.accept).limits(limits);
     let listen = options.listen;
     let options = options.clone();
     let handler = async move |reader: StreamReader, writer: StreamWriter| {

@@ -85,6 +85,11 @@
 //! threads are joined. A second signal ends the process at once. A main that fails, or panics, has
 //! all shards cancelled at once: part of a server is none.
 //!
+//! # Where connections go
+//!
+//! [`Shard::serve`] serves on one port with all shards. Whether the system deals the connections out or one shard
+//! does, and which is better when, is told in [`connections`].
+//!
 //! # Where shards run
 //!
 //! [`Placement`] says how many and where. The cores on offer are those in the affinity mask of the
@@ -96,8 +101,10 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod balance;
 mod call;
 mod clock;
+pub mod connections;
 mod cores;
 mod drift;
 mod foreign;
@@ -115,6 +122,7 @@ mod shards;
 mod shutdown;
 mod supervisor;
 
+pub use balance::{Balance, LoadMeter};
 pub use call::{
     Answers, CallError, Invoke, Posting, Priority, ShardsHandle, Submitted, TryPostError,
 };
@@ -125,7 +133,7 @@ pub use lane::LaneStats;
 pub use placement::{MAX_SHARD_COUNT, Placement, PlacementError};
 pub use report::{ShardStart, StartReport};
 pub use running::Running;
-pub use server::ShardServer;
+pub use server::{Accept, ShardServer, ShardServerBuilder, UnknownAccept};
 pub use shard::Shard;
 pub use sharded::Sharded;
 pub use shards::{Builder, Shards};

@@ -1,29 +1,34 @@
-//! A TCP server with a listener on each shard.
+//! A TCP server on all shards.
 //!
-//! Each shard that calls [`Shard::serve`] with an address listens on it by itself (`SO_REUSEPORT`)
-//! and the system deals the connections out by a hash of their addresses. A connection stays on the
-//! shard that accepted it. Many short connections are spread evenly that way; a few long ones may
-//! fall badly, and there is nothing yet that moves them.
-//!
-//! With port 0 all shards must get the same port. The first shard that asks reserves one, with a
-//! socket that is bound and never listens, and keeps it until the run has ended.
+//! Each shard that calls [`Shard::serve`] with an address has a part of the server. [`Accept`] says how
+//! connections come to the parts; one stays where it was given to. With port 0 all shards get the same port.
+
+mod accept;
+mod deal;
+mod group;
+mod seats;
+mod steering;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use corelane::lowlevel::CpuSteering;
 use corelane::{
-    Result, Server, ServerBuilder, StreamReader, StreamWriter, ToSocketAddrs, lookup_host,
-};
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
+    ConnectionChange, Result, Server, ServerBuilder, StreamReader, StreamWriter, ToSocketAddrs,
+    call_soon, lookup_host,
 };
 
+pub use self::accept::{Accept, UnknownAccept};
+use self::deal::Door;
+pub(crate) use self::group::Groups;
+use self::group::{Farewell, Group};
+use crate::balance::Balance;
+use crate::id::ShardId;
 use crate::shard::Shard;
 use crate::shutdown::{Stage, StageWatch, first_of};
 
@@ -31,32 +36,56 @@ use crate::shutdown::{Stage, StageWatch, first_of};
 /// [`close`](Self::close) or the end of the run when all handles are dropped.
 #[derive(Clone, Debug)]
 pub struct ShardServer {
-    server: Rc<Server>,
+    part: Rc<Part>,
     watch: Rc<StageWatch>,
 }
 
 impl ShardServer {
-    /// Where it listens; empty once closed.
-    #[must_use]
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.server.local_addrs()
+    /// How a server is to be served: see [`Shard::serve_with`].
+    pub fn builder() -> ShardServerBuilder {
+        ShardServerBuilder::default()
     }
 
-    /// Whether it listens: until [`close`](Self::close) or the end of the run is asked for.
+    /// Where it listens, or the shard that accepts for it; empty once closed.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        match &self.part.group {
+            Some(group) if self.is_serving() => group.addrs().to_vec(),
+            _ => self.part.server.local_addrs(),
+        }
+    }
+
+    /// Whether it gets connections: until [`close`](Self::close) or the end of the run is asked for.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        self.server.is_serving()
+        self.part.server.is_serving()
     }
 
     /// How many connections of this shard are not gone yet.
     #[must_use]
     pub fn connection_count(&self) -> usize {
-        self.server.connection_count()
+        self.part.server.connection_count()
     }
 
-    /// Stops listening on this shard; connections go on. Twice is once.
+    /// How connections come to the shards: what was asked for, or what was fallen back to.
+    #[must_use]
+    pub fn accept(&self) -> Accept {
+        self.part.group.as_ref().map_or(Accept::ReusePort, |group| group.in_force())
+    }
+
+    /// How many connections each shard that serves here has at this moment, in their order. It asks nobody:
+    /// the numbers are shared. A connection counts from the moment that it is given to a shard.
+    #[must_use]
+    pub fn balance(&self) -> Balance {
+        match &self.part.group {
+            Some(group) => group.seats.balance(),
+            None => Balance::new(vec![self.connection_count() as f64]),
+        }
+    }
+
+    /// Ends this shard's part: it gets no more connections, those that it has go on. Twice is once.
     pub fn close(&self) {
-        self.server.close();
+        self.part.close();
     }
 
     /// Waits until this shard's part is closed, by [`close`](Self::close) or by the end of the run,
@@ -67,15 +96,59 @@ impl ShardServer {
     /// Safe: it holds nothing.
     pub async fn wait_closed(&self) {
         let time_is_up = self.watch.reached(Stage::Cancelling);
-        first_of(self.server.wait_closed(), time_is_up).await;
+        first_of(self.part.server.wait_closed(), time_is_up).await;
+    }
+}
+
+/// How a server is to be served. A [`ServerBuilder`] or an [`Accept`] may stand in its place, and the rest is
+/// as usual then.
+#[derive(Clone, Debug)]
+#[must_use = "a builder starts nothing by itself"]
+pub struct ShardServerBuilder {
+    accept: Accept,
+    limits: ServerBuilder,
+}
+
+impl Default for ShardServerBuilder {
+    fn default() -> Self {
+        Self { accept: Accept::default(), limits: Server::builder() }
+    }
+}
+
+impl ShardServerBuilder {
+    /// How connections come to the shards; [`Accept::ReusePort`] unless told otherwise. All shards say the
+    /// same.
+    pub fn accept(mut self, accept: Accept) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    /// The limits of each shard's part. Its `reuse_port` and `start_serving` do not matter. Where one shard
+    /// accepts for all, a shard that has its most connections is passed over, and when all have, further
+    /// connections wait in the backlog, which is the accepting shard's.
+    pub fn limits(mut self, limits: ServerBuilder) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+impl From<ServerBuilder> for ShardServerBuilder {
+    fn from(limits: ServerBuilder) -> Self {
+        Self::default().limits(limits)
+    }
+}
+
+impl From<Accept> for ShardServerBuilder {
+    fn from(accept: Accept) -> Self {
+        Self::default().accept(accept)
     }
 }
 
 impl Shard {
-    /// Listens on `addr` on this shard, beside the other shards that do the same, and calls
-    /// `handler` for each connection as a task of its own.
+    /// Serves on `addr`, together with the other shards that do the same, and calls `handler` for each
+    /// connection that comes to this shard as a task of its own.
     ///
-    /// When the end of the run is asked for it stops listening, and the run waits for the
+    /// When the end of the run is asked for it stops accepting, and the run waits for the
     /// connections until its deadline. A handler that may wait long for its peer watches
     /// [`requested`](crate::Shutdown::requested) beside its reads.
     ///
@@ -92,31 +165,77 @@ impl Shard {
     where
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
-        self.serve_with(Server::builder(), addr, handler).await
+        self.serve_with(ShardServer::builder(), addr, handler).await
     }
 
-    /// The same with limits of one's own. `reuse_port` and `start_serving` are set, whatever the builder says.
+    /// The same with a choice of how connections come to shards, and with limits of one's own.
     ///
     /// # Errors
-    /// As [`serve`](Self::serve).
+    /// As [`serve`](Self::serve); `InvalidInput` if other shards serve there in another way.
     ///
     /// # Cancel safety
     /// Safe: nothing listens if it is given up.
+    ///
+    /// # Examples
+    /// ```
+    /// use corelane_shards::{Accept, Placement, Shards};
+    ///
+    /// let counts = Shards::builder().placement(Placement::Unpinned(2)).run(async |shard| {
+    ///     let handler = async |mut reader: corelane::StreamReader, _writer| {
+    ///         reader.read_to_end().await?;
+    ///         Ok(())
+    ///     };
+    ///     let server = shard.serve_with(Accept::LeastLoaded, "127.0.0.1:0", handler).await?;
+    ///     // Each shard makes a connection; whichever accepts them, each shard gets one.
+    ///     while server.balance().shares().len() < 2 {
+    ///         corelane::yield_now().await;
+    ///     }
+    ///     let _ends = corelane::open_connection(server.local_addrs()[0]).await?;
+    ///     while server.connection_count() == 0 {
+    ///         corelane::yield_now().await;
+    ///     }
+    ///     Ok(server.connection_count())
+    /// })?;
+    /// assert_eq!(counts, [1, 1]);
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
     pub async fn serve_with<H>(
         &self,
-        builder: ServerBuilder,
+        builder: impl Into<ShardServerBuilder>,
         addr: impl ToSocketAddrs,
         handler: H,
     ) -> io::Result<ShardServer>
     where
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
-        let mut addrs = lookup_host(addr).await?;
-        for addr in addrs.iter_mut().filter(|addr| addr.port() == 0) {
-            addr.set_port(self.servers().shared_port(*addr)?);
-        }
-        let builder = builder.reuse_port(true).start_serving(true);
-        self.hold(builder.start(handler, addrs.as_slice()).await?)
+        let ShardServerBuilder { accept, limits } = builder.into();
+        let addrs = lookup_host(addr).await?;
+        let group = self.servers().group(&addrs, self.count())?;
+        group.agree(accept, self.id())?;
+        let limits = observed(limits.start_serving(true), accept, &group, self.id());
+        let server = if accept.is_dealt() {
+            let server = limits.unbound()?.start(handler)?;
+            self.check_running()?;
+            let open = |listeners| {
+                let door = Door::open(&limits, accept, &group, listeners)?;
+                self.servers().doors.borrow_mut().push(Rc::new(door));
+                Ok(())
+            };
+            group.join_dealt(accept, self.id(), open)?;
+            server
+        } else {
+            let bound = limits.reuse_port(true).bind(group.addrs()).await?;
+            self.check_running()?;
+            let listen = || Ok(bound.start(handler)?);
+            if accept == Accept::ByCpu {
+                group.join_steered(self.id(), self.report(), listen, Server::steer)?
+            } else {
+                let server = listen()?;
+                group.join(accept, self.id())?;
+                server
+            }
+        };
+        Ok(self.hold(server, Some(group)))
     }
 
     /// Takes over a listener that was made elsewhere, and serves on it as [`serve`](Self::serve) does: for a
@@ -152,95 +271,196 @@ impl Shard {
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
         let bound = builder.start_serving(true).adopt(listener)?;
-        self.hold(bound.start(handler).map_err(io::Error::from)?)
+        self.check_running()?;
+        Ok(self.hold(bound.start(handler)?, None))
     }
 
-    /// Lists a server that has started, to end it with the run.
-    fn hold(&self, server: Server) -> io::Result<ShardServer> {
-        let server = Rc::new(server);
+    fn check_running(&self) -> io::Result<()> {
         if self.shutdown().is_requested() {
             let ending = "the end of the run has been asked for";
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, ending));
         }
-        self.servers().add(&server);
-        Ok(ShardServer { server, watch: Rc::clone(self.watch()) })
+        Ok(())
+    }
+
+    /// Lists a server that has started, to end it with the run.
+    fn hold(&self, server: Server, group: Option<Arc<Group>>) -> ShardServer {
+        let part = Rc::new(Part { server, group, id: self.id() });
+        self.servers().add(&part);
+        part.say_limit(self);
+        ShardServer { part, watch: Rc::clone(self.watch()) }
+    }
+}
+
+/// `limits` with one who counts what comes to a shard and goes.
+fn observed(
+    limits: ServerBuilder,
+    accept: Accept,
+    group: &Arc<Group>,
+    id: ShardId,
+) -> ServerBuilder {
+    let group = Arc::clone(group);
+    limits.observe(move |change| match change {
+        ConnectionChange::Ended => deal::ended(&group, id),
+        // Counted by who has dealt it.
+        ConnectionChange::Opened if accept.is_dealt() => {}
+        ConnectionChange::Opened => {
+            let accepted = group.seats.opened(id);
+            if accept == Accept::ByCpu && group.falls_back(id, accepted) {
+                end_steering(&group);
+            }
+        }
+    })
+}
+
+/// Lets the system go by its hash again. The server is being told of a connection, so it happens later.
+fn end_steering(group: &Arc<Group>) {
+    let group = Arc::clone(group);
+    call_soon(move || {
+        let part = Shard::current().and_then(|shard| shard.servers().part_of(&group));
+        if let Some(Err(error)) = part.map(|part| part.server.steer(&CpuSteering::new())) {
+            tracing::warn!("the steering cannot be ended: {error}");
+        }
+    });
+}
+
+/// One shard's part of a server.
+struct Part {
+    server: Server,
+    /// `None` for a listener that is this shard's alone.
+    group: Option<Arc<Group>>,
+    id: ShardId,
+}
+
+impl Part {
+    fn is_of(&self, group: &Arc<Group>) -> bool {
+        self.group.as_ref().is_some_and(|own| Arc::ptr_eq(own, group))
+    }
+
+    fn close(&self) {
+        let (Some(group), Some(shard)) = (&self.group, Shard::current()) else {
+            return self.server.close();
+        };
+        if !self.server.is_serving() {
+            return;
+        }
+        let steer = |steering: &CpuSteering| self.server.steer(steering);
+        match group.leave(self.id, shard.report(), steer, || self.server.close()) {
+            Farewell::Alone => {}
+            Farewell::CloseDoorOf(acceptor) if acceptor == self.id => {
+                shard.servers().close_door(group);
+            }
+            Farewell::CloseDoorOf(acceptor) => {
+                let group = Arc::clone(group);
+                // Refused means that the shard has ended, and its door with it.
+                let _ = shard.remote(acceptor).submit(move || {
+                    if let Some(shard) = Shard::current() {
+                        shard.servers().close_door(&group);
+                    }
+                });
+            }
+        }
+        self.say_limit(&shard);
+    }
+
+    /// Tells the other shards how many connections this one may have.
+    fn say_limit(&self, shard: &Shard) {
+        let Some(group) = &self.group else { return };
+        if group.seats.set_limit(self.id, shard.servers().limit_of(group)) {
+            deal::ring(group);
+        }
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.server.fmt(f)
     }
 }
 
 /// One shard's servers.
 pub(crate) struct Servers {
-    running: RefCell<Vec<Rc<Server>>>,
-    ports: SharedPorts,
-    /// How many ports this shard has asked for on each address.
-    asked: RefCell<BTreeMap<IpAddr, usize>>,
+    running: RefCell<Vec<Rc<Part>>>,
+    /// Of servers that this shard accepts for.
+    doors: RefCell<Vec<Rc<Door>>>,
+    groups: Groups,
+    /// How often this shard has asked for a port of the system's choice, by addresses.
+    asked: RefCell<BTreeMap<Vec<SocketAddr>, usize>>,
 }
 
 impl Servers {
-    pub(crate) fn new(ports: SharedPorts) -> Self {
-        Self { running: RefCell::default(), ports, asked: RefCell::default() }
+    pub(crate) fn new(groups: Groups) -> Self {
+        Self {
+            running: RefCell::default(),
+            doors: RefCell::default(),
+            groups,
+            asked: RefCell::default(),
+        }
     }
 
-    /// Stops listening.
+    /// Stops accepting.
     pub(crate) fn close(&self) {
-        for server in self.running() {
-            server.close();
-        }
+        let doors = self.doors.take();
+        drop(doors);
+        self.running().iter().for_each(|part| part.close());
     }
 
     /// Waits until every connection is gone.
     pub(crate) async fn wait_closed(&self) {
-        for server in self.running() {
-            server.wait_closed().await;
+        for part in self.running() {
+            part.server.wait_closed().await;
         }
     }
 
-    fn add(&self, server: &Rc<Server>) {
+    fn add(&self, part: &Rc<Part>) {
         let mut running = self.running.borrow_mut();
-        running.retain(|server| server.is_serving() || server.connection_count() > 0);
-        running.push(Rc::clone(server));
+        running.retain(|part| part.server.is_serving() || part.server.connection_count() > 0);
+        running.push(Rc::clone(part));
     }
 
-    fn running(&self) -> Vec<Rc<Server>> {
+    fn running(&self) -> Vec<Rc<Part>> {
         self.running.borrow().clone()
     }
 
-    fn shared_port(&self, addr: SocketAddr) -> io::Result<u16> {
-        let mut asked = self.asked.borrow_mut();
-        let nth = asked.entry(addr.ip()).or_default();
-        let port = self.ports.nth(addr, *nth)?;
-        *nth += 1;
-        Ok(port)
-    }
-}
-
-/// The ports that the system chose for the shards of one run, by address and turn.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SharedPorts(Arc<Mutex<Reserved>>);
-
-/// Each port, with the socket that keeps it.
-type Reserved = BTreeMap<(IpAddr, usize), (u16, OwnedFd)>;
-
-impl SharedPorts {
-    /// The port that all shards get at their `nth` request for `addr`.
-    fn nth(&self, addr: SocketAddr, nth: usize) -> io::Result<u16> {
-        let mut reserved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((port, _)) = reserved.get(&(addr.ip(), nth)) {
-            return Ok(*port);
+    fn group(&self, addrs: &[SocketAddr], shard_count: usize) -> io::Result<Arc<Group>> {
+        let mut nth = 0;
+        if addrs.iter().any(|addr| addr.port() == 0) {
+            let mut asked = self.asked.borrow_mut();
+            let count = asked.entry(addrs.to_vec()).or_default();
+            nth = *count;
+            *count += 1;
         }
-        let (port, socket) = reserve(addr)?;
-        reserved.insert((addr.ip(), nth), (port, socket));
-        Ok(port)
+        self.groups.find(addrs, nth, shard_count)
     }
-}
 
-/// Binds a socket that will not listen: it gets no connection, and nobody else gets its port.
-fn reserve(addr: SocketAddr) -> io::Result<(u16, OwnedFd)> {
-    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_reuseport(&socket, true)?;
-    bind(&socket, &addr)?;
-    let bound = SocketAddr::try_from(getsockname(&socket)?)?;
-    Ok((bound.port(), socket))
+    /// The parts of a group that get connections.
+    fn serving(&self, group: &Arc<Group>) -> Vec<Rc<Part>> {
+        let running = self.running.borrow();
+        let serving = running.iter().filter(|part| part.is_of(group) && part.server.is_serving());
+        serving.cloned().collect()
+    }
+
+    fn part_of(&self, group: &Arc<Group>) -> Option<Rc<Part>> {
+        self.serving(group).into_iter().next()
+    }
+
+    fn limit_of(&self, group: &Arc<Group>) -> usize {
+        let limits = self.serving(group).into_iter().map(|part| part.server.max_connections());
+        limits.fold(0, usize::saturating_add)
+    }
+
+    fn with_door(&self, group: &Arc<Group>, f: impl FnOnce(&Door)) {
+        let door = self.doors.borrow().iter().find(|door| door.is_of(group)).cloned();
+        if let Some(door) = door {
+            f(&door);
+        }
+    }
+
+    fn close_door(&self, group: &Arc<Group>) {
+        let (closed, open) = self.doors.take().into_iter().partition(|door| door.is_of(group));
+        self.doors.replace(open);
+        drop::<Vec<Rc<Door>>>(closed);
+    }
 }
 
 impl fmt::Debug for Servers {

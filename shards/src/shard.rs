@@ -22,7 +22,7 @@ use crate::id::ShardId;
 use crate::kept::Kept;
 use crate::lane::LaneStats;
 use crate::report::StartReport;
-use crate::server::{Servers, SharedPorts};
+use crate::server::{Groups, Servers};
 use crate::shutdown::{Shutdown, Stage, StageWatch, first_of};
 use crate::supervisor::Event;
 
@@ -268,7 +268,7 @@ pub(crate) struct Seat {
 /// What it is given when all loops have been made.
 pub(crate) struct Go {
     pub(crate) seed: Seed,
-    pub(crate) ports: SharedPorts,
+    pub(crate) groups: Groups,
     pub(crate) outside: ShardsHandle,
 }
 
@@ -325,7 +325,7 @@ fn settle(go: Go, events: Sender<Event>) -> Result<Shard> {
         desk,
         watch: Rc::default(),
         events,
-        servers: Servers::new(go.ports),
+        servers: Servers::new(go.groups),
         kept: Kept::default(),
         outside: go.outside,
     }));

@@ -19,7 +19,7 @@ use crate::id::ShardId;
 use crate::placement::Placement;
 use crate::report::StartReport;
 use crate::running::Running;
-use crate::server::SharedPorts;
+use crate::server::Groups;
 use crate::shard::{self, Go, Seat, Shard};
 use crate::shutdown::signals::SignalWatch;
 use crate::supervisor::Supervisor;
@@ -249,13 +249,13 @@ impl Builder {
             StartReport { placement: self.placement, allowed: allowed.clone(), shards: Vec::new() };
         let failed_start = match supervisor.await_start(&heard, &cores, report) {
             Some((remotes, report)) => {
-                let ports = SharedPorts::default();
+                let groups = Groups::default();
                 let outside = ShardsHandle::new(&remotes, self.permit_count, report, events);
                 let seeds = call::deal(remotes, limits);
                 for (go, seed) in starts.into_iter().zip(seeds) {
-                    let (ports, outside) = (ports.clone(), outside.clone());
+                    let (groups, outside) = (groups.clone(), outside.clone());
                     // A shard that ended meanwhile says so itself.
-                    let _ = go.send(Go { seed, ports, outside });
+                    let _ = go.send(Go { seed, groups, outside });
                 }
                 on_start(outside);
                 supervisor.watch(&heard);

@@ -139,6 +139,12 @@ impl Server {
         self.service.connection_count()
     }
 
+    /// The most connections that it has at a time: see [`ServerBuilder::max_connections`].
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.service.max_connections()
+    }
+
     /// Begins to accept connections, if it does not already (rule S23).
     ///
     /// # Errors

@@ -15,7 +15,7 @@ fn settle_here(event_loop: &mut EventLoop) -> Shard {
         Arc::new(StartReport { placement: Placement::default(), allowed, shards: Vec::new() });
     let (events, _) = crossbeam_channel::unbounded();
     let outside = ShardsHandle::new(&[event_loop.remote()], 1, report, events.clone());
-    let go = Go { seed, ports: SharedPorts::default(), outside };
+    let go = Go { seed, groups: Groups::default(), outside };
     event_loop.enter(|| settle(go, events)).unwrap().unwrap()
 }
 

@@ -86,9 +86,15 @@ impl ServerBuilder {
 
     /// Calls `observer`, on the server's thread, when a connection has come and when one is gone: each exactly
     /// once. It must be short and not panic. With an atomic number in it other threads know how busy a server
-    /// is.
+    /// is. A further observer is called after the earlier ones.
     pub fn observe(mut self, observer: impl Fn(ConnectionChange) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Observer(Arc::new(observer)));
+        self.observer = Some(Observer(match self.observer.take() {
+            None => Arc::new(observer),
+            Some(Observer(earlier)) => Arc::new(move |change| {
+                earlier(change);
+                observer(change);
+            }),
+        }));
         self
     }
 

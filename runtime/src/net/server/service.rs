@@ -274,6 +274,10 @@ impl Service {
         self.connections.borrow().len()
     }
 
+    pub(super) fn max_connections(&self) -> usize {
+        self.limits.max_connections
+    }
+
     /// Waits until it is closed and without connections.
     pub(super) async fn wait_gone(&self) {
         let mut waiting = WaitGone { service: self, place: Place::New };

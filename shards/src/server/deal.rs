@@ -1,0 +1,154 @@
+//! One shard accepts for all: its door, and the way of a connection to the shard that gets it.
+//!
+//! ```text
+//!  the acceptor                                   the shard that was chosen
+//!   a connection comes in by the door
+//!   Seats::choose: counted there at once
+//!   a post with the socket ─────────────────────▶ its server takes it in: a stream and a task
+//!   no room anywhere? the door rests ◀── a ring ── a connection ends
+//! ```
+//!
+//! The socket travels once, before a byte is read from it, and never again.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane::{Server, ServerBuilder, spawn};
+
+use super::accept::Accept;
+use super::group::Group;
+use crate::call::TryPostError;
+use crate::id::ShardId;
+use crate::shard::Shard;
+
+/// The listeners of a shard that accepts for all.
+pub(super) struct Door {
+    group: Arc<Group>,
+    servers: Vec<Server>,
+}
+
+impl Door {
+    pub(super) fn open(
+        limits: &ServerBuilder,
+        accept: Accept,
+        group: &Arc<Group>,
+        listeners: Vec<TcpListener>,
+    ) -> io::Result<Self> {
+        let last = Rc::new(Cell::new(usize::MAX));
+        let open = |listener| {
+            let (group, last) = (Arc::clone(group), Rc::clone(&last));
+            let server = limits.adopt(listener)?.start_raw(move |socket| {
+                if let Some(shard) = Shard::current() {
+                    deal(&shard, &group, accept, &last, socket);
+                }
+            })?;
+            Ok(server)
+        };
+        let servers = listeners.into_iter().map(open).collect::<corelane::Result<_>>()?;
+        Ok(Self { group: Arc::clone(group), servers })
+    }
+
+    pub(super) fn is_of(&self, group: &Arc<Group>) -> bool {
+        Arc::ptr_eq(&self.group, group)
+    }
+
+    fn rest_if_full(&self) {
+        if self.group.seats.is_full() {
+            self.servers.iter().for_each(Server::pause);
+        }
+    }
+
+    pub(super) fn go_on(&self) {
+        self.servers.iter().for_each(Server::resume);
+    }
+}
+
+/// Gives a connection that has come in by the door to a shard.
+fn deal(shard: &Shard, group: &Arc<Group>, accept: Accept, last: &Cell<usize>, socket: TcpStream) {
+    // Before the first one is the last shard.
+    let before = last.get().min(shard.count() - 1);
+    // Nobody: then the door is about to be closed, and so is the connection.
+    let Some(to) = group.seats.choose(accept, before) else { return };
+    last.set(to.index());
+    Handed::new(group, accept, to, socket).send(shard);
+    shard.servers().with_door(group, Door::rest_if_full);
+}
+
+/// A connection on its way, counted at the shard it goes to.
+struct Handed {
+    group: Arc<Group>,
+    accept: Accept,
+    to: ShardId,
+    socket: Option<TcpStream>,
+    has_arrived: bool,
+}
+
+impl Handed {
+    fn new(group: &Arc<Group>, accept: Accept, to: ShardId, socket: TcpStream) -> Self {
+        Self { group: Arc::clone(group), accept, to, socket: Some(socket), has_arrived: false }
+    }
+
+    fn send(self, shard: &Shard) {
+        let to = self.to;
+        if to == shard.id() {
+            return self.arrive();
+        }
+        match shard.try_post(to, move || self.arrive()) {
+            Ok(()) => {}
+            // Dropping it closes the connection and takes it out of the count.
+            Err(TryPostError::Unreachable(handed, _)) => drop(handed),
+            Err(TryPostError::Full(handed)) => {
+                let shard = shard.clone();
+                drop(spawn(async move { shard.post(to, handed).await }));
+            }
+        }
+    }
+
+    fn arrive(mut self) {
+        let (Some(shard), Some(socket)) = (Shard::current(), self.socket.take()) else { return };
+        let Some(part) = shard.servers().part_of(&self.group) else {
+            return self.go_elsewhere(&shard, socket);
+        };
+        match part.server.admit(socket) {
+            // It stays in the count, and its end takes it out.
+            Ok(()) => self.has_arrived = true,
+            Err(error) => tracing::warn!("a connection that was accepted is lost: {error}"),
+        }
+    }
+
+    /// The shard has ended to serve meanwhile: another one gets the connection.
+    fn go_elsewhere(&self, shard: &Shard, socket: TcpStream) {
+        let Some(to) = self.group.seats.choose(self.accept, self.to.index()) else { return };
+        Self::new(&self.group, self.accept, to, socket).send(shard);
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        if !self.has_arrived {
+            ended(&self.group, self.to);
+        }
+    }
+}
+
+/// A connection of a shard is gone: the acceptor is rung if it waits for room.
+pub(super) fn ended(group: &Arc<Group>, id: ShardId) {
+    if group.seats.ended(id) {
+        ring(group);
+    }
+}
+
+/// Tells the acceptor that there is room.
+pub(super) fn ring(group: &Arc<Group>) {
+    let (Some(shard), Some(acceptor)) = (Shard::current(), group.acceptor()) else { return };
+    let group = Arc::clone(group);
+    // Refused means that the shard has ended, and accepts nothing more.
+    let _ = shard.remote(acceptor).submit(move || {
+        if let Some(shard) = Shard::current() {
+            shard.servers().with_door(&group, Door::go_on);
+        }
+    });
+}

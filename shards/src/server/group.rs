@@ -1,0 +1,279 @@
+//! What the shards of one server share: how connections come to them, and the order of their listeners.
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use corelane::lowlevel::CpuSteering;
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
+};
+
+use super::accept::Accept;
+use super::seats::Seats;
+use super::steering;
+use crate::id::ShardId;
+use crate::report::StartReport;
+
+/// Connections after which one shard that got nearly all of them shows that the CPU says nothing.
+const LOPSIDED_AFTER: u64 = 256;
+
+/// One server on all shards that serve its addresses.
+pub(crate) struct Group {
+    /// Each with its port.
+    addrs: Vec<SocketAddr>,
+    pub(super) seats: Seats,
+    /// Held for a system call or two, when a shard begins or ends to serve.
+    state: Mutex<State>,
+    /// Keep ports that the system chose.
+    _reserved: Vec<OwnedFd>,
+}
+
+#[derive(Default)]
+struct State {
+    /// As asked for; nothing while no shard serves.
+    asked: Option<Accept>,
+    /// Steering was refused or is of no use.
+    fell_back: bool,
+    /// The shards that serve, in the order of their listeners.
+    members: Vec<ShardId>,
+    /// Who accepts for all.
+    acceptor: Option<ShardId>,
+    /// What the others had accepted when each looked last.
+    seen_elsewhere: Vec<u64>,
+}
+
+/// What a member that leaves has to do.
+pub(super) enum Farewell {
+    /// Nothing for others.
+    Alone,
+    /// Close the door of the shard that accepts: nobody is left behind it.
+    CloseDoorOf(ShardId),
+}
+
+impl Group {
+    /// One for these addresses; the system chooses for a port that is 0.
+    pub(super) fn new(addrs: &[SocketAddr], shard_count: usize) -> io::Result<Self> {
+        let (mut addrs, mut reserved) = (addrs.to_vec(), Vec::new());
+        for addr in addrs.iter_mut().filter(|addr| addr.port() == 0) {
+            // A socket that does not listen gets no connection, and nobody else gets its port.
+            let (socket, bound) = bind_to(*addr, true)?;
+            addr.set_port(bound.port());
+            reserved.push(socket);
+        }
+        let state = State { seen_elsewhere: vec![0; shard_count], ..State::default() };
+        let seats = Seats::new(shard_count);
+        Ok(Self { addrs, seats, state: Mutex::new(state), _reserved: reserved })
+    }
+
+    pub(super) fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// How connections come, with what was fallen back to.
+    pub(super) fn in_force(&self) -> Accept {
+        let state = self.state();
+        match state.asked {
+            Some(Accept::ByCpu) if state.fell_back => Accept::ReusePort,
+            asked => asked.unwrap_or_default(),
+        }
+    }
+
+    /// The first shard says how; the others agree.
+    pub(super) fn agree(&self, accept: Accept, id: ShardId) -> io::Result<()> {
+        self.state().agree(accept, id)
+    }
+
+    /// A shard whose listener is there already serves.
+    pub(super) fn join(&self, accept: Accept, id: ShardId) -> io::Result<()> {
+        let mut state = self.state();
+        state.agree(accept, id)?;
+        state.members.push(id);
+        Ok(())
+    }
+
+    /// A shard begins to listen, by `listen`, in a group whose listeners are known by their order; the last to
+    /// come has all steered anew.
+    pub(super) fn join_steered<T>(
+        &self,
+        id: ShardId,
+        report: &StartReport,
+        listen: impl FnOnce() -> io::Result<T>,
+        steer: impl FnOnce(&T, &CpuSteering) -> io::Result<()>,
+    ) -> io::Result<T> {
+        let mut state = self.state();
+        state.agree(Accept::ByCpu, id)?;
+        let listener = listen()?;
+        state.members.push(id);
+        state.seen_elsewhere[id.index()] = self.seats.accepted_elsewhere(id);
+        if !state.fell_back
+            && let Err(error) = steer(&listener, &state.steering(report))
+        {
+            state.fell_back = true;
+            tracing::warn!(
+                "connections on {:?} cannot be steered by CPU, the system spreads them by its hash: {error}",
+                self.addrs
+            );
+        }
+        Ok(listener)
+    }
+
+    /// A shard serves behind the door of one that accepts for all, by `open` its own if there is none.
+    pub(super) fn join_dealt(
+        &self,
+        accept: Accept,
+        id: ShardId,
+        open: impl FnOnce(Vec<TcpListener>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut state = self.state();
+        state.agree(accept, id)?;
+        if state.acceptor.is_none() {
+            // The socket that keeps a chosen port shares it; other ports are to be nobody else's.
+            let shares = !self._reserved.is_empty();
+            let bound =
+                self.addrs.iter().map(|addr| Ok(TcpListener::from(bind_to(*addr, shares)?.0)));
+            open(bound.collect::<io::Result<_>>()?)?;
+            state.acceptor = Some(id);
+        }
+        state.members.push(id);
+        Ok(())
+    }
+
+    /// A shard ends to serve: `steer` says to the others' listeners what holds without it, before `close`
+    /// closes its own.
+    pub(super) fn leave(
+        &self,
+        id: ShardId,
+        report: &StartReport,
+        steer: impl FnOnce(&CpuSteering) -> io::Result<()>,
+        close: impl FnOnce(),
+    ) -> Farewell {
+        let mut state = self.state();
+        if let Some(index) = state.members.iter().position(|member| *member == id) {
+            // As the system does it: the last listener takes the number of the one that goes.
+            state.members.swap_remove(index);
+        }
+        if state.asked == Some(Accept::ByCpu) && !state.fell_back && !state.members.is_empty() {
+            // Refused, some connections come to another shard than they might.
+            let _ = steer(&state.steering(report));
+        }
+        close();
+        if !state.members.is_empty() {
+            return Farewell::Alone;
+        }
+        (state.asked, state.fell_back) = (None, false);
+        state.acceptor.take().map_or(Farewell::Alone, Farewell::CloseDoorOf)
+    }
+
+    /// Who accepts for all.
+    pub(super) fn acceptor(&self) -> Option<ShardId> {
+        self.state().acceptor
+    }
+
+    /// Looks whether one shard gets nearly all connections, when it has got so many. True once: then its
+    /// listener ends the steering.
+    pub(super) fn falls_back(&self, id: ShardId, accepted: u64) -> bool {
+        if !accepted.is_multiple_of(LOPSIDED_AFTER) {
+            return false;
+        }
+        let elsewhere = self.seats.accepted_elsewhere(id);
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.seen_elsewhere[id.index()], elsewhere);
+        let is_lopsided = elsewhere.saturating_sub(before) < LOPSIDED_AFTER / 16;
+        if state.fell_back || state.members.len() < 2 || !is_lopsided {
+            return false;
+        }
+        state.fell_back = true;
+        tracing::warn!(
+            "shard {id} got nearly all connections on {:?}, whose packets come in on one CPU: from now on \
+             the system spreads them by its hash",
+            self.addrs
+        );
+        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn agree(&mut self, accept: Accept, id: ShardId) -> io::Result<()> {
+        if self.members.is_empty() {
+            self.asked = Some(accept);
+        }
+        match self.asked {
+            Some(asked) if asked != accept => {
+                let text = format!("other shards serve there {asked}, this one would {accept}");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            }
+            _ if accept != Accept::ReusePort && self.members.contains(&id) => {
+                let text = format!("shard {id} serves there already");
+                Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn steering(&self, report: &StartReport) -> CpuSteering {
+        let placed =
+            |id: &ShardId| report.shards().get(id.index()).filter(|shard| shard.is_placed)?.core;
+        let cores: Vec<Option<usize>> = self.members.iter().map(placed).collect();
+        steering::nearest(report.allowed().topology(), &cores)
+    }
+}
+
+/// Binds a socket, and says to what.
+fn bind_to(addr: SocketAddr, shares: bool) -> io::Result<(OwnedFd, SocketAddr)> {
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    if addr.is_ipv6() {
+        // One listener, one family: so that the same port can be had for both.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if shares {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    } else {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
+    bind(&socket, &addr).map_err(|error| {
+        let error = io::Error::from(error);
+        io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"))
+    })?;
+    let bound = SocketAddr::try_from(getsockname(&socket)?)?;
+    Ok((socket, bound))
+}
+
+/// The groups of one run.
+#[derive(Clone, Default)]
+pub(crate) struct Groups(Arc<Mutex<Vec<Known>>>);
+
+/// A group by its addresses and by how often a shard had asked for a port of the system's choice.
+type Known = ((Vec<SocketAddr>, usize), Arc<Group>);
+
+impl Groups {
+    /// The group for a shard's `nth` request for these addresses.
+    pub(super) fn find(
+        &self,
+        addrs: &[SocketAddr],
+        nth: usize,
+        shard_count: usize,
+    ) -> io::Result<Arc<Group>> {
+        // A resolver may give the addresses of a name in any order.
+        let mut key = (addrs.to_vec(), nth);
+        key.0.sort_unstable();
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = groups.iter().find(|(known, _)| *known == key);
+        if let Some((_, group)) = known {
+            return Ok(Arc::clone(group));
+        }
+        let group = Arc::new(Group::new(addrs, shard_count)?);
+        groups.push((key, Arc::clone(&group)));
+        Ok(group)
+    }
+}
