@@ -196,3 +196,4 @@ pub use time::{
     Sleep, Timeout, sleep, sleep_secs, sleep_until, sleep_with, timeout, timeout_at, wait_for,
 };
 pub use util::instant::Instant;
+pub use util::wait_kind::WaitKind;

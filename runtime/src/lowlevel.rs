@@ -33,6 +33,8 @@ pub use crate::util::unpark::{SleepFlag, Unparker};
 use crate::blocking;
 use crate::error::Result;
 use crate::executor;
+use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// Has the current loop ask `poller` for mail in every turn, for as long as the loop lives.
 ///
@@ -56,6 +58,13 @@ pub fn enlist_flush(flush: Rc<dyn Flush>) -> Result<()> {
 /// Runtime, off a loop.
 pub fn current_remote() -> Result<crate::RemoteLoop> {
     executor::with(|core| core.remote().clone())
+}
+
+/// Says of the poll that is going on that it returns `Pending` and waits for `kind`: for the futures of whoever
+/// builds on this crate. It shows in the picture of the tasks, and a cancel request that comes meanwhile is not
+/// forwarded to something else that the same task waits for (rule G26). Off a loop it does nothing.
+pub fn note_wait(kind: WaitKind) {
+    cancel::note_wait(kind);
 }
 
 /// Ends the threads of [`to_thread`](crate::to_thread) of a loop that is about to be closed: turns it until the

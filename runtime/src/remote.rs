@@ -25,7 +25,9 @@ use std::time::Duration;
 use crate::error::{Error, Result, drop_quietly};
 use crate::executor::{self, RemoteLoop};
 use crate::task::{ReportKind, Task, Travelling};
+use crate::util::cancel;
 use crate::util::monitor::Monitor;
+use crate::util::wait_kind::WaitKind;
 
 /// Runs a future as a task of another thread's loop, from any thread, and gives a handle on it at once
 /// (rule T170).
@@ -171,6 +173,7 @@ impl<T> Future for RemoteTask<T> {
             let replaced = waiting.replace(waker);
             drop(stage);
             drop(replaced);
+            cancel::note_wait(WaitKind::Call);
             return Poll::Pending;
         }
         Poll::Ready(stage.take().expect("what is not pending has an outcome"))

@@ -21,7 +21,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use corelane::{Error, LocalContext, Result};
+use corelane::lowlevel::note_wait;
+use corelane::{Error, LocalContext, Result, WaitKind};
 
 use self::ambient::{Baggage, Bare, Laden, Maker};
 use self::desk::Kind;
@@ -206,7 +207,10 @@ impl<T: 'static> Future for Invoke<T> {
             let to = awaited.to;
             let found = awaited.desk.poll(to.index(), awaited.kind, awaited.slot, context.waker());
             let answer = match found {
-                Polled::Pending | Polled::NewWaker => return Poll::Pending,
+                Polled::Pending | Polled::NewWaker => {
+                    note_wait(WaitKind::Call);
+                    return Poll::Pending;
+                }
                 Polled::Home(errand) => Some(errand),
                 Polled::Gone | Polled::Sent => None,
             };

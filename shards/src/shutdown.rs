@@ -25,6 +25,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use corelane::WaitKind;
+use corelane::lowlevel::note_wait;
 use crossbeam_channel::Sender;
 
 use crate::foreign::wake_all;
@@ -89,6 +91,7 @@ impl Future for Reached {
         let known = self.watch.waiting.borrow_mut().insert(self.key, entry);
         // Its drop may be foreign code, so nothing is borrowed any more.
         drop(known);
+        note_wait(WaitKind::Shutdown);
         Poll::Pending
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use corelane::{Error, LocalKey, Result, sleep, spawn, yield_now};
+use corelane::{Error, LocalKey, Result, WaitKind, describe_tasks, sleep, spawn, task, yield_now};
 use corelane_shards::{Builder, CallError, Placement, Shard, ShardId, Shards};
 
 const FAR: ShardId = ShardId::new(1);
@@ -366,6 +366,32 @@ fn t168_what_is_sent_sees_clones_of_the_local_keys_that_may_travel() {
         REQUEST.clear();
         assert_eq!(shard.invoke(FAR, || REQUEST.get()).await?, None);
         assert_eq!(tells.try_recv(), Ok(Some(9)));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_that_waits_for_an_answer_or_for_the_shutdown_says_so() {
+    on_first(shards(2), async |shard| {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let there = shard.clone();
+        // Another shard's thread may be held: that is what is waited for here.
+        let call = task()
+            .name("call")
+            .create(async move { there.invoke(FAR, move || held.recv().is_err()).await });
+        let end = task().name("end").spawn(shard.shutdown().requested());
+        let waits_for = |name: &str| {
+            let tasks = describe_tasks().unwrap_or_default();
+            tasks.into_iter().find(|task| task.name == name).map(|task| task.waits_for)
+        };
+        while waits_for("call").is_some_and(|waits| waits.is_empty()) {
+            yield_now().await;
+        }
+        assert_eq!(waits_for("call"), Some(vec![WaitKind::Call]));
+        assert_eq!(waits_for("end"), Some(vec![WaitKind::Shutdown]));
+        drop(release);
+        assert!(call.await?);
+        end.cancel();
         Ok(())
     });
 }

@@ -10,6 +10,8 @@ use std::task::{Context, Poll, Waker};
 use super::pool::{Job, Pool, Ticket};
 use crate::error::{Error, Result, drop_quietly};
 use crate::util::atomic::lock;
+use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// What the thread and the one who waits for it share.
 pub(super) struct Call<F, T>(Mutex<Stage<F, T>>);
@@ -62,6 +64,7 @@ impl<F, T> Call<F, T> {
                 let replaced = waiting.replace(waker);
                 drop(stage);
                 drop(replaced);
+                cancel::note_wait(WaitKind::Thread);
                 Poll::Pending
             }
             Stage::Ended(_) | Stage::Over => match std::mem::replace(&mut *stage, Stage::Over) {

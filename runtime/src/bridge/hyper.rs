@@ -13,6 +13,7 @@ use crate::io::Duplex;
 use crate::util::cancel;
 use crate::util::copy::steps;
 use crate::util::instant::Instant;
+use crate::util::wait_kind::WaitKind;
 
 #[cfg(test)]
 mod tests;
@@ -203,7 +204,7 @@ impl Future for LoopSleep {
             && armed.on == core.serial()
             && core.renew_timer(armed.key, context.waker())
         {
-            cancel::note_wait();
+            cancel::note_wait(WaitKind::Sleep);
             return Poll::Pending;
         }
         sleep.timer = None;
@@ -218,7 +219,7 @@ impl Future for LoopSleep {
             let key = core.insert_timer(at, context.waker().clone());
             sleep.timer = Some(Armed { on: core.serial(), key, at });
         }
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Sleep);
         Poll::Pending
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::task::{Home, Report, Resident, Task, TaskId, bound};
 use crate::util::cancel;
 use crate::util::instant::Instant;
+use crate::util::wait_kind::WaitKind;
 
 const OFF_LOOP: &str = "no corelane loop is running on this thread";
 
@@ -284,7 +285,7 @@ impl Future for YieldNow {
         }
         self.yielded = true;
         context.waker().wake_by_ref();
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Turn);
         Poll::Pending
     }
 }

@@ -25,6 +25,7 @@ use crate::sync::wait_list::{Key, Place, Standing, WaitList};
 use crate::task::{Notice, Observer, Watch};
 use crate::time::{Sleep, sleep_until};
 use crate::util::instant::Instant;
+use crate::util::wait_kind::WaitKind;
 
 /// Gives tasks, or their outcomes, in the order in which they end (rules T155 to T160). Bare futures become
 /// tasks at once; a task that is given twice counts once.
@@ -84,7 +85,10 @@ where
     }
     let timeout = timeout.into().filter(|_| !handles.is_empty());
     let arrivals = Rc::new(Arrivals {
-        state: RefCell::new(State { ended: VecDeque::new(), line: WaitList::new() }),
+        state: RefCell::new(State {
+            ended: VecDeque::new(),
+            line: WaitList::new(WaitKind::AsCompleted),
+        }),
         unfinished: Cell::new(handles.len()),
         deadline: RefCell::new(timeout.map(Deadline::new)),
         is_over: Cell::new(false),

@@ -13,6 +13,7 @@ use super::places::{Gatherable, Places};
 use crate::error::{CancelledError, Error, Result};
 use crate::task::{Notice, Observer, Watch};
 use crate::util::cancel::{self, CancelTarget, Message};
+use crate::util::wait_kind::WaitKind;
 
 /// Waits for several tasks at once and gives their values in the order in which they were given (rules T60 to
 /// T70): those of a collection as a `Vec`, those of a tuple as a tuple.
@@ -210,7 +211,7 @@ impl<P: Places> Gathering<P> {
         if !state.is_complete() {
             state.bell.listen(context.waker());
             let target: Rc<dyn CancelTarget> = Rc::clone(state) as _;
-            cancel::note_forwarding(&target);
+            cancel::note_forwarding(WaitKind::Gather, &target);
             return Poll::Pending;
         }
         let places = self.places.take().expect("a gather was polled after it had returned");

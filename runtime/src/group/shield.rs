@@ -12,6 +12,7 @@ use super::items::{IntoTask, Joinable, TaskHandle};
 use crate::error::{Error, Result};
 use crate::task::{Notice, Observer, Watch};
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// Waits for a task, and keeps a cancellation of whoever waits away from it (rules T75 to T77): cancelling the
 /// waiting task ends the wait at once, and the inner task runs on. What the inner task ends with, value, error
@@ -91,7 +92,7 @@ impl<H: Joinable> Future for Shield<H> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.watch.is_some() && !self.signal.given.get() {
             self.signal.bell.listen(context.waker());
-            cancel::note_wait();
+            cancel::note_wait(WaitKind::Shield);
             return Poll::Pending;
         }
         self.watch = None;

@@ -13,6 +13,7 @@ use crate::error::{CancelledError, Error, ExceptionGroup, Result};
 use crate::executor::{self, LoopCore, Plain};
 use crate::task::{Notice, Observer, Task, TaskId};
 use crate::util::cancel::{self, Frame, Request};
+use crate::util::wait_kind::WaitKind;
 
 /// Runs `body` as a scope whose tasks end before it does (rules T130 to T148). The scope waits for every
 /// member, also for those that members add meanwhile.
@@ -221,7 +222,7 @@ impl Inner {
             let replaced = self.waker.replace(Some(context.waker().clone()));
             drop(replaced);
             return self.frame.enter(context, |_| {
-                cancel::note_wait();
+                cancel::note_wait(WaitKind::TaskGroup);
                 Poll::Pending
             });
         }

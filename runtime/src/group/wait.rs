@@ -14,6 +14,7 @@ use crate::executor;
 use crate::task::{Notice, Observer, Watch};
 use crate::time::{Sleep, sleep_until};
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// When [`wait`] returns, if its timeout does not come first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub async fn wait<H: TaskHandle>(
             return Poll::Ready(());
         }
         watcher.progress.bell.listen(context.waker());
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Wait);
         Poll::Pending
     })
     .await;

@@ -13,6 +13,8 @@ use super::origin::Origin;
 use super::reader::StreamReader;
 use crate::driver::Buf;
 use crate::error::{Error, Result};
+use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 #[cfg(test)]
 mod tests;
@@ -158,6 +160,7 @@ impl Fed {
         let replaced = state.reader.replace(waker);
         drop(state);
         drop(replaced);
+        cancel::note_wait(WaitKind::Read);
         Poll::Pending
     }
 

@@ -1,6 +1,7 @@
 //! Who waits for a connection to take more bytes, to have sent them all, or to be gone.
 
 use crate::sync::wait_list::WaitList;
+use crate::util::wait_kind::WaitKind;
 use crate::util::watermark::Watermarks;
 
 /// The part of a connection that only slow or closing ones need.
@@ -53,9 +54,9 @@ impl Default for Lines {
     fn default() -> Self {
         Self {
             marks: Watermarks::DEFAULT,
-            drainers: WaitList::new(),
-            flushers: WaitList::new(),
-            closers: WaitList::new(),
+            drainers: WaitList::new(WaitKind::Write),
+            flushers: WaitList::new(WaitKind::Sent),
+            closers: WaitList::new(WaitKind::Closed),
         }
     }
 }

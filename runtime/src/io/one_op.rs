@@ -8,12 +8,13 @@ use std::task::{Poll, Waker};
 use crate::driver::{Op, OpId, Outcome, Started};
 use crate::executor::{IoHandle, OpOwner};
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
-/// Runs an op to its end.
+/// Runs an op to its end; `kind` says what that is for who looks at the tasks.
 ///
 /// # Cancel safety
 /// Dropping the future cancels the op; a connection that it accepts all the same is closed.
-pub(crate) async fn run_op(io: &IoHandle, op: Op) -> Outcome {
+pub(crate) async fn run_op(io: &IoHandle, op: Op, kind: WaitKind) -> Outcome {
     let waiting = Rc::new(Waiting::default());
     let id = io.register(Rc::clone(&waiting) as Rc<dyn OpOwner>, 0);
     let _registered = Registered { io, id };
@@ -24,7 +25,7 @@ pub(crate) async fn run_op(io: &IoHandle, op: Op) -> Outcome {
                 Some(outcome) => Poll::Ready(outcome),
                 None => {
                     waiting.waker.set(Some(context.waker().clone()));
-                    cancel::note_wait();
+                    cancel::note_wait(kind);
                     Poll::Pending
                 }
             })

@@ -15,6 +15,7 @@ use crate::executor::{IoHandle, current_io};
 use crate::io::one_op::run_op;
 use crate::io::stream::{DEFAULT_LIMIT_BYTES, Stream};
 use crate::io::{StreamReader, StreamWriter};
+use crate::util::wait_kind::WaitKind;
 
 /// How long the address of a name may take before the next one is tried beside it (RFC 8305).
 const NAME_DELAY: Duration = Duration::from_millis(250);
@@ -223,7 +224,7 @@ async fn connect(
 ) -> io::Result<SourceId> {
     let source = io.open(SourceSpec::Connect { addr, local })?;
     let source = Opened { io, source, kept: false };
-    match run_op(io, Op::Connected { source: source.source }).await {
+    match run_op(io, Op::Connected { source: source.source }, WaitKind::Connect).await {
         Outcome::Connected => Ok(source.keep()),
         Outcome::Failed(error, _) => {
             Err(io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}")))

@@ -19,6 +19,7 @@ use crate::executor::{IoHandle, OpOwner, current_io};
 use crate::io::one_op::run_op;
 use crate::sync::Lock;
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// A UDP socket: datagrams to and from anybody, or one peer.
 ///
@@ -161,7 +162,7 @@ impl UdpSocket {
         let _turn = self.sending.acquire().await;
         let Receiver { io, source, .. } = &*self.receiver;
         let datagram = Box::new(Addressed { bytes: bytes.to_vec(), to });
-        match run_op(io, Op::SendTo { source: *source, datagram }).await {
+        match run_op(io, Op::SendTo { source: *source, datagram }, WaitKind::Datagram).await {
             Outcome::Sent => Ok(()),
             Outcome::Failed(error, _) => Err(error),
             _ => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -306,7 +307,7 @@ impl Receiver {
         }
         let replaced = self.waker.replace(Some(context.waker().clone()));
         drop(replaced);
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Datagram);
         Poll::Pending
     }
 

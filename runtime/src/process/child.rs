@@ -12,6 +12,7 @@ use super::exit;
 use crate::driver::{Op, OpId, Outcome, SourceId, SourceKind, SourceSpec, Started};
 use crate::executor::{IoHandle, OpOwner};
 use crate::sync::Event;
+use crate::util::wait_kind::WaitKind;
 
 /// A child that was started and is watched by nobody yet: when this is dropped it is killed and reaped
 /// (rule P9).
@@ -38,7 +39,7 @@ impl Unwatched {
             io,
             pid: self.0,
             code: Cell::new(None),
-            ended: Event::new(),
+            ended: Event::of_kind(WaitKind::Process),
             watched: Cell::new(None),
         });
         mem::forget(self);

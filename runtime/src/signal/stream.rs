@@ -19,6 +19,7 @@ use super::hold::SignalHold;
 use crate::driver::{Op, OpId, Outcome, SourceId, SourceKind, SourceSpec, Started};
 use crate::executor::{IoHandle, OpOwner, current_io};
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// Bytes that one receive takes out of the pipe, each of them a signal.
 const RECEIVE_BYTES: usize = 1024;
@@ -111,7 +112,7 @@ impl Signal {
         }
         let replaced = self.inbox.waker.replace(Some(context.waker().clone()));
         drop(replaced);
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Signal);
         Poll::Pending
     }
 }

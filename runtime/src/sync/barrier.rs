@@ -22,6 +22,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::wait_list::{Key, Standing, WaitList, wake_all};
 use crate::error::{RuntimeError, ValueError};
+use crate::util::wait_kind::WaitKind;
 
 /// Lets tasks go on in rounds: each waits until as many as there are parties have come.
 ///
@@ -85,8 +86,8 @@ impl Barrier {
             parties,
             state: Cell::new(State::Filling),
             leaving: Cell::new(0),
-            line: RefCell::new(WaitList::new()),
-            entrance: RefCell::new(WaitList::new()),
+            line: RefCell::new(WaitList::new(WaitKind::Barrier)),
+            entrance: RefCell::new(WaitList::new(WaitKind::Barrier)),
             round: RefCell::default(),
             to_wake: RefCell::default(),
         };

@@ -26,6 +26,7 @@ use std::rc::Rc;
 
 use super::signal::Signal;
 use crate::error::ValueError;
+use crate::util::wait_kind::WaitKind;
 
 struct Shared<T> {
     capacity: usize,
@@ -61,7 +62,7 @@ pub fn channel<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), ValueErro
         kept: RefCell::new(Kept { messages: VecDeque::new(), first: 0 }),
         senders: Cell::new(1),
         receivers: Cell::new(0),
-        arrival: Signal::default(),
+        arrival: Signal::new(WaitKind::Broadcast),
     });
     let sender = Sender { shared };
     let receiver = sender.subscribe();

@@ -28,6 +28,7 @@ use super::lock::{Lock, LockAcquire, LockGuard};
 use super::wait_list::{Key, Standing, WaitList, wake_all};
 use crate::error::CancelledError;
 use crate::util::cancel::{self, Frame, Request};
+use crate::util::wait_kind::WaitKind;
 
 /// A condition of what a [`Lock`] protects, and a line of tasks that wait for it to change.
 ///
@@ -78,7 +79,9 @@ impl<T> Condition<T> {
     /// Makes a condition of what this lock protects.
     #[must_use]
     pub fn with_lock(lock: Lock<T>) -> Self {
-        Self { inner: Rc::new(Inner { lock, line: RefCell::new(WaitList::new()) }) }
+        Self {
+            inner: Rc::new(Inner { lock, line: RefCell::new(WaitList::new(WaitKind::Condition)) }),
+        }
     }
 
     /// Waits for the lock.

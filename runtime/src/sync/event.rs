@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::wait_list::{Place, Standing, WaitList, wake_all};
+use crate::util::wait_kind::WaitKind;
 
 /// A flag that is set or clear, and a line of tasks that wait for it to be set.
 ///
@@ -57,6 +58,11 @@ impl Event {
         self.inner.set.set(false);
     }
 
+    /// The same for who waits, seen from outside, for something else than an event.
+    pub(crate) fn of_kind(kind: WaitKind) -> Self {
+        Self { inner: Rc::new(Inner::new(kind)) }
+    }
+
     /// Whether the flag is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
@@ -72,9 +78,15 @@ impl Event {
     }
 }
 
+impl Inner {
+    fn new(kind: WaitKind) -> Self {
+        Self { set: Cell::new(false), line: RefCell::new(WaitList::new(kind)) }
+    }
+}
+
 impl Default for Inner {
     fn default() -> Self {
-        Self { set: Cell::new(false), line: RefCell::new(WaitList::new()) }
+        Self::new(WaitKind::Event)
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::signal::Signal;
+use crate::util::wait_kind::WaitKind;
 
 /// Counts who is inside, refuses newcomers once closed, and tells when the last one has left: what
 /// a service waits for before it ends. A clone is the same gate.
@@ -39,7 +40,6 @@ pub struct Gate {
     inner: Rc<Inner>,
 }
 
-#[derive(Default)]
 struct Inner {
     inside: Cell<usize>,
     closed: Cell<bool>,
@@ -89,6 +89,13 @@ impl Gate {
     #[must_use]
     pub fn inside_count(&self) -> usize {
         self.inner.inside.get()
+    }
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let drained = Signal::new(WaitKind::Gate);
+        Self { inside: Cell::default(), closed: Cell::default(), drained }
     }
 }
 

@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 
 use super::wait_list::{Key, Place, Standing, WaitList};
 use crate::error::RuntimeError;
+use crate::util::wait_kind::WaitKind;
 
 /// A lock around a value, for critical sections that contain an `await`. Without one a `RefCell` or
 /// a `Cell` will do, since nothing else runs on the thread.
@@ -79,7 +80,10 @@ impl<T> Lock<T> {
     /// Makes a free lock around a value.
     #[must_use]
     pub fn new(value: T) -> Self {
-        let gate = Gate { state: Cell::new(State::Free), line: RefCell::new(WaitList::new()) };
+        let gate = Gate {
+            state: Cell::new(State::Free),
+            line: RefCell::new(WaitList::new(WaitKind::Lock)),
+        };
         Self { inner: Rc::new(Inner { gate, value: RefCell::new(value) }) }
     }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{Event, Lock};
+use crate::util::wait_kind::WaitKind;
 
 /// A cell that is set once: made by one task, awaited by others. A clone is the same cell.
 ///
@@ -41,7 +42,13 @@ impl<T> OnceCell<T> {
     #[must_use]
     pub fn new() -> Self {
         let value = std::cell::OnceCell::new();
-        Self { inner: Rc::new(Inner { value, making: Lock::new(()), set: Event::new() }) }
+        Self {
+            inner: Rc::new(Inner {
+                value,
+                making: Lock::new(()),
+                set: Event::of_kind(WaitKind::OnceCell),
+            }),
+        }
     }
 
     /// The value if it was set.

@@ -27,6 +27,7 @@ use std::task::{Context, Poll};
 
 use super::signal::Signal;
 use super::wait_list::Place;
+use crate::util::wait_kind::WaitKind;
 
 struct Shared<T> {
     value: RefCell<Option<T>>,
@@ -44,8 +45,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         value: RefCell::new(None),
         sender_gone: Cell::new(false),
         receiver_gone: Cell::new(false),
-        arrival: Signal::default(),
-        refusal: Signal::default(),
+        arrival: Signal::new(WaitKind::Oneshot),
+        refusal: Signal::new(WaitKind::Oneshot),
     });
     (Sender { shared: Rc::clone(&shared) }, Receiver { shared, place: Place::New })
 }

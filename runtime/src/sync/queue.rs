@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use super::wait_list::{Key, Place, Standing, WaitList, wake_all};
 use crate::error::ValueError;
+use crate::util::wait_kind::WaitKind;
 
 use futures::let_go_and_wake;
 
@@ -111,9 +112,9 @@ impl<T, D: Discipline<T>> AnyQueue<T, D> {
     pub fn new(maxsize: usize) -> Self {
         let state = State {
             items: D::Items::default(),
-            getters: WaitList::new(),
-            putters: WaitList::new(),
-            joiners: WaitList::new(),
+            getters: WaitList::new(WaitKind::QueueGet),
+            putters: WaitList::new(WaitKind::QueuePut),
+            joiners: WaitList::new(WaitKind::QueueJoin),
             unfinished: 0,
             shut_down: false,
         };

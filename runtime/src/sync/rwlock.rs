@@ -10,6 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::semaphore::Permits;
+use crate::util::wait_kind::WaitKind;
 
 /// As many readers as a `RefCell` can count.
 const ALL: usize = isize::MAX.unsigned_abs();
@@ -46,7 +47,7 @@ impl<T> RwLock<T> {
     /// Makes a free lock around a value.
     #[must_use]
     pub fn new(value: T) -> Self {
-        let permits = Permits::new(ALL, ALL);
+        let permits = Permits::new(ALL, ALL, WaitKind::RwLock);
         Self { inner: Rc::new(Inner { permits, value: RefCell::new(value) }) }
     }
 

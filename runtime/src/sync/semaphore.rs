@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::error::ValueError;
+use crate::util::wait_kind::WaitKind;
 
 mod permits;
 
@@ -48,7 +49,7 @@ impl Semaphore {
     /// Makes a semaphore with this many permits.
     #[must_use]
     pub fn new(permits: usize) -> Self {
-        Self { permits: Rc::new(Permits::new(permits, usize::MAX)) }
+        Self { permits: Rc::new(Permits::new(permits, usize::MAX, WaitKind::Semaphore)) }
     }
 
     /// Waits for a permit; gets it without suspending if one is free and nobody waits.
@@ -164,7 +165,11 @@ impl BoundedSemaphore {
     /// Makes a semaphore with this many permits, and never more.
     #[must_use]
     pub fn new(permits: usize) -> Self {
-        Self { inner: Semaphore { permits: Rc::new(Permits::new(permits, permits)) } }
+        Self {
+            inner: Semaphore {
+                permits: Rc::new(Permits::new(permits, permits, WaitKind::Semaphore)),
+            },
+        }
     }
 
     /// As [`Semaphore::acquire`].

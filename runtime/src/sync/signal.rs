@@ -6,13 +6,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::wait_list::{Place, Standing, WaitList, wake_all};
+use crate::util::wait_kind::WaitKind;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Signal {
     line: RefCell<WaitList>,
 }
 
 impl Signal {
+    pub(super) const fn new(kind: WaitKind) -> Self {
+        Self { line: RefCell::new(WaitList::new(kind)) }
+    }
+
     pub(super) fn wake_all(&self) {
         wake_all(&self.line, |line| line);
     }

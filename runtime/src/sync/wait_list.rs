@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use crate::util::cancel::{self, Scope};
+use crate::util::wait_kind::WaitKind;
 
 /// Room for this many waiters is kept for good; more is given back when the line gets short.
 const KEPT: usize = 32;
@@ -69,6 +70,8 @@ pub(crate) struct WaitList<D = ()> {
     passed: u64,
     /// How many are in line.
     waiting: usize,
+    /// What they wait for.
+    kind: WaitKind,
 }
 
 #[derive(Debug)]
@@ -87,15 +90,15 @@ impl WaitList {
 }
 
 impl<D> WaitList<D> {
-    /// An empty line that has not allocated.
-    pub(crate) const fn new() -> Self {
-        Self { first: None, rest: VecDeque::new(), next_key: 0, passed: 0, waiting: 0 }
+    /// An empty line that has not allocated, for who waits for this.
+    pub(crate) const fn new(kind: WaitKind) -> Self {
+        Self { first: None, rest: VecDeque::new(), next_key: 0, passed: 0, waiting: 0, kind }
     }
 
     /// Takes a place at the end, for the poll that is going on.
     #[inline]
     pub(crate) fn join_with(&mut self, waker: &Waker, data: D) -> Key {
-        let waiter = Waiter { scope: cancel::note_wait(), waker: waker.clone(), data };
+        let waiter = Waiter { scope: cancel::note_wait(self.kind), waker: waker.clone(), data };
         let key = self.next_key;
         self.next_key += 1;
         self.waiting += 1;
@@ -133,8 +136,9 @@ impl<D> WaitList<D> {
             *replaced = self.leave(key);
             return if replaced.is_some() { Standing::PassedOver } else { Standing::Woken };
         }
+        let kind = self.kind;
         let Some(waiter) = self.find(key) else { return Standing::Woken };
-        waiter.scope = cancel::note_wait();
+        waiter.scope = cancel::note_wait(kind);
         if !waiter.waker.will_wake(waker) {
             *replaced = Some(std::mem::replace(&mut waiter.waker, waker.clone()));
         }
@@ -302,12 +306,6 @@ impl<D> WaitList<D> {
     #[cold]
     fn squeeze(&mut self) {
         self.rest.retain(|(_, waiter)| waiter.is_some());
-    }
-}
-
-impl<D> Default for WaitList<D> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -30,6 +30,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::signal::Signal;
+use crate::util::wait_kind::WaitKind;
 
 struct Shared<T> {
     value: RefCell<Rc<T>>,
@@ -51,8 +52,8 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
         version: Cell::new(0),
         senders: Cell::new(1),
         receivers: Cell::new(1),
-        changes: Signal::default(),
-        abandonment: Signal::default(),
+        changes: Signal::new(WaitKind::Watch),
+        abandonment: Signal::new(WaitKind::Watch),
     });
     (Sender { shared: Rc::clone(&shared) }, Receiver { shared, seen: 0 })
 }

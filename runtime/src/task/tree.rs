@@ -11,8 +11,9 @@ use super::home::Home;
 use super::id::{TaskId, WakeId};
 use super::table::{Standing, TaskTable};
 use super::waker;
-use crate::util::cancel;
+use crate::util::cancel::{self, Links};
 use crate::util::instant::Instant;
+use crate::util::wait_kind::WaitKind;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,9 @@ pub struct TaskInfo {
     /// ([`gather`](crate::gather), [`wait`](crate::wait), [`as_completed`](crate::as_completed),
     /// [`shield`](crate::shield)).
     pub awaits: Vec<TaskId>,
+    /// What it waits for, as far as it is something of this crate: in its own body, and in each of the scopes that
+    /// it is in. Empty unless it is [waiting](TaskState::Waiting).
+    pub waits_for: Vec<WaitKind>,
     /// How long until the next timer that it waits for, if there is one: the time that a sleep has left.
     pub sleeps: Option<Duration>,
     /// How long until the next [`timeout`](crate::timeout) strikes that it is in, if there is one.
@@ -70,6 +74,12 @@ impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, state, age, location, .. } = self;
         write!(f, "{name} {state}, {age:?} old, created at {location}")?;
+        for kind in &self.waits_for {
+            // A sleep says for how long.
+            if *kind != WaitKind::Sleep || self.sleeps.is_none() {
+                write!(f, ", waits for {kind}")?;
+            }
+        }
         if let Some(left) = self.sleeps {
             write!(f, ", sleeps for {left:?}")?;
         }
@@ -138,38 +148,11 @@ impl Home {
         now: Instant,
         timers: impl Iterator<Item = (Instant, &'a Waker)>,
     ) -> Vec<TaskInfo> {
-        let running = self.running();
-        let births = self.births.borrow();
         let mut tasks = self.tasks.borrow_mut();
         let table = &mut tasks.table;
         let slots: Vec<u32> = table.unfinished_slots().collect();
-        let mut infos = BTreeMap::new();
-        for &slot in &slots {
-            let cell = table.cell(slot).map(|cell| (cell.id(), cell.location()));
-            // The cell of the task that is being stepped is not in the table.
-            let stepped = running.filter(|running| running.slot == slot);
-            let Some((id, location)) = cell.or(stepped.map(|task| (task.id, task.location))) else {
-                continue;
-            };
-            let rare = table.rare_if_any(slot);
-            let name = rare.and_then(|rare| rare.name.as_deref());
-            let info = TaskInfo {
-                id,
-                name: name.map_or_else(|| format!("Task-{id}"), str::to_owned),
-                state: match table.standing(slot) {
-                    Standing::Running => TaskState::Running,
-                    Standing::Queued => TaskState::Ready,
-                    Standing::Waiting | Standing::Done => TaskState::Waiting,
-                },
-                location,
-                age: now - births.before(id),
-                cancelling: rare.map_or(0, |rare| rare.cancelling),
-                awaits: Vec::new(),
-                sleeps: None,
-                times_out: None,
-            };
-            infos.insert(slot, info);
-        }
+        let infos = slots.iter().filter_map(|slot| Some((*slot, self.info(table, *slot, now)?)));
+        let mut infos: BTreeMap<_, _> = infos.collect();
         let by_id: BTreeMap<_, _> = infos.iter().map(|(slot, info)| (info.id, *slot)).collect();
         for (awaited, waiter) in edges(table, &slots, &by_id) {
             let Some(awaited) = infos.get(&awaited).map(|info| info.id) else { continue };
@@ -192,6 +175,37 @@ impl Home {
             info.awaits.dedup();
         }
         infos
+    }
+
+    /// What is known of the task in `slot` by itself.
+    fn info(&self, table: &mut TaskTable, slot: u32, now: Instant) -> Option<TaskInfo> {
+        let cell = table.cell(slot).map(|cell| (cell.id(), cell.location(), cell.links()));
+        // The cell of the task that is being stepped is not in the table.
+        let stepped = self.running().filter(|running| running.slot == slot);
+        let stepped = stepped.map(|task| (task.id, task.location, Links::default()));
+        let (id, location, links) = cell.or(stepped)?;
+        let state = match table.standing(slot) {
+            Standing::Running => TaskState::Running,
+            Standing::Queued => TaskState::Ready,
+            Standing::Waiting | Standing::Done => TaskState::Waiting,
+        };
+        let rare = table.rare_if_any(slot);
+        let name = rare.and_then(|rare| rare.name.as_deref());
+        Some(TaskInfo {
+            id,
+            name: name.map_or_else(|| format!("Task-{id}"), str::to_owned),
+            state,
+            location,
+            age: now - self.births.borrow().before(id),
+            cancelling: rare.map_or(0, |rare| rare.cancelling),
+            awaits: Vec::new(),
+            waits_for: match state {
+                TaskState::Waiting => links.waits().collect(),
+                TaskState::Running | TaskState::Ready => Vec::new(),
+            },
+            sleeps: None,
+            times_out: None,
+        })
     }
 }
 

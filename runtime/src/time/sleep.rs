@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::executor::{self, LoopCore, TimerKey};
 use crate::util::cancel;
 use crate::util::instant::Instant;
+use crate::util::wait_kind::WaitKind;
 
 /// Waits until `duration` has passed on the loop's clock, counted from this call. Zero lets every task that
 /// is ready run once (rule T51).
@@ -121,18 +122,18 @@ impl Future for Sleep {
             State::New => {
                 let key = self.core.insert_timer(self.deadline, context.waker().clone());
                 self.state = State::Waiting(key);
-                cancel::note_wait();
+                cancel::note_wait(WaitKind::Sleep);
                 Poll::Pending
             }
             State::Yield => {
                 self.state = State::Done;
                 context.waker().wake_by_ref();
-                cancel::note_wait();
+                cancel::note_wait(WaitKind::Turn);
                 Poll::Pending
             }
             State::Waiting(key) => {
                 if self.core.renew_timer(key, context.waker()) {
-                    cancel::note_wait();
+                    cancel::note_wait(WaitKind::Sleep);
                     return Poll::Pending;
                 }
                 self.state = State::Done;

@@ -12,8 +12,9 @@
 //!  release: is_dead(waiter's scope)? ──▶ the mark, or the judge, says yes ──▶ the next waiter gets it
 //! ```
 //!
-//! Each wait says with [`note_wait`], whenever it returns `Pending`, that it is one; a wait that can take a
-//! request over (rule G26) says to whom it goes. With exactly one wait in a scope a request is forwarded.
+//! Each wait says with [`note_wait`], whenever it returns `Pending`, that it is one, and of what kind, which a
+//! picture of the tasks shows; a wait that can take a request over (rule G26) says to whom it goes. With exactly
+//! one wait in a scope a request is forwarded.
 //!
 //! In another executor nobody enters a scope: each is [`Scope::NONE`], never dead, and a primitive
 //! has plain drop semantics (rule G30).
@@ -23,6 +24,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 pub(crate) use self::frames::{Forward, Frame, Leaf, Mark, Request};
+use super::wait_kind::WaitKind;
 
 mod frames;
 mod nodes;
@@ -76,17 +78,45 @@ pub(crate) type Judge = fn(Scope) -> bool;
 /// What is known of the poll that is going on. Every step writes it, so it is three words.
 struct Poll {
     scope: Cell<u64>,
-    /// Waits that returned `Pending` in this scope, counted in the upper half. While there is one, the lower
-    /// half says whom it waits for.
+    /// Waits that returned `Pending` in this scope, counted in the lower half. While there is one, the upper
+    /// half is its [`Wait`].
     noted: Cell<u64>,
     /// Events of the step in the upper half; in the lower one the task's node in the tree of frames, zero
     /// while it has none.
     step: Cell<u64>,
 }
 
-/// The last of the waits goes to a [`CancelTarget`].
-pub(crate) const OTHER_TARGET: u32 = u32::MAX;
-const ONE_WAIT: u64 = 1 << 32;
+/// The request goes to a [`CancelTarget`].
+pub(crate) const OTHER_TARGET: u32 = Wait::TARGET_MASK;
+
+/// What is waited for: in the upper seven bits the number of its kind; below, whom a request is forwarded to,
+/// which is the slot of a task plus one, [`OTHER_TARGET`], or zero for nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait(u32);
+
+impl Wait {
+    const KIND_SHIFT: u32 = 25;
+    const TARGET_MASK: u32 = (1 << Self::KIND_SHIFT) - 1;
+    /// For nothing that is known.
+    const NOTHING: Self = Self(0);
+
+    /// A wait that forwards nothing.
+    pub(crate) const fn of(kind: WaitKind) -> Self {
+        Self((kind.number() as u32) << Self::KIND_SHIFT)
+    }
+
+    const fn forwarding(kind: WaitKind, target: u32) -> Self {
+        Self(Self::of(kind).0 | target)
+    }
+
+    const fn target(self) -> u32 {
+        self.0 & Self::TARGET_MASK
+    }
+
+    fn kind(self) -> Option<WaitKind> {
+        WaitKind::of((self.0 >> Self::KIND_SHIFT) as u8)
+    }
+}
 
 /// A frame took a request in this step.
 const DELIVERED: u64 = 1 << 32;
@@ -141,14 +171,23 @@ fn find_lost(root: u32) {
     }
 }
 
-/// What a task keeps from step to step: whom a request is forwarded to, and its node in the tree of frames.
+/// What a task keeps from step to step: its [`Wait`] in the upper half, and its node in the tree of frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Links(u64);
 
 impl Links {
-    /// The slot of a task plus one, [`OTHER_TARGET`], or zero for nobody.
+    /// Whom a request is forwarded to: the slot of a task plus one, [`OTHER_TARGET`], or zero for nobody.
     pub(crate) fn awaiting(self) -> u32 {
-        (self.0 >> 32) as u32
+        self.wait().target()
+    }
+
+    fn wait(self) -> Wait {
+        Wait((self.0 >> 32) as u32)
+    }
+
+    /// What the task waits for, in its own body and in each of its frames.
+    pub(crate) fn waits(self) -> impl Iterator<Item = WaitKind> {
+        self.wait().kind().into_iter().chain(frames::waits_in(self.root()))
     }
 
     /// The task's node in the tree of frames, zero if it has none.
@@ -174,15 +213,16 @@ impl StepNotes {
     /// The task's links from now on. What was awaited before still is if nothing of ours was polled.
     #[inline]
     pub(crate) fn links(self, before: Links) -> Links {
-        let awaiting = awaiting(self.noted, before.awaiting());
-        Links(u64::from(awaiting) << 32 | self.step & u64::from(u32::MAX))
+        let wait = noted_wait(self.noted, before.wait());
+        Links(u64::from(wait.0) << 32 | self.step & u64::from(u32::MAX))
     }
 
-    /// Whether the step was uneventful and ended in one wait that forwards nothing, as the last one did: the
-    /// usual case.
+    /// Whether the step was uneventful and ended in one wait, the same as the last one did: the usual case.
     #[inline]
     pub(crate) fn changes_nothing(self, links: Links) -> bool {
-        self.noted == ONE_WAIT && self.step == links.0 && self.step >> 32 == 0
+        // Without events the step is the lower half of the links, and a single wait their upper half.
+        let is_plain = self.step >> 32 == 0 && self.noted as u32 == 1;
+        is_plain && self.noted - 1 + self.step == links.0
     }
 
     /// Whether anything happened that the loop must see to.
@@ -203,11 +243,12 @@ impl StepNotes {
 }
 
 #[inline]
-fn awaiting(noted: u64, before: u32) -> u32 {
-    match noted >> 32 {
-        1 => noted as u32,
-        0 => before,
-        _ => 0,
+fn noted_wait(noted: u64, before: Wait) -> Wait {
+    match noted as u32 {
+        1 => Wait((noted >> 32) as u32),
+        // Nothing of ours was polled: what was awaited may still be, but who knows.
+        0 => Wait(before.target()),
+        _ => Wait::of(WaitKind::Several),
     }
 }
 
@@ -216,10 +257,10 @@ fn set_event(event: u64) {
 }
 
 #[inline]
-fn note(awaiting: u32) -> Scope {
+fn note(wait: Wait) -> Scope {
     POLL.with(|poll| {
-        // With a second wait the lower half means nothing any more, so that it may overflow.
-        poll.noted.set(poll.noted.get() + ONE_WAIT + u64::from(awaiting));
+        // With a second wait the upper half means nothing any more, so that it may overflow.
+        poll.noted.set(poll.noted.get().wrapping_add((u64::from(wait.0) << 32) + 1));
         Scope(poll.scope.get())
     })
 }
@@ -256,19 +297,19 @@ pub(crate) fn take_target() -> Option<Weak<dyn CancelTarget>> {
 
 /// A wait of ours returns `Pending` and takes no request over. Returns the scope that it is in.
 #[inline]
-pub(crate) fn note_wait() -> Scope {
-    note(0)
+pub(crate) fn note_wait(kind: WaitKind) -> Scope {
+    note(Wait::of(kind))
 }
 
 /// A wait for the task in `slot` returns `Pending`.
 #[inline]
 pub(crate) fn note_task(slot: u32) {
-    note(slot + 1);
+    note(Wait::forwarding(WaitKind::Task, slot + 1));
 }
 
 /// A wait returns `Pending`, and a request goes to `target` in its place.
-pub(crate) fn note_forwarding(target: &Rc<dyn CancelTarget>) {
-    note(OTHER_TARGET);
+pub(crate) fn note_forwarding(kind: WaitKind, target: &Rc<dyn CancelTarget>) {
+    note(Wait::forwarding(kind, OTHER_TARGET));
     set_event(FORWARDS);
     TARGET.set(Some(Rc::downgrade(target)));
 }

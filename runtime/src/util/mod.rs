@@ -9,4 +9,5 @@ pub(crate) mod monitor;
 pub(crate) mod queue;
 pub(crate) mod slab;
 pub(crate) mod unpark;
+pub(crate) mod wait_kind;
 pub(crate) mod watermark;

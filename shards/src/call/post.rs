@@ -18,7 +18,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use corelane::Result;
+use corelane::lowlevel::note_wait;
+use corelane::{Result, WaitKind};
 
 use super::ambient::{Baggage, Priority};
 use super::desk::{Desk, Kind};
@@ -150,7 +151,10 @@ impl Future for Posting {
             let to = queued.to;
             let found = queued.desk.poll(to.index(), Kind::Invoke, queued.slot, context.waker());
             let sent = match found {
-                Polled::Pending | Polled::NewWaker => return Poll::Pending,
+                Polled::Pending | Polled::NewWaker => {
+                    note_wait(WaitKind::QueuePut);
+                    return Poll::Pending;
+                }
                 Polled::Sent => Ok(()),
                 Polled::Home(_) | Polled::Gone => Err(CallError::ShardGone(to).into()),
             };

@@ -29,6 +29,7 @@ use crate::io::session::Session;
 use crate::task::Task;
 use crate::time::sleep;
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// What one write seals at most, so that a large buffer is not in memory twice.
 const SEAL_BYTES: usize = 256 * 1024;
@@ -154,7 +155,7 @@ impl Stream {
         let replaced = inner.reader.replace(context.waker().clone());
         drop(inner);
         drop(replaced);
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Handshake);
         Poll::Pending
     }
 

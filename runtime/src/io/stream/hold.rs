@@ -19,6 +19,7 @@ use crate::io::lines::Held;
 use crate::io::one_op::run_op;
 use crate::io::outgoing::Outgoing;
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// The place between what was written before and what is written since. Dropping it lets the latter go.
 pub(crate) struct Hold {
@@ -80,7 +81,7 @@ impl Hold {
         let replaced = inner.held().and_then(|held| held.waiter.replace(waker));
         drop(inner);
         drop(replaced);
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Sent);
         Poll::Pending
     }
 
@@ -106,7 +107,8 @@ impl Hold {
     /// Waits until there is room again, after that thread was refused.
     pub(crate) async fn room(&self) -> io::Result<()> {
         self.check()?;
-        match run_op(&self.stream.io, Op::Writable { source: self.stream.source }).await {
+        let writable = Op::Writable { source: self.stream.source };
+        match run_op(&self.stream.io, writable, WaitKind::Write).await {
             Outcome::Ready => Ok(()),
             _ => self.check(),
         }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use super::{Failure, Inner, Life, Reading, Stream, Tls, Way};
 use crate::driver::{Buf, Op, Outcome, Started};
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// The most that one receive brings.
 pub(super) const RECEIVE_BYTES: usize = 16 * 1024;
@@ -46,7 +47,7 @@ impl Stream {
         };
         drop(inner);
         drop(replaced);
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Read);
         Poll::Pending
     }
 

@@ -36,6 +36,7 @@ use crate::sync::wait_list::{Place, Standing, WaitList};
 use crate::task::ReportKind;
 use crate::time::sleep;
 use crate::util::slab::{Key, Slab};
+use crate::util::wait_kind::WaitKind;
 
 /// Connections that one listener takes before others get their turn.
 const ACCEPTS_IN_A_ROW: usize = 64;
@@ -103,7 +104,7 @@ impl Service {
             is_paused: Cell::new(false),
             listeners: RefCell::new(listeners),
             connections: RefCell::default(),
-            closers: RefCell::new(WaitList::new()),
+            closers: RefCell::new(WaitList::new(WaitKind::Server)),
             phase: Cell::new(Phase::Bound),
             ended: Event::new(),
         })

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use crate::driver::{Keep, Op, OpId, Outcome, SourceId, Started};
 use crate::executor::{IoHandle, OpOwner};
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// Calls in a row that may be done without waiting.
 const IN_A_ROW: u8 = 64;
@@ -26,7 +27,7 @@ impl Patience {
         }
         self.renew();
         context.waker().wake_by_ref();
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Turn);
         Poll::Pending
     }
 
@@ -50,6 +51,15 @@ pub(super) struct Connection {
 pub(super) enum Way {
     In,
     Out,
+}
+
+impl Way {
+    fn wait_kind(self) -> WaitKind {
+        match self {
+            Self::In => WaitKind::Read,
+            Self::Out => WaitKind::Write,
+        }
+    }
 }
 
 /// One way of a connection.
@@ -138,7 +148,7 @@ impl Connection {
             if side.waiting.in_flight.get() {
                 let replaced = side.waiting.waker.replace(Some(context.waker().clone()));
                 drop(replaced);
-                cancel::note_wait();
+                cancel::note_wait(way.wait_kind());
                 return Poll::Pending;
             }
             let op = side.op.get().unwrap_or_else(|| {

@@ -21,6 +21,7 @@ use crate::net::tcp::adopt;
 use crate::net::unix::{SocketFile, clear_stale, unix_addr};
 use crate::sync::Lock;
 use crate::util::cancel;
+use crate::util::wait_kind::WaitKind;
 
 /// A listening TCP socket: gives its connections one by one, as [`TcpStream`]s.
 ///
@@ -244,7 +245,7 @@ impl Acceptor {
                     let replaced = self.waiting.waker.replace(Some(context.waker().clone()));
                     drop(replaced);
                     self.patience.renew();
-                    cancel::note_wait();
+                    cancel::note_wait(WaitKind::Accept);
                     return Poll::Pending;
                 }
                 None => match self.start() {

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 
 use super::super::wait_list::{Key, Place, Standing, WaitList};
 use super::{SemaphoreClosed, TryAcquireError};
+use crate::util::wait_kind::WaitKind;
 
 #[derive(Debug)]
 pub(in crate::sync) struct Permits {
@@ -36,13 +37,13 @@ pub(in crate::sync) struct Permits {
 pub(super) struct TooMany;
 
 impl Permits {
-    pub(in crate::sync) const fn new(free: usize, bound: usize) -> Self {
+    pub(in crate::sync) const fn new(free: usize, bound: usize, kind: WaitKind) -> Self {
         Self {
             free: Cell::new(free),
             bound,
             promised: Cell::new(0),
             closed: Cell::new(None),
-            line: RefCell::new(WaitList::new()),
+            line: RefCell::new(WaitList::new(kind)),
         }
     }
 

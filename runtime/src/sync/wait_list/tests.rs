@@ -31,7 +31,7 @@ fn join_dead(list: &mut WaitList) -> Key {
 
 #[test]
 fn g6_waiters_are_taken_in_the_order_of_joining() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     let keys = [(); 3].map(|()| list.join(&waker()));
     assert_eq!(list.len(), 3);
     assert_eq!(
@@ -43,7 +43,7 @@ fn g6_waiters_are_taken_in_the_order_of_joining() {
 
 #[test]
 fn who_left_is_not_taken_and_who_was_taken_cannot_leave() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     let [a, b, c] = [(); 3].map(|()| list.join(&waker()));
     assert!(list.leave(b).is_some());
     assert_eq!(first(&mut list), Some(a));
@@ -54,7 +54,7 @@ fn who_left_is_not_taken_and_who_was_taken_cannot_leave() {
 
 #[test]
 fn a_poll_with_another_waker_replaces_the_old_one_and_gives_it_back() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     let (old, new) = (waker(), waker());
     let key = list.join(&old);
     let mut replaced = None;
@@ -69,7 +69,7 @@ fn a_poll_with_another_waker_replaces_the_old_one_and_gives_it_back() {
 
 #[test]
 fn g21_a_poll_in_another_scope_counts_from_then_on() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     let key = join_dead(&mut list);
     list.renew(key, &waker(), &mut None);
     assert_eq!(first(&mut list), Some(key), "the scope of the last poll is alive");
@@ -77,7 +77,7 @@ fn g21_a_poll_in_another_scope_counts_from_then_on() {
 
 #[test]
 fn g21_the_dead_are_passed_over_and_their_leaving_is_not_that_of_the_woken() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     let dead = join_dead(&mut list);
     let live = list.join(&waker());
     assert_eq!(first(&mut list), Some(live));
@@ -90,7 +90,7 @@ fn g21_the_dead_are_passed_over_and_their_leaving_is_not_that_of_the_woken() {
 
 #[test]
 fn g21_the_dead_are_looked_at_once() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     let dead = [(); 5].map(|()| join_dead(&mut list));
     assert_eq!(first(&mut list), None);
     assert_eq!(list.passed, list.next_key);
@@ -103,7 +103,7 @@ fn g21_the_dead_are_looked_at_once() {
 
 #[test]
 fn who_was_passed_over_and_is_polled_again_begins_anew() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     let key = join_dead(&mut list);
     assert_eq!(first(&mut list), None);
     let mut replaced = None;
@@ -114,7 +114,7 @@ fn who_was_passed_over_and_is_polled_again_begins_anew() {
 
 #[test]
 fn waking_all_wakes_those_who_were_there_and_nobody_who_joins_meanwhile() {
-    let cell = RefCell::new(WaitList::new());
+    let cell = RefCell::new(WaitList::new(WaitKind::Lock));
     let before = [(); 3].map(|()| cell.borrow_mut().join(&waker()));
     // The line is asked for once more per waiter: each time somebody joins.
     wake_all(&cell, |list| {
@@ -139,7 +139,7 @@ fn q22_a_million_waits_that_are_given_up_leave_no_memory_behind() {
         (false, true, 30_000),
         (false, false, 30_000),
     ] {
-        let mut list = WaitList::new();
+        let mut list = WaitList::new(WaitKind::Lock);
         // Two, because the first one of all has a place of its own.
         let lasting = if front { 2 } else { 0 };
         for _ in 0..lasting {
@@ -160,7 +160,7 @@ fn q22_a_million_waits_that_are_given_up_leave_no_memory_behind() {
 
 #[test]
 fn q22_waits_given_up_one_by_one_behind_a_lasting_one_do_not_pile_up() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     list.join(&waker());
     list.join(&waker());
     let mut last = list.join(&waker());
@@ -177,7 +177,7 @@ fn q22_waits_given_up_one_by_one_behind_a_lasting_one_do_not_pile_up() {
 
 #[test]
 fn a_lone_waiter_costs_no_allocation() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     for _ in 0..3 {
         let key = list.join(&waker());
         assert_eq!(first(&mut list), Some(key));
@@ -189,7 +189,7 @@ fn a_lone_waiter_costs_no_allocation() {
 
 #[test]
 fn waiting_costs_no_allocation_once_warm() {
-    let mut list = WaitList::new();
+    let mut list = WaitList::new(WaitKind::Lock);
     let waker = waker();
     let mut capacity = 0;
     for round in 0..1_000 {
@@ -234,7 +234,7 @@ struct Someone {
 proptest! {
     #[test]
     fn a_wait_list_behaves_as_a_plain_line(ops in proptest::collection::vec(op(), 1..300)) {
-        let mut list = WaitList::new();
+        let mut list = WaitList::new(WaitKind::Lock);
         let mut all: Vec<Someone> = Vec::new();
         for op in ops {
             match op {

@@ -15,10 +15,11 @@ use std::marker::PhantomData;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use super::nodes::{Frames, INDEX_MASK, NONE, Node};
+use super::nodes::{Frames, INDEX_MASK, NONE};
 use super::{
-    CancelTarget, DELIVERED, Message, OTHER_TARGET, POLL, Scope, awaiting, set_event, take_target,
+    CancelTarget, DELIVERED, Message, OTHER_TARGET, POLL, Scope, noted_wait, set_event, take_target,
 };
+use crate::util::wait_kind::WaitKind;
 
 thread_local! {
     static FRAMES: RefCell<Frames> = const { RefCell::new(Frames::new()) };
@@ -151,8 +152,8 @@ impl Frame {
     fn remember(&self, noted: u64) {
         let replaced = FRAMES.with_borrow_mut(|frames| {
             let node = frames.find(self.number.get())?;
-            node.awaiting = awaiting(noted, node.awaiting);
-            if node.awaiting != OTHER_TARGET {
+            node.wait = noted_wait(noted, node.wait);
+            if node.wait.target() != OTHER_TARGET {
                 return node.target.take();
             }
             match take_target() {
@@ -236,6 +237,15 @@ pub(crate) fn leaves_of(root: u32) -> Vec<Leaf> {
     leaves
 }
 
+/// What is waited for in the frames of a task.
+pub(crate) fn waits_in(root: u32) -> Vec<WaitKind> {
+    let mut waits = Vec::new();
+    if root != NONE {
+        FRAMES.with_borrow(|frames| frames.walk(root, |_, node| waits.extend(node.wait.kind())));
+    }
+    waits
+}
+
 /// The leaves below a frame; the frame itself if it has none.
 pub(crate) fn leaves_below(number: u64) -> Vec<Leaf> {
     let mut leaves = Vec::new();
@@ -250,14 +260,17 @@ pub(crate) fn leaves_below(number: u64) -> Vec<Leaf> {
 impl Leaf {
     /// Whom a request can be forwarded to.
     pub(crate) fn forward(self) -> Forward {
-        FRAMES.with_borrow_mut(|frames| match frames.find(self.0) {
-            Some(Node { awaiting: OTHER_TARGET, target: Some(target), .. }) => {
-                target.upgrade().map_or(Forward::Nobody, Forward::Other)
+        FRAMES.with_borrow_mut(|frames| {
+            let Some(node) = frames.find(self.0) else { return Forward::Nobody };
+            match node.wait.target() {
+                0 => Forward::Nobody,
+                OTHER_TARGET => node
+                    .target
+                    .as_ref()
+                    .and_then(Weak::upgrade)
+                    .map_or(Forward::Nobody, Forward::Other),
+                task => Forward::Task(task - 1),
             }
-            Some(node) if node.awaiting != 0 && node.awaiting != OTHER_TARGET => {
-                Forward::Task(node.awaiting - 1)
-            }
-            _ => Forward::Nobody,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Weak;
 use std::task::Waker;
 
 use super::frames::{Leaf, MARKED, Mark};
-use super::{CancelTarget, LOST, Message, POLL, Scope, WORDS, set_event};
+use super::{CancelTarget, LOST, Message, POLL, Scope, WORDS, Wait, set_event};
 
 const INDEX_BITS: u32 = 24;
 pub(super) const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
@@ -34,7 +34,7 @@ pub(super) struct Node {
     pub(super) message: Message,
     /// The task that the scope of this frame has asked to end what is below.
     pub(super) asked: Option<u64>,
-    pub(super) awaiting: u32,
+    pub(super) wait: Wait,
     pub(super) target: Option<Weak<dyn CancelTarget>>,
 }
 
@@ -234,16 +234,24 @@ impl Frames {
         held
     }
 
-    /// Walks down to the leaves, without recursion: frames may nest deeper than the stack.
     pub(super) fn collect_leaves(&self, top: u32, leaves: &mut Vec<Leaf>) {
+        self.walk(top, |index, node| {
+            if node.children.first == NONE {
+                leaves.push(Leaf(u64::from(node.generation) << INDEX_BITS | u64::from(index)));
+            }
+        });
+    }
+
+    /// Shows a node and all below it, without recursion: frames may nest deeper than the stack.
+    pub(super) fn walk(&self, top: u32, mut show: impl FnMut(u32, &Node)) {
         let mut at = top;
         loop {
             let node = &self.nodes[at as usize];
+            show(at, node);
             if node.children.first != NONE {
                 at = node.children.first;
                 continue;
             }
-            leaves.push(Leaf(u64::from(node.generation) << INDEX_BITS | u64::from(at)));
             while at != top && self.nodes[at as usize].next == NONE {
                 at = self.nodes[at as usize].parent;
             }
@@ -274,7 +282,7 @@ impl Node {
             mark: None,
             message: None,
             asked: None,
-            awaiting: 0,
+            wait: Wait::NOTHING,
             target: None,
         }
     }

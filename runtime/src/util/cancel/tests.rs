@@ -55,7 +55,7 @@ fn g26_a_step_in_which_a_frame_answered_forgets_whom_the_task_awaited_before() {
     assert_eq!(before.awaiting(), 1);
     begin_step(Scope::new(7), before);
     set_event(DELIVERED);
-    note_wait();
+    note_wait(WaitKind::Lock);
     let notes = end_step();
     assert!(!notes.changes_nothing(before));
     assert_eq!(notes.links(before).awaiting(), 0);
