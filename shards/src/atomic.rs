@@ -1,10 +1,20 @@
-//! The atomics of what two shards touch: loom's under `cfg(loom)`, the standard library's
+//! The atomics and locks of what two shards touch: loom's under `cfg(loom)`, the standard library's
 //! otherwise.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+/// Locks `value`. Nothing of others runs under a lock of this crate, so none is left half changed.
+pub(crate) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
 
 /// A full fence, the one that a handshake of store-then-load needs on both sides.
 ///

@@ -121,6 +121,7 @@ mod sharded;
 mod shards;
 mod shutdown;
 mod supervisor;
+pub mod sync;
 
 pub use balance::{Balance, LoadMeter};
 pub use call::{
