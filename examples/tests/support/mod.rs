@@ -55,6 +55,21 @@ impl Server {
         Self::start(command)
     }
 
+    /// Starts `chat` on a free port in the same way.
+    pub(crate) fn chat(shard_count: usize) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
+        command.args(["--listen", "127.0.0.1:0", "--unpinned", "--shards"]);
+        command.arg(shard_count.to_string());
+        Self::start(command)
+    }
+
+    /// Starts `beside_tokio` on a free port.
+    pub(crate) fn beside_tokio() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_beside_tokio"));
+        command.args(["--listen", "127.0.0.1:0"]);
+        Self::start(command)
+    }
+
     /// Starts a program and waits until it says where it listens.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
