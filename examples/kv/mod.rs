@@ -10,6 +10,16 @@
 //!           (parser)  (table) └─▶ batch ──▶ another shard's store ──▶ batch ──┘  (order)
 //! ```
 //!
+//! Where things are: `server` starts the shards, `connection` and `session` are one connection with and
+//! without its socket, `request` reads and `reply` writes; `command` and `table` say what each command
+//! is, `commands` what it does; `route` finds who answers, `batch` and `merge` are what travels;
+//! `local` and `home` are what a shard has, `store` and `keymap` its keys; `slots` and `cluster` say
+//! whose a key is.
+//!
+//! By default the map of the keys is the server's own affair. With `--cluster` it is told: each shard
+//! has a port of its own, too, and clients that know Redis Cluster go to the owner of a key at once,
+//! on this machine or another (`cluster`).
+//!
 //! What is here: strings, counters, expiry, and the commands about keys, connections and the server
 //! that clients need ([`Options`] has the settings). What is not: other types, transactions,
 //! scripts, replication, saving, several databases.

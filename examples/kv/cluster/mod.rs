@@ -11,6 +11,10 @@
 //!  far away
 //! ```
 //!
+//! `open` binds the ports before the first shard serves; `map` is who has what and whether a request is
+//! answered; `file` reads the topology file, and `reload` does so again on SIGHUP. CLUSTER itself is
+//! among the commands, and whether a request is admitted is asked in `route`.
+//!
 //! The nodes keep no bus among themselves: what the map says was given to each process, by its
 //! options. Nothing fails over, and no data moves.
 
