@@ -1,10 +1,11 @@
 //! What a shard counts, and how it is told.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use corelane::Result;
-use corelane_shards::{Shard, ShardId};
+use corelane::stats::Kind;
+use corelane_shards::Shard;
 
 thread_local! {
     /// The counters of the shard that this thread is.
@@ -80,34 +81,31 @@ fn snapshot() -> [u64; FAMILIES.len()] {
 }
 
 /// Name, type and meaning of what is counted.
-const FAMILIES: [(&str, &str, &str); 4] = [
-    ("http_requests_total", "counter", "Requests that were answered."),
-    ("http_connections_total", "counter", "Connections that were accepted."),
-    ("http_connection_errors_total", "counter", "Connections that ended with an error."),
-    ("http_open_connections", "gauge", "Connections that are open."),
+const FAMILIES: [(&str, Kind, &str); 4] = [
+    ("http_requests_total", Kind::Counter, "Requests that were answered."),
+    ("http_connections_total", Kind::Counter, "Connections that were accepted."),
+    ("http_connection_errors_total", Kind::Counter, "Connections that ended with an error."),
+    ("http_open_connections", Kind::Gauge, "Connections that are open."),
 ];
 
-/// The counters of all shards as text. Each shard is asked by a message; all at once.
+/// How long a shard has to answer before the others' metrics are shown without its own.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// The counters of all shards as text: those of this server, and those of the shards themselves.
 ///
 /// # Errors
 /// When a shard has ended.
 pub(super) async fn text(shard: &Shard) -> Result<String> {
-    let asked: Vec<_> = shard.all().map(|peer| (peer, shard.invoke(peer, snapshot))).collect();
-    let mut answers = Vec::with_capacity(asked.len());
+    let stats = shard.stats(LIMIT).await;
+    let mut text = stats.prometheus();
+    // A shard that is stalled would not answer here either.
+    let asked: Vec<_> =
+        stats.answers().into_keys().map(|peer| (peer, shard.invoke(peer, snapshot))).collect();
     for (peer, answer) in asked {
-        answers.push((peer, answer.await?));
-    }
-    Ok(format(&answers))
-}
-
-fn format(answers: &[(ShardId, [u64; FAMILIES.len()])]) -> String {
-    let mut text = String::new();
-    for (place, (name, kind, meaning)) in FAMILIES.into_iter().enumerate() {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "# HELP {name} {meaning}\n# TYPE {name} {kind}");
-        for (peer, counts) in answers {
-            let _ = writeln!(text, "{name}{{shard=\"{}\"}} {}", peer.index(), counts[place]);
+        let peer = peer.to_string();
+        for ((name, kind, meaning), value) in FAMILIES.into_iter().zip(answer.await?) {
+            text.add(name, kind, meaning, &[("shard", &peer)], value as f64);
         }
     }
-    text
+    Ok(text.to_string())
 }

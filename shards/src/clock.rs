@@ -22,6 +22,11 @@ impl Moment {
         Self(self.0.saturating_add(nanos))
     }
 
+    /// How much later it is than `earlier`; zero if it is not.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
     /// The same moment by the clock of the current loop. One in the past is the loop's present.
     pub(crate) fn on_this_loop(self) -> Instant {
         let left = self.0.saturating_sub(now().0);

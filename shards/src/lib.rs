@@ -90,6 +90,13 @@
 //! [`Shard::serve`] serves on one port with all shards. Whether the system deals the connections out or one shard
 //! does, and which is better when, is told in [`connections`].
 //!
+//! # What can be seen
+//!
+//! [`Shard::stats`] and [`ShardsHandle::stats`] give what the loops, lanes and servers of all shards have
+//! counted, also as text for Prometheus. A task that keeps its shard from everything else is named in a
+//! warning while it does: see [`Builder::stall_limit`]. SIGUSR1, or [`ShardsHandle::dump_tasks`], prints
+//! what each task of each shard is doing; a shard that does not answer is told of, with the task that holds it.
+//!
 //! # Where shards run
 //!
 //! [`Placement`] says how many and where. The cores on offer are those in the affinity mask of the
@@ -107,11 +114,13 @@ mod clock;
 pub mod connections;
 mod cores;
 mod drift;
+mod dump;
 mod foreign;
 mod id;
 mod kept;
 mod lane;
 mod mesh;
+mod metrics;
 mod placement;
 mod report;
 mod running;
@@ -121,16 +130,20 @@ mod sharded;
 mod shards;
 mod shutdown;
 mod supervisor;
+mod survey;
 pub mod sync;
+mod watchdog;
 
 pub use balance::{Balance, LoadMeter};
 pub use call::{
     Answers, CallError, Invoke, Posting, Priority, ShardsHandle, Submitted, TryPostError,
 };
 pub use cores::AllowedCores;
+pub use dump::{ShardTasks, TaskDump};
 pub use id::ShardId;
 pub use kept::Foreign;
 pub use lane::LaneStats;
+pub use metrics::{RunStats, ShardStats};
 pub use placement::{MAX_SHARD_COUNT, Placement, PlacementError};
 pub use report::{ShardStart, StartReport};
 pub use running::Running;
@@ -139,3 +152,4 @@ pub use shard::Shard;
 pub use sharded::Sharded;
 pub use shards::{Builder, Shards};
 pub use shutdown::Shutdown;
+pub use survey::{FromShard, Silence};

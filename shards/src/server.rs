@@ -412,6 +412,11 @@ impl Servers {
         }
     }
 
+    /// Connections that are open.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.running().iter().map(|part| part.server.connection_count()).sum()
+    }
+
     fn add(&self, part: &Rc<Part>) {
         let mut running = self.running.borrow_mut();
         running.retain(|part| part.server.is_serving() || part.server.connection_count() > 0);

@@ -302,8 +302,8 @@ where
     let pinned =
         seat.core.is_none_or(|id| core_affinity::set_for_current(core_affinity::CoreId { id }));
     let mut event_loop = EventLoop::new(&seat.config)?;
-    let (remote, thread) = (event_loop.remote(), gettid());
-    let started = Event::Started { id: seat.id, remote, pinned, thread };
+    let (remote, pulse) = (event_loop.remote(), event_loop.pulse());
+    let started = Event::Started { id: seat.id, remote, pulse, pinned, thread: gettid() };
     let supervised = seat.events.send(started).is_ok();
     let Some(go) = seat.go.recv().ok().filter(|_| supervised) else {
         return Err(Error::runtime("another shard could not start"));

@@ -15,6 +15,7 @@ use crossbeam_channel::{bounded, unbounded};
 
 use crate::call::{self, Limits, MAX_PERMIT_COUNT, ShardsHandle, refuse_to_block};
 use crate::cores::AllowedCores;
+use crate::drift::DriftWatch;
 use crate::id::ShardId;
 use crate::placement::Placement;
 use crate::report::StartReport;
@@ -23,6 +24,7 @@ use crate::server::Groups;
 use crate::shard::{self, Go, Seat, Shard};
 use crate::shutdown::signals::SignalWatch;
 use crate::supervisor::Supervisor;
+use crate::watchdog::Watchdog;
 
 /// Packets that a lane holds; its sender makes one a turn.
 const DEFAULT_LANE_CAPACITY: usize = 16;
@@ -32,6 +34,8 @@ const DEFAULT_PERMIT_COUNT: u32 = 1024;
 const DEFAULT_CALL_DEPTH: u8 = 16;
 /// How long a run drains before what is left is cancelled.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+/// A shard that does not go on for so long is reported.
+const DEFAULT_STALL_LIMIT: Duration = Duration::from_millis(200);
 /// How often the supervisor looks whether shards may run where they were put.
 const DEFAULT_PLACEMENT_CHECK: Duration = Duration::from_secs(30);
 
@@ -61,6 +65,7 @@ pub struct Builder {
     drain: Duration,
     handle_signals: bool,
     placement_check: Option<Duration>,
+    stall_limit: Option<Duration>,
 }
 
 impl Default for Builder {
@@ -76,6 +81,7 @@ impl Default for Builder {
             drain: DEFAULT_DRAIN,
             handle_signals: true,
             placement_check: Some(DEFAULT_PLACEMENT_CHECK),
+            stall_limit: Some(DEFAULT_STALL_LIMIT),
         }
     }
 }
@@ -139,7 +145,8 @@ impl Builder {
 
     /// Whether SIGINT and SIGTERM ask for the orderly end, and a second one ends the process at
     /// once with status 130 or 143. They do unless told otherwise. They are the process's, so one
-    /// run at a time should have them.
+    /// run at a time should have them. SIGUSR1 prints what all tasks are doing to the standard error
+    /// output: see [`ShardsHandle::dump_tasks`](crate::ShardsHandle::dump_tasks).
     pub fn handle_signals(mut self, handle: bool) -> Self {
         self.handle_signals = handle;
         self
@@ -152,6 +159,16 @@ impl Builder {
     /// shard. [`Shard::allowed_cores`] looks at once.
     pub fn placement_check(mut self, period: impl Into<Option<Duration>>) -> Self {
         self.placement_check = period.into();
+        self
+    }
+
+    /// How long a shard may be held by one step of a task, or one closure, before that is reported; 200 ms
+    /// unless told otherwise, `None` for never. A task that computes for so long, or blocks its thread, stops
+    /// everything else on its shard. A warning through `tracing` names it and the place where it was created,
+    /// while it lasts, and again each time that the length has doubled. The thread of
+    /// [`run`](Self::run) looks four times in that time; no shard is asked, woken or slowed down by it.
+    pub fn stall_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.stall_limit = limit.into();
         self
     }
 
@@ -243,22 +260,25 @@ impl Builder {
                 }
             }
         }
-        let mut supervisor = Supervisor::new(cores.len(), self.drain, self.placement_check);
+        let drift = DriftWatch::new(self.placement_check);
+        let watchdog = Watchdog::new(self.stall_limit);
+        let mut supervisor = Supervisor::new(cores.len(), self.drain, drift, watchdog);
         let limits = self.limits();
         let report =
             StartReport { placement: self.placement, allowed: allowed.clone(), shards: Vec::new() };
         let failed_start = match supervisor.await_start(&heard, &cores, report) {
-            Some((remotes, report)) => {
+            Some((loops, report)) => {
                 let groups = Groups::default();
-                let outside = ShardsHandle::new(&remotes, self.permit_count, report, events);
-                let seeds = call::deal(remotes, limits);
+                let outside = ShardsHandle::new(&loops, self.permit_count, report, events);
+                let bells = loops.into_iter().map(|(remote, _)| remote).collect();
+                let seeds = call::deal(bells, limits);
                 for (go, seed) in starts.into_iter().zip(seeds) {
                     let (groups, outside) = (groups.clone(), outside.clone());
                     // A shard that ended meanwhile says so itself.
                     let _ = go.send(Go { seed, groups, outside });
                 }
-                on_start(outside);
-                supervisor.watch(&heard);
+                on_start(outside.clone());
+                supervisor.watch(&heard, &outside);
                 false
             }
             // Dropping the starts sends the shards that wait for theirs home.
@@ -281,6 +301,9 @@ impl Builder {
         }
         if self.call_depth == 0 {
             return Err(Error::value("calls must be at least one deep"));
+        }
+        if self.stall_limit.is_some_and(|limit| limit.is_zero()) {
+            return Err(Error::value("a shard must be allowed to be held for some time"));
         }
         Ok(())
     }

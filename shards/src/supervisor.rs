@@ -1,23 +1,30 @@
 //! Watching over the shards of a run: who has come how far, and what all do next.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use corelane::lowlevel::LoopPulse;
 use corelane::{Error, RemoteLoop};
 use crossbeam_channel::Receiver;
 use rustix::thread::Pid;
 
+use crate::call::ShardsHandle;
 use crate::drift::DriftWatch;
+use crate::dump;
 use crate::id::ShardId;
 use crate::report::{ShardStart, StartReport};
 use crate::shard;
 use crate::shutdown::Stage;
+use crate::watchdog::Watchdog;
 
 /// What shards, signals and user code tell the supervisor.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The loop has been made; whether the thread is where it should be.
-    Started { id: ShardId, remote: RemoteLoop, pinned: bool, thread: Pid },
+    Started { id: ShardId, remote: RemoteLoop, pulse: LoopPulse, pinned: bool, thread: Pid },
+    /// Somebody asks what all tasks are doing.
+    DumpRequested,
     /// Somebody asks for the orderly end.
     StopRequested,
     /// Main has returned, perhaps with an error.
@@ -29,6 +36,9 @@ pub(crate) enum Event {
     /// The thread ends.
     Ended(ShardId),
 }
+
+/// For each shard the way to its loop, and what that is doing.
+pub(crate) type Loops = Vec<(RemoteLoop, LoopPulse)>;
 
 /// How far one shard has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,11 +59,17 @@ pub(crate) struct Supervisor {
     remotes: Vec<RemoteLoop>,
     failure: Option<Error>,
     drift: DriftWatch,
+    watchdog: Watchdog,
 }
 
 impl Supervisor {
-    /// One for this many shards, which gives them `drain` to end and looks every `look` where they run.
-    pub(crate) fn new(shard_count: usize, drain: Duration, look: Option<Duration>) -> Self {
+    /// One for this many shards, which gives them `drain` to end.
+    pub(crate) fn new(
+        shard_count: usize,
+        drain: Duration,
+        drift: DriftWatch,
+        watchdog: Watchdog,
+    ) -> Self {
         Self {
             stage: Stage::Running,
             drain,
@@ -61,7 +77,8 @@ impl Supervisor {
             progress: vec![Progress::Running; shard_count],
             remotes: Vec::new(),
             failure: None,
-            drift: DriftWatch::new(look),
+            drift,
+            watchdog,
         }
     }
 
@@ -71,21 +88,26 @@ impl Supervisor {
         heard: &Receiver<Event>,
         cores: &[Option<usize>],
         mut report: StartReport,
-    ) -> Option<(Vec<RemoteLoop>, Arc<StartReport>)> {
-        let mut started: Vec<Option<(RemoteLoop, bool)>> = cores.iter().map(|_| None).collect();
+    ) -> Option<(Loops, Arc<StartReport>)> {
+        let mut started: Vec<Option<_>> = cores.iter().map(|_| None).collect();
         let mut stop_requested = false;
         while started.iter().any(Option::is_none) {
             match heard.recv() {
-                Ok(Event::Started { id, remote, pinned, thread }) => {
-                    started[id.index()] = Some((remote, pinned));
+                Ok(Event::Started { id, remote, pulse, pinned, thread }) => {
+                    started[id.index()] = Some(((remote, pulse), pinned));
                     self.drift.add(id, thread);
                 }
                 Ok(Event::StopRequested) => stop_requested = true,
+                // There are no tasks yet.
+                Ok(Event::DumpRequested) => {}
                 Ok(_) | Err(_) => return None,
             }
         }
-        for (index, (remote, is_placed)) in started.into_iter().flatten().enumerate() {
-            self.remotes.push(remote);
+        let mut loops = Vec::new();
+        for (index, ((remote, pulse), is_placed)) in started.into_iter().flatten().enumerate() {
+            self.remotes.push(remote.clone());
+            self.watchdog.add(pulse.clone());
+            loops.push((remote, pulse));
             let id = ShardId::at(index);
             report.shards.push(ShardStart { id, core: cores[index], is_placed });
         }
@@ -94,20 +116,22 @@ impl Supervisor {
         if stop_requested {
             self.request_stop();
         }
-        Some((self.remotes.clone(), Arc::new(report)))
+        Some((loops, Arc::new(report)))
     }
 
     /// Watches over the shards until all have ended.
-    pub(crate) fn watch(&mut self, heard: &Receiver<Event>) {
+    pub(crate) fn watch(&mut self, heard: &Receiver<Event>, shards: &ShardsHandle) {
         while self.progress.iter().any(|&progress| progress < Progress::Ended) {
-            let look = self.drift.next(now());
-            let event = match self.deadline.into_iter().chain(look).min() {
+            let looks = [self.drift.next(now()), self.watchdog.next(now())];
+            let event = match self.deadline.into_iter().chain(looks.into_iter().flatten()).min() {
                 Some(moment) => heard.recv_deadline(moment).ok(),
                 None => heard.recv().ok(),
             };
             let now = now();
             self.drift.look(now);
+            self.watchdog.look(now);
             match event {
+                Some(Event::DumpRequested) => print_tasks(shards),
                 Some(event) => self.hear(event),
                 None if self.deadline.is_some_and(|deadline| deadline <= now) => {
                     self.deadline = None;
@@ -126,7 +150,7 @@ impl Supervisor {
 
     fn hear(&mut self, event: Event) {
         match event {
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::DumpRequested => {}
             Event::StopRequested => self.request_stop(),
             Event::MainEnded(id, error) => {
                 self.note(id, Progress::MainEnded);
@@ -196,4 +220,15 @@ impl Supervisor {
 #[expect(clippy::disallowed_methods, reason = "one time for all loops, whose clocks differ")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// Has the tasks printed by a thread that may wait for a shard which does not answer: this one must not.
+fn print_tasks(shards: &ShardsHandle) {
+    let shards = shards.clone();
+    #[expect(clippy::disallowed_methods, reason = "a stalled shard must not stop the supervisor")]
+    let thread =
+        thread::Builder::new().name("shards-dump".to_owned()).spawn(move || dump::print(&shards));
+    if let Err(error) = thread {
+        tracing::warn!("the tasks cannot be printed: {error}");
+    }
 }

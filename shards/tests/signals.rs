@@ -25,7 +25,18 @@ fn child() {
         if is_first {
             println!("ready");
         }
+        if role == "is-stalled" && !is_first {
+            // Until the parent has seen what it asked for and closes the pipe.
+            let hog = corelane::task().name("hog").spawn(async {
+                let _ = std::io::stdin().lines().count();
+            });
+            hog.await?;
+            return Ok(());
+        }
         shard.shutdown().requested().await;
+        if role == "is-stalled" {
+            return Ok(());
+        }
         if role == "hangs" {
             if is_first {
                 println!("draining");
@@ -51,12 +62,14 @@ struct Process {
 
 impl Process {
     fn start(role: &str) -> Self {
-        let mut child = Command::new(env::current_exe().expect("a test has a file"))
-            .args(["--exact", "child", "--nocapture"])
-            .env(ROLE, role)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the test binary runs");
+        Self::spawn(role, |_| ())
+    }
+
+    fn spawn(role: &str, set_up: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env::current_exe().expect("a test has a file"));
+        command.args(["--exact", "child", "--nocapture"]).env(ROLE, role).stdout(Stdio::piped());
+        set_up(&mut command);
+        let mut child = command.spawn().expect("the test binary runs");
         let output = BufReader::new(child.stdout.take().expect("its output is piped"));
         Self { child, output }
     }
@@ -110,4 +123,27 @@ fn after_the_run_a_signal_does_what_it_does_by_default() {
     process.wait_for("ended");
     process.send(Signal::TERM);
     assert_eq!(process.end().signal(), Some(Signal::TERM.as_raw()));
+}
+
+#[test]
+fn sigusr1_prints_all_tasks_and_names_who_holds_a_stalled_shard() {
+    let mut process = Process::spawn("is-stalled", |command| {
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+    });
+    let mut errors = BufReader::new(process.child.stderr.take().expect("they are piped"));
+    process.wait_for("ready");
+    // The hog may not have begun at the first signal.
+    let mut dump = String::new();
+    while !dump.contains("shard 1 did not answer: held by task hog, created at ") {
+        process.send(Signal::USR1);
+        dump.clear();
+        while !dump.contains("shard 1") {
+            assert_ne!(errors.read_line(&mut dump).expect("they are text"), 0, "{dump}");
+        }
+    }
+    assert!(dump.contains("    main waiting, ") && dump.contains("signals.rs"), "{dump}");
+    drop(process.child.stdin.take());
+    process.send(Signal::TERM);
+    process.wait_for("ended");
+    assert!(process.end().success());
 }

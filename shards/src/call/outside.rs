@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use corelane::lowlevel::current_remote;
+use corelane::lowlevel::{Holder, LoopPulse, current_remote};
 use corelane::{Error, RemoteLoop, RemoteTask, Result, run_coroutine_threadsafe};
 use crossbeam_channel::Sender;
 
@@ -63,19 +63,24 @@ struct Outside {
 /// The way to one shard.
 struct Door {
     remote: RemoteLoop,
+    pulse: LoopPulse,
     post_count: AtomicUsize,
 }
 
 impl ShardsHandle {
     pub(crate) fn new(
-        remotes: &[RemoteLoop],
+        loops: &[(RemoteLoop, LoopPulse)],
         post_limit: u32,
         report: Arc<StartReport>,
         events: Sender<Event>,
     ) -> Self {
-        let door = |remote: &RemoteLoop| Door { remote: remote.clone(), post_count: 0.into() };
+        let door = |(remote, pulse): &(RemoteLoop, LoopPulse)| Door {
+            remote: remote.clone(),
+            pulse: pulse.clone(),
+            post_count: 0.into(),
+        };
         Self(Arc::new(Outside {
-            doors: remotes.iter().map(door).collect(),
+            doors: loops.iter().map(door).collect(),
             post_limit: post_limit as usize,
             turn: AtomicUsize::new(0),
             report,
@@ -170,6 +175,11 @@ impl ShardsHandle {
             Some(f) => Err(TryPostError::Unreachable(f, CallError::ShardGone(to))),
             None => Ok(()),
         }
+    }
+
+    /// What the thread of a shard is in the middle of, if it is in the middle of something.
+    pub(crate) fn holder(&self, id: ShardId) -> Option<Holder> {
+        self.0.doors[id.index()].pulse.holder()
     }
 
     pub(crate) fn remote(&self, id: ShardId) -> &RemoteLoop {

@@ -14,7 +14,8 @@ fn settle_here(event_loop: &mut EventLoop) -> Shard {
     let report =
         Arc::new(StartReport { placement: Placement::default(), allowed, shards: Vec::new() });
     let (events, _) = crossbeam_channel::unbounded();
-    let outside = ShardsHandle::new(&[event_loop.remote()], 1, report, events.clone());
+    let outside =
+        ShardsHandle::new(&[(event_loop.remote(), event_loop.pulse())], 1, report, events.clone());
     let go = Go { seed, groups: Groups::default(), outside };
     event_loop.enter(|| settle(go, events)).unwrap().unwrap()
 }

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks for an orderly end, the second ends the process at once.
+//! SIGINT and SIGTERM: the first asks for an orderly end, the second ends the process at once. SIGUSR1 asks what
+//! all tasks are doing.
 //!
 //! While no run is under way nobody holds the signals, and they do what they do by default.
 
@@ -9,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use corelane::lowlevel::SignalHold;
 use crossbeam_channel::Sender;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::{SigId, flag, low_level};
 
@@ -21,17 +22,18 @@ pub(crate) struct SignalWatch {
     handle: Handle,
     thread: Option<JoinHandle<()>>,
     /// Let go last: until then a signal that comes in between ends nothing.
-    _holds: [SignalHold; 2],
+    _holds: [SignalHold; 3],
 }
 
 /// Ends the process at a second signal.
 struct SecondSignal(Vec<SigId>);
 
 impl SignalWatch {
-    /// Sends [`Event::StopRequested`] at the first signal.
+    /// Sends [`Event::StopRequested`] at the first signal, and [`Event::DumpRequested`] at each SIGUSR1.
     pub(crate) fn start(events: Sender<Event>) -> io::Result<Self> {
-        let holds = [SignalHold::new(SIGINT)?, SignalHold::new(SIGTERM)?];
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let holds =
+            [SignalHold::new(SIGINT)?, SignalHold::new(SIGTERM)?, SignalHold::new(SIGUSR1)?];
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
         let handle = signals.handle();
         let second = SecondSignal::install()?;
         #[expect(
@@ -40,8 +42,13 @@ impl SignalWatch {
         )]
         let thread = thread::Builder::new().name("shard-signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
-                tracing::info!(signal, "asked to end; a second signal ends at once");
-                if events.send(Event::StopRequested).is_err() {
+                let event = if signal == SIGUSR1 {
+                    Event::DumpRequested
+                } else {
+                    tracing::info!(signal, "asked to end; a second signal ends at once");
+                    Event::StopRequested
+                };
+                if events.send(event).is_err() {
                     return;
                 }
             }

@@ -1,0 +1,57 @@
+//! Looks from the supervisor's thread whether all shards go on, and names the task that holds one that does not.
+
+use std::time::{Duration, Instant};
+
+use corelane::lowlevel::{LoopPulse, Stall, StallWatch};
+
+use crate::id::ShardId;
+
+/// Looks at the loops from time to time. A look is a few loads for each shard; no shard is asked or woken.
+pub(crate) struct Watchdog {
+    watch: Option<StallWatch>,
+    looked: Option<Instant>,
+}
+
+impl Watchdog {
+    /// One that reports a shard which does not go on for `limit`, or none.
+    pub(crate) fn new(limit: Option<Duration>) -> Self {
+        Self { watch: limit.map(StallWatch::new), looked: None }
+    }
+
+    /// Watches the loop of one more shard, the next in their order.
+    pub(crate) fn add(&mut self, pulse: LoopPulse) {
+        if let Some(watch) = &mut self.watch {
+            watch.add(pulse);
+        }
+    }
+
+    /// When the next look is due. `None` if there is none.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Instant> {
+        let interval = self.watch.as_ref()?.interval();
+        self.looked.get_or_insert(now).checked_add(interval)
+    }
+
+    /// Looks, if it is time, and reports stalls through `tracing`.
+    pub(crate) fn look(&mut self, now: Instant) {
+        let (Some(watch), Some(looked)) = (&mut self.watch, self.looked) else { return };
+        let passed = now - looked;
+        if passed < watch.interval() {
+            return;
+        }
+        self.looked = Some(now);
+        watch.look(passed).iter().for_each(report);
+    }
+}
+
+fn report(stall: &Stall) {
+    let Stall { index, holder, lasted, is_over, .. } = stall;
+    let shard = ShardId::at(*index);
+    if *is_over {
+        tracing::warn!(
+            shard = index,
+            "shard {shard} goes on: it was held for {lasted:?} by {holder}"
+        );
+    } else {
+        tracing::warn!(shard = index, "shard {shard} is held for {lasted:?} by {holder}");
+    }
+}
