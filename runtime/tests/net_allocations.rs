@@ -71,7 +71,7 @@ fn a_warm_request_allocates_nothing_and_an_idle_connection_holds_little() {
         settle().await;
         let each = (live_bytes() - before) / 1_000;
         println!("an idle connection holds {each} bytes of heap");
-        assert!(each <= 700, "an idle connection holds {each} bytes");
+        assert!(each <= 500, "an idle connection holds {each} bytes");
         Ok(())
     })
     .unwrap();

@@ -7,6 +7,8 @@
 //! What the user keeps leaves as [`Bytes`]. Small pieces are copied, because a slice of twenty bytes must
 //! not pin 16 KiB; larger ones share the storage, and the last of them to be dropped gives it back to
 //! the pool of the thread that drops it. A thread without a loop keeps no pool and frees it.
+//!
+//! Every connection has places for a `Buf`, and moves some with each request, so a `Buf` is one word.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -29,9 +31,9 @@ thread_local! {
     static POOL: Pool = const { Pool { idle: RefCell::new(Vec::new()), limit: Cell::new(0) } };
 }
 
-/// The unused storage of one thread.
+/// The unused buffers of one thread.
 struct Pool {
-    idle: RefCell<Vec<Vec<u8>>>,
+    idle: RefCell<Vec<Box<State>>>,
     /// How many are kept: one poll's worth for each loop that the thread has.
     limit: Cell<usize>,
 }
@@ -63,32 +65,20 @@ impl Drop for BufPool {
     }
 }
 
-/// Storage on its way back to a pool, that of whichever thread drops it.
-struct Storage(Vec<u8>);
-
-impl AsRef<[u8]> for Storage {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
+/// Puts a buffer into this thread's pool, if it is a pool's and there is room.
+fn give_back(mut state: Box<State>) {
+    match &mut *state {
+        State::Own { storage, start } if storage.capacity() == BUF_BYTES => {
+            storage.clear();
+            *start = 0;
+        }
+        _ => return,
     }
-}
-
-impl Drop for Storage {
-    fn drop(&mut self) {
-        give_back(std::mem::take(&mut self.0));
-    }
-}
-
-/// Puts storage into this thread's pool, if it is a pool's storage and there is room.
-fn give_back(mut storage: Vec<u8>) {
-    if storage.capacity() != BUF_BYTES {
-        return;
-    }
-    // Without a pool the storage is simply freed.
+    // Without a pool it is simply freed.
     let _ = POOL.try_with(|pool| {
         let mut idle = pool.idle.borrow_mut();
         if idle.len() < pool.limit.get() {
-            storage.clear();
-            idle.push(std::mem::take(&mut storage));
+            idle.push(state);
         }
     });
 }
@@ -97,25 +87,37 @@ fn give_back(mut storage: Vec<u8>) {
 ///
 /// It derefs to the unused bytes. They are used from the front: looked at and skipped with
 /// [`advance`](Self::advance), or taken with [`split_to`](Self::split_to).
-pub(crate) struct Buf(State);
+///
+/// By default it is nothing: no bytes, and no storage.
+#[derive(Default)]
+pub(crate) struct Buf(Option<Box<State>>);
 
 enum State {
     /// Nobody else sees the storage. The bytes before `start` are used.
     Own { storage: Vec<u8>, start: usize },
-    /// Pieces of the storage are out; this is the rest. Boxed, because few buffers get there and all are
-    /// moved about.
-    Shared(Box<Bytes>),
+    /// Pieces of the storage are out; this is the rest.
+    Shared(Bytes),
 }
 
 impl Buf {
     /// An empty buffer of [`BUF_BYTES`], from this thread's pool if that has one.
     pub(crate) fn from_pool() -> Self {
-        let storage = POOL.try_with(|pool| pool.idle.borrow_mut().pop()).ok().flatten();
-        Self::from_storage(storage.unwrap_or_else(|| Vec::with_capacity(BUF_BYTES)))
+        let pooled = POOL.try_with(|pool| pool.idle.borrow_mut().pop()).ok().flatten();
+        match pooled {
+            Some(state) => Self(Some(state)),
+            None => Self::with_capacity(BUF_BYTES),
+        }
     }
 
-    fn from_storage(storage: Vec<u8>) -> Self {
-        Self(State::Own { storage, start: 0 })
+    /// An empty buffer with room for so many bytes.
+    pub(crate) fn with_capacity(capacity_bytes: usize) -> Self {
+        let storage = Vec::with_capacity(capacity_bytes);
+        Self(Some(Box::new(State::Own { storage, start: 0 })))
+    }
+
+    /// Whether there is no storage, and so no byte.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Skips the first `count` bytes.
@@ -124,9 +126,10 @@ impl Buf {
     /// If there are fewer.
     pub(crate) fn advance(&mut self, count: usize) {
         assert!(count <= self.len(), "advanced past the end of a buffer");
-        match &mut self.0 {
-            State::Own { start, .. } => *start += count,
-            State::Shared(rest) => rest.advance(count),
+        match self.0.as_deref_mut() {
+            Some(State::Own { start, .. }) => *start += count,
+            Some(State::Shared(rest)) => rest.advance(count),
+            None => {}
         }
     }
 
@@ -149,24 +152,24 @@ impl Buf {
         if self.len() <= COPY_LIMIT_BYTES {
             return Bytes::copy_from_slice(&self);
         }
-        match &mut self.0 {
-            State::Own { storage, start } => freeze_storage(std::mem::take(storage), *start),
-            State::Shared(rest) => std::mem::take(rest),
+        match self.0.as_deref_mut() {
+            Some(State::Shared(rest)) => std::mem::take(rest),
+            _ => Bytes::from_owner(self),
         }
     }
 
     /// How many more bytes [`append`](Self::append) has room for.
     pub(crate) fn spare_bytes(&self) -> usize {
-        match &self.0 {
-            State::Own { storage, .. } => storage.capacity() - storage.len(),
-            State::Shared(_) => 0,
+        match self.0.as_deref() {
+            Some(State::Own { storage, .. }) => storage.capacity() - storage.len(),
+            Some(State::Shared(_)) | None => 0,
         }
     }
 
     /// Appends as many of `bytes` as there is room for, and says how many that were.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.spare_bytes());
-        if let State::Own { storage, .. } = &mut self.0 {
+        if let Some(State::Own { storage, .. }) = self.0.as_deref_mut() {
             for step in steps(&bytes[..count]) {
                 storage.extend_from_slice(step);
             }
@@ -176,49 +179,49 @@ impl Buf {
 
     /// The storage, for a driver to receive into. It has no room if pieces of it are out.
     pub(crate) fn storage_mut(&mut self) -> &mut Vec<u8> {
-        match &mut self.0 {
-            State::Own { storage, .. } => storage,
-            State::Shared(_) => unreachable!("a driver fills a buffer before anybody takes pieces"),
+        match self.0.as_deref_mut() {
+            Some(State::Own { storage, .. }) => storage,
+            _ => unreachable!("a driver fills a buffer of the pool before anybody takes pieces"),
         }
     }
 
     /// Turns the unused bytes into a shared slice, in place.
     fn share(&mut self) -> &mut Bytes {
-        if let State::Own { storage, start } = &mut self.0 {
-            let rest = freeze_storage(std::mem::take(storage), *start);
-            self.0 = State::Shared(Box::new(rest));
+        if !matches!(self.0.as_deref(), Some(State::Shared(_))) {
+            let rest = Bytes::from_owner(std::mem::take(self));
+            self.0 = Some(Box::new(State::Shared(rest)));
         }
-        match &mut self.0 {
-            State::Shared(rest) => rest,
-            State::Own { .. } => unreachable!("the storage was shared just now"),
+        match self.0.as_deref_mut() {
+            Some(State::Shared(rest)) => rest,
+            _ => unreachable!("the storage was shared just now"),
         }
     }
 }
 
-/// What follows the first `start` bytes, as a shared slice.
-fn freeze_storage(storage: Vec<u8>, start: usize) -> Bytes {
-    let mut rest = Bytes::from_owner(Storage(storage));
-    rest.advance(start);
-    rest
-}
-
-const _: () = assert!(size_of::<Buf>() == 32, "a buffer is moved from driver to reader");
+const _: () = assert!(size_of::<Buf>() == 8, "a buffer is moved from driver to reader");
 
 impl Deref for Buf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match &self.0 {
-            State::Own { storage, start } => &storage[*start..],
-            State::Shared(rest) => rest,
+        match self.0.as_deref() {
+            Some(State::Own { storage, start }) => &storage[*start..],
+            Some(State::Shared(rest)) => rest,
+            None => &[],
         }
+    }
+}
+
+impl AsRef<[u8]> for Buf {
+    fn as_ref(&self) -> &[u8] {
+        self
     }
 }
 
 impl Drop for Buf {
     fn drop(&mut self) {
-        if let State::Own { storage, .. } = &mut self.0 {
-            give_back(std::mem::take(storage));
+        if let Some(state) = self.0.take() {
+            give_back(state);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,17 +12,21 @@ use crate::driver::source::SourceId;
 /// Names an op from `start` to its completion. The loop's op table gives the numbers, small and dense; a
 /// number may be used again once its op has completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct OpId(u32);
+// One more than the number, so that "no op" costs a connection nothing.
+pub(crate) struct OpId(NonZeroU32);
 
 impl OpId {
     /// The op with this number in the loop's op table.
+    ///
+    /// # Panics
+    /// With 2^32 - 1, which no table of today's memory reaches.
     pub(crate) const fn new(number: u32) -> Self {
-        Self(number)
+        Self(NonZeroU32::MIN.checked_add(number).expect("fewer than 2^32 - 1 ops"))
     }
 
     /// The number, to index a table with.
     pub(crate) const fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }
 

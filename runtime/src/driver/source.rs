@@ -12,6 +12,11 @@ use crate::util::slab::Key;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SourceId(pub(super) Key);
 
+impl SourceId {
+    /// No source.
+    pub(super) const NONE: Self = Self(Key::NOWHERE);
+}
+
 /// A source to be opened.
 #[derive(Debug)]
 pub(crate) enum SourceSpec {

@@ -25,7 +25,7 @@ const OFF_LOOP: &str = "no corelane loop is running on this thread";
 ///
 /// # Memory
 /// A task is one allocation: its future, or its output where that is larger, with a header of 40 bytes and a tag
-/// of up to 8, rounded up to 16. Beside it the table of the loop has 16 bytes for it. A name, a context, a done
+/// of up to 8, rounded up to what an allocator has room for. Beside it the table of the loop has 16 bytes for it. A name, a context, a done
 /// callback or a cancel request is allocated when it is first used. The memory of tasks that have ended is kept
 /// for the next ones, up to 256 KiB for each size up to a kibibyte; the table keeps its size.
 ///

@@ -1,6 +1,7 @@
 //! Chunks that arrived and that the reader has not taken yet.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use crate::driver::Buf;
 
@@ -10,7 +11,8 @@ mod tests;
 /// A queue of received chunks. One chunk, which is what a request brings, needs no memory of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
-    first: Option<Buf>,
+    /// Nothing if there is none.
+    first: Buf,
     rest: Option<Box<Rest>>,
 }
 
@@ -24,8 +26,8 @@ struct Rest {
 impl Incoming {
     /// Adds a chunk at the end.
     pub(crate) fn push(&mut self, chunk: Buf) {
-        if self.first.is_none() {
-            self.first = Some(chunk);
+        if self.first.is_nothing() {
+            self.first = chunk;
             return;
         }
         let rest = self.rest.get_or_insert_default();
@@ -35,10 +37,13 @@ impl Incoming {
 
     /// Takes the first chunk.
     pub(crate) fn pop(&mut self) -> Option<Buf> {
-        let first = self.first.take()?;
+        if self.first.is_nothing() {
+            return None;
+        }
+        let first = mem::take(&mut self.first);
         if let Some(rest) = &mut self.rest {
-            self.first = rest.chunks.pop_front();
-            rest.bytes -= self.first.as_ref().map_or(0, |chunk| chunk.len());
+            self.first = rest.chunks.pop_front().unwrap_or_default();
+            rest.bytes -= self.first.len();
             if rest.chunks.is_empty() {
                 self.rest = None;
             }
@@ -48,12 +53,11 @@ impl Incoming {
 
     /// How many bytes wait here.
     pub(crate) fn len(&self) -> usize {
-        let first_bytes = self.first.as_ref().map_or(0, |chunk| chunk.len());
-        first_bytes + self.rest.as_ref().map_or(0, |rest| rest.bytes)
+        self.first.len() + self.rest.as_ref().map_or(0, |rest| rest.bytes)
     }
 
     /// Whether nothing waits here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.first.is_nothing()
     }
 }

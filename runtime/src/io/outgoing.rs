@@ -5,7 +5,6 @@
 //! and goes back when it has been sent, so an idle writer holds none.
 
 use std::cell::RefCell;
-use std::mem;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -25,7 +24,7 @@ const KEEP_BYTES: usize = 16 * 1024;
 const KEEP_COUNT: usize = 256;
 
 thread_local! {
-    static POOL: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<Box<BytesMut>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The bytes that one writer has still to give away, in order: first the shared ones, then `tail`.
@@ -33,7 +32,8 @@ thread_local! {
 pub(crate) struct Outgoing {
     /// Apart, because most writers never have any, and every idle connection keeps this.
     shared: Option<Box<Shared>>,
-    tail: BytesMut,
+    /// In a box for the same reason; the pool has boxes too.
+    tail: Option<Box<BytesMut>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,50 +53,53 @@ impl Outgoing {
 
     /// Puts a shared slice at the end, without a copy.
     pub(crate) fn write_shared(&mut self, bytes: Bytes) {
-        let tail = mem::take(&mut self.tail).freeze();
+        let tail = self.tail.take().map_or_else(Bytes::new, |tail| tail.freeze());
         let shared = self.shared.get_or_insert_default();
         shared.push(tail);
         shared.push(bytes);
     }
 
     /// Takes the buffer out, to be written to in place and given to [`put_tail`](Self::put_tail).
-    pub(crate) fn take_tail(&mut self) -> BytesMut {
-        mem::take(self.tail())
+    pub(crate) fn take_tail(&mut self) -> Box<BytesMut> {
+        self.tail.take().unwrap_or_else(boxed_storage)
     }
 
     /// Puts the buffer back that [`take_tail`](Self::take_tail) gave. Nothing was written meanwhile.
-    pub(crate) fn put_tail(&mut self, tail: BytesMut) {
-        debug_assert!(self.tail.is_empty(), "written to while its buffer was out");
+    pub(crate) fn put_tail(&mut self, tail: Box<BytesMut>) {
+        debug_assert!(self.tail.is_none(), "written to while its buffer was out");
         if tail.is_empty() {
             give_back(tail);
         } else {
-            self.tail = tail;
+            self.tail = Some(tail);
         }
     }
 
     /// The first `count_bytes` bytes where they are, if they lie in one piece that nobody shares.
     pub(crate) fn plain(&self, count_bytes: usize) -> Option<&[u8]> {
-        if self.shared.is_some() { None } else { self.tail.get(..count_bytes) }
+        let tail = self.tail.as_deref().map_or(&[][..], |tail| tail);
+        if self.shared.is_some() { None } else { tail.get(..count_bytes) }
     }
 
     /// Throws away the first bytes of what [`plain`](Self::plain) gave, as they were sent.
     pub(crate) fn discard(&mut self, count_bytes: usize) {
-        if count_bytes == self.tail.len() {
-            give_back(mem::take(&mut self.tail));
-        } else {
-            self.tail.advance(count_bytes);
+        match self.tail.take() {
+            Some(tail) if tail.len() == count_bytes => give_back(tail),
+            mut left => {
+                left.iter_mut().for_each(|tail| tail.advance(count_bytes));
+                self.tail = left;
+            }
         }
     }
 
     /// How many bytes are here.
     pub(crate) fn len(&self) -> usize {
-        self.shared.as_ref().map_or(0, |shared| shared.bytes) + self.tail.len()
+        self.shared.as_ref().map_or(0, |shared| shared.bytes) + self.tail_bytes()
     }
 
     /// Whether no memory is held.
     #[cfg(test)]
     pub(crate) fn holds_nothing(&self) -> bool {
-        self.tail.capacity() == 0 && self.shared.is_none()
+        self.tail.is_none() && self.shared.is_none()
     }
 
     /// Takes the first `count_bytes` bytes out for one op.
@@ -119,19 +122,20 @@ impl Outgoing {
 
     /// Takes the first bytes of the tail; all of them with the storage.
     fn take_tail_bytes(&mut self, count_bytes: usize) -> BytesMut {
-        if count_bytes == self.tail.len() {
-            mem::take(&mut self.tail)
+        if count_bytes == self.tail_bytes() {
+            self.tail.take().map_or_else(BytesMut::new, |tail| *tail)
         } else {
-            self.tail.split_to(count_bytes)
+            self.tail().split_to(count_bytes)
         }
+    }
+
+    fn tail_bytes(&self) -> usize {
+        self.tail.as_ref().map_or(0, |tail| tail.len())
     }
 
     /// The tail, with storage.
     fn tail(&mut self) -> &mut BytesMut {
-        if self.tail.capacity() == 0 {
-            self.tail = take_storage();
-        }
-        &mut self.tail
+        self.tail.get_or_insert_with(boxed_storage)
     }
 }
 
@@ -163,25 +167,29 @@ impl Shared {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        give_back(mem::take(&mut self.tail));
+        self.tail.take().into_iter().for_each(give_back);
     }
 }
 
 /// Keeps the storage of a write that has been sent for the next writer.
 pub(crate) fn reclaim(sent: WriteData) {
     if let WriteData::Buf(buf) = sent {
-        give_back(buf);
+        give_back(Box::new(buf));
     }
 }
 
 /// An empty buffer, from the pool if that has one.
 pub(crate) fn take_storage() -> BytesMut {
-    // A thread that is ending has no pool any more.
-    let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
-    pooled.unwrap_or_else(|| BytesMut::with_capacity(FIRST_BYTES))
+    *boxed_storage()
 }
 
-fn give_back(mut buf: BytesMut) {
+fn boxed_storage() -> Box<BytesMut> {
+    // A thread that is ending has no pool any more.
+    let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
+    pooled.unwrap_or_else(|| Box::new(BytesMut::with_capacity(FIRST_BYTES)))
+}
+
+fn give_back(mut buf: Box<BytesMut>) {
     buf.clear();
     // Bytes that were sent in several ops have moved the start of the buffer: `try_reclaim` moves it back.
     // It refuses storage of which another part is still on its way.

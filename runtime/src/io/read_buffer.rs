@@ -5,58 +5,38 @@
 
 use std::mem;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use memchr::{memchr, memmem};
 
 use crate::driver::Buf;
-use crate::driver::buf::COPY_LIMIT_BYTES;
 use crate::error::ValueError;
-use crate::util::copy::steps;
 
 #[cfg(test)]
 mod tests;
 
-/// The unread bytes of one stream.
+/// The unread bytes of one stream: what one receive brought, where it was received, or a message that spans
+/// chunks, copied together. When nothing is unread, no memory is held.
 #[derive(Debug, Default)]
-pub(crate) enum ReadBuffer {
-    /// Nothing is unread, and no memory is held.
-    #[default]
-    Empty,
-    /// What one receive brought, where it was received.
-    Chunk(Buf),
-    /// A message that spans chunks, copied together.
-    Joined(BytesMut),
-}
+pub(crate) struct ReadBuffer(Buf);
 
 impl ReadBuffer {
     /// Adds a chunk behind the unread bytes: without a copy if there are none.
     pub(crate) fn push(&mut self, chunk: Buf) {
-        if let Self::Chunk(first) = self
-            && !first.is_empty()
-        {
-            if first.spare_bytes() >= chunk.len() {
-                first.append(&chunk);
-                return;
-            }
+        if self.is_empty() {
+            self.0 = chunk;
+            return;
+        }
+        if self.0.spare_bytes() < chunk.len() {
             self.join(chunk.len());
         }
-        match self {
-            Self::Joined(joined) => {
-                for step in steps(&chunk) {
-                    joined.extend_from_slice(step);
-                }
-            }
-            Self::Empty | Self::Chunk(_) => *self = Self::Chunk(chunk),
-        }
+        self.0.append(&chunk);
     }
 
     /// Makes room for `total_bytes` unread bytes in one piece.
     pub(crate) fn reserve_total(&mut self, total_bytes: usize) {
         let more_bytes = total_bytes.saturating_sub(self.len());
-        match self {
-            Self::Joined(joined) => joined.reserve(more_bytes),
-            Self::Chunk(first) if first.spare_bytes() < more_bytes => self.join(more_bytes),
-            Self::Chunk(_) | Self::Empty => {}
+        if !self.0.is_nothing() && self.0.spare_bytes() < more_bytes {
+            self.join(more_bytes);
         }
     }
 
@@ -66,22 +46,10 @@ impl ReadBuffer {
     /// If there are fewer.
     pub(crate) fn take(&mut self, count_bytes: usize) -> Bytes {
         if count_bytes == self.len() {
-            return match mem::take(self) {
-                Self::Empty => Bytes::new(),
-                Self::Chunk(chunk) => chunk.freeze(),
-                Self::Joined(joined) => joined.freeze(),
-            };
-        }
-        match self {
-            Self::Chunk(chunk) => chunk.split_to(count_bytes),
-            // A small piece must not pin the memory of a large message.
-            Self::Joined(joined) if count_bytes <= COPY_LIMIT_BYTES => {
-                let piece = Bytes::copy_from_slice(&joined[..count_bytes]);
-                joined.advance(count_bytes);
-                piece
-            }
-            Self::Joined(joined) => joined.split_to(count_bytes).freeze(),
-            Self::Empty => panic!("{count_bytes} bytes taken from an empty read buffer"),
+            // Not only emptied: an idle connection holds no buffer.
+            mem::take(&mut self.0).freeze()
+        } else {
+            self.0.split_to(count_bytes)
         }
     }
 
@@ -91,24 +59,15 @@ impl ReadBuffer {
     /// If there are fewer.
     pub(crate) fn consume(&mut self, count_bytes: usize) {
         if count_bytes == self.len() {
-            // Not only emptied: an idle connection holds no buffer.
-            *self = Self::Empty;
-            return;
-        }
-        match self {
-            Self::Chunk(chunk) => chunk.advance(count_bytes),
-            Self::Joined(joined) => joined.advance(count_bytes),
-            Self::Empty => panic!("{count_bytes} bytes consumed from an empty read buffer"),
+            self.0 = Buf::default();
+        } else {
+            self.0.advance(count_bytes);
         }
     }
 
     /// The unread bytes.
     pub(crate) fn unread(&self) -> &[u8] {
-        match self {
-            Self::Empty => &[],
-            Self::Chunk(chunk) => chunk,
-            Self::Joined(joined) => joined,
-        }
+        &self.0
     }
 
     /// How many bytes are unread.
@@ -125,12 +84,9 @@ impl ReadBuffer {
     fn join(&mut self, more_bytes: usize) {
         let unread = self.unread();
         // At least doubled, so that a long message is copied a bounded number of times.
-        let room_bytes = unread.len() + more_bytes.max(unread.len());
-        let mut joined = BytesMut::with_capacity(room_bytes);
-        for step in steps(unread) {
-            joined.extend_from_slice(step);
-        }
-        *self = Self::Joined(joined);
+        let mut joined = Buf::with_capacity(unread.len() + more_bytes.max(unread.len()));
+        joined.append(unread);
+        self.0 = joined;
     }
 }
 

@@ -206,8 +206,8 @@ impl StreamReader {
     /// Safe: received bytes stay in the reader.
     pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.buffer.is_empty() {
-            // It looks at the failure itself.
-            self.read_chunk().await?;
+            // It looks at the failure itself. Not by way of `read_chunk`: an idle connection holds this future.
+            poll_fn(|context| self.poll_chunk(context)).await?;
         } else {
             self.origin.failure()?;
         }

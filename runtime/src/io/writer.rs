@@ -94,7 +94,8 @@ impl StreamWriter {
         if let Some(drained) = self.stream.drained() {
             return drained;
         }
-        self.stream.wait(Line::Drained).await;
+        // In a box: few ever wait, and every task that drains holds room for it.
+        Box::pin(self.stream.wait(Line::Drained)).await;
         self.stream.failure()
     }
 

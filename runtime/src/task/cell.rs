@@ -29,7 +29,8 @@ use crate::util::cancel::Links;
 #[cfg(test)]
 mod tests;
 
-/// Cells are handed out in steps of this many bytes, up to `CLASS_COUNT` steps; larger ones are not kept.
+/// Cells are handed out in steps of this many bytes, up to `CLASS_COUNT` steps; larger ones are not kept. The
+/// steps begin at half of one: what glibc has room for is 8 more than a multiple of 16.
 const CLASS_BYTES: usize = 16;
 const CLASS_COUNT: usize = 64;
 /// What one class keeps at most, so that a burst of tasks does not hold its memory for ever.
@@ -348,8 +349,12 @@ where
 }
 
 const fn class_of(layout: Layout) -> usize {
-    let class = layout.size().div_ceil(CLASS_BYTES) - 1;
+    let class = layout.size().saturating_sub(CLASS_BYTES / 2).div_ceil(CLASS_BYTES);
     if class < CLASS_COUNT && layout.align() <= align_of::<Header>() { class } else { NO_CLASS }
+}
+
+const fn class_bytes(class: usize) -> usize {
+    class * CLASS_BYTES + CLASS_BYTES / 2
 }
 
 /// Cells of one class have one layout, so that one can take the place of another.
@@ -357,7 +362,7 @@ const fn layout_of(class: usize, exact: Layout) -> Layout {
     if class == NO_CLASS {
         return exact;
     }
-    match Layout::from_size_align((class + 1) * CLASS_BYTES, align_of::<Header>()) {
+    match Layout::from_size_align(class_bytes(class), align_of::<Header>()) {
         Ok(layout) => layout,
         Err(_) => panic!("a class is a kibibyte at most"),
     }
@@ -388,7 +393,7 @@ impl CellPool {
     pub(crate) fn put(&mut self, cell: TaskCell) {
         let class = cell.head().vtable.class;
         let Some(kept) = self.classes.get_mut(class) else { return };
-        if kept.len() * (class + 1) * CLASS_BYTES >= CLASS_KEPT_BYTES {
+        if kept.len() * class_bytes(class) >= CLASS_KEPT_BYTES {
             return;
         }
         // Its memory has the layout of its class, which is what `take` promises for the next cell of that class.

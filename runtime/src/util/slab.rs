@@ -12,6 +12,9 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// A key that never finds anything.
+    pub(crate) const NOWHERE: Self = Self { index: END, generation: 0 };
+
     /// The slot's number, for use as a position: small, and reused after a removal.
     #[cfg(test)]
     pub(crate) const fn index(self) -> u32 {
@@ -42,14 +45,9 @@ pub(crate) struct Slab<T> {
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
-    content: Content<T>,
-}
-
-#[derive(Debug)]
-enum Content<T> {
-    Taken(T),
-    /// The next free slot, or [`END`].
-    Free(u32),
+    /// While it is free: the next free slot, or [`END`].
+    next: u32,
+    value: Option<T>,
 }
 
 /// No slot: the number that no slot has.
@@ -78,17 +76,15 @@ impl<T> Slab<T> {
             assert!(self.slots.len() < END as usize, "a slab holds at most 2^32 - 1 values");
             let key = Key { index: self.slots.len() as u32, generation: 0 };
             let value = make(key);
-            self.slots.push(Slot { generation: 0, content: Content::Taken(value) });
+            self.slots.push(Slot { generation: 0, next: END, value: Some(value) });
             self.len += 1;
             return key;
         }
         let slot = &mut self.slots[self.free as usize];
-        let Content::Free(next) = slot.content else {
-            unreachable!("the free list holds free slots only");
-        };
+        debug_assert!(slot.value.is_none(), "the free list holds free slots only");
         let key = Key { index: self.free, generation: slot.generation };
-        slot.content = Content::Taken(make(key));
-        self.free = next;
+        slot.value = Some(make(key));
+        self.free = slot.next;
         self.len += 1;
         key
     }
@@ -96,18 +92,14 @@ impl<T> Slab<T> {
     /// Takes a value out; `None` if the key is stale.
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.index as usize)?;
-        if slot.generation != key.generation || matches!(slot.content, Content::Free(_)) {
+        if slot.generation != key.generation {
             return None;
         }
-        let retired = slot.generation == u32::MAX;
-        let next = if retired { END } else { self.free };
-        let Content::Taken(value) = std::mem::replace(&mut slot.content, Content::Free(next))
-        else {
-            unreachable!("the slot was seen taken");
-        };
+        let value = slot.value.take()?;
         // A retired slot keeps its last generation, is on no list, and so is never taken again.
-        if !retired {
+        if slot.generation < u32::MAX {
             slot.generation += 1;
+            slot.next = self.free;
             self.free = key.index;
         }
         self.len -= 1;
@@ -116,26 +108,14 @@ impl<T> Slab<T> {
 
     /// The value of a key; `None` if the key is stale.
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        match self.slots.get_mut(key.index as usize)? {
-            Slot { generation, content: Content::Taken(value) }
-                if *generation == key.generation =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation == key.generation { slot.value.as_mut() } else { None }
     }
 
     /// The value of a key; `None` if the key is stale.
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        match self.slots.get(key.index as usize)? {
-            Slot { generation, content: Content::Taken(value) }
-                if *generation == key.generation =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let slot = self.slots.get(key.index as usize)?;
+        if slot.generation == key.generation { slot.value.as_ref() } else { None }
     }
 
     /// Number of values.
@@ -150,11 +130,9 @@ impl<T> Slab<T> {
 
     /// All values with their keys, in the order of slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.content {
-            Content::Taken(value) => {
-                Some((Key { index: index as u32, generation: slot.generation }, value))
-            }
-            Content::Free(_) => None,
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let key = Key { index: index as u32, generation: slot.generation };
+            slot.value.as_ref().map(|value| (key, value))
         })
     }
 }

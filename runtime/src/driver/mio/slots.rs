@@ -21,7 +21,7 @@ use crate::util::slab::Slab;
 pub(super) struct Slots {
     sources: Slab<Source>,
     /// By op: the source that it was parked at last. Only a hint: the source knows what waits there.
-    parked_at: Vec<Option<SourceId>>,
+    parked_at: Vec<SourceId>,
 }
 
 impl Slots {
@@ -48,15 +48,15 @@ impl Slots {
     /// Remembers where an op waits.
     pub(super) fn note_parked(&mut self, op: OpId, source: SourceId) {
         if self.parked_at.len() <= op.index() {
-            self.parked_at.resize(op.index() + 1, None);
+            self.parked_at.resize(op.index() + 1, SourceId::NONE);
         }
-        self.parked_at[op.index()] = Some(source);
+        self.parked_at[op.index()] = source;
     }
 
     /// The source where an op waits, if it does.
     pub(super) fn waits_at(&mut self, op: OpId) -> Option<&mut Source> {
-        let source = self.parked_at.get(op.index()).copied().flatten();
-        source.and_then(|source| self.get_mut(source))
+        let source = *self.parked_at.get(op.index())?;
+        self.get_mut(source)
     }
 }
 
@@ -74,19 +74,16 @@ pub(super) struct Source {
     /// (the end of the stream is behind the bytes and gives no second edge) or sends urgent data (where
     /// a receive stops short). Trusting it saves a receive that finds nothing.
     short_read_empties: bool,
-    read: Option<ParkedRead>,
+    /// What the read that waits may bring: no more than one buffer. 0 of a connection only waits.
+    read_bytes: u16,
+    /// A read that waits for bytes, or to be told of them; an accept that waits for a connection; or a watch.
+    read: Option<OpId>,
     write: Option<Box<ParkedWrite>>,
 }
 
-const _: () = assert!(size_of::<Source>() <= 32, "an idle connection pays for its slot");
-
-/// A read that waits for bytes, or to be told of them; an accept that waits for a connection; or a watch.
-#[derive(Clone, Copy)]
-struct ParkedRead {
-    id: OpId,
-    /// No more than one buffer; a read alone uses it. 0 of a connection only waits.
-    max_bytes: u32,
-}
+const _: () = assert!(size_of::<Source>() <= 24, "an idle connection pays for its slot");
+const _: () =
+    assert!(BUF_BYTES <= u16::MAX as usize, "a source keeps the length of its read in 16 bits");
 
 /// An op that waits until its source can be written to.
 struct ParkedWrite {
@@ -131,6 +128,7 @@ impl Source {
             readable: false,
             writable,
             short_read_empties,
+            read_bytes: 0,
             read: None,
             write: None,
         }
@@ -154,7 +152,7 @@ impl Source {
 
     /// Whether a read waits that would receive something.
     pub(super) fn receives(&self) -> bool {
-        self.read.is_some_and(|parked| parked.max_bytes > 0)
+        self.read.is_some() && self.read_bytes > 0
     }
 
     /// Whether a write waits that would send something.
@@ -346,8 +344,8 @@ impl Source {
 
     /// Lets a read wait.
     pub(super) fn park_read(&mut self, id: OpId, max_bytes: usize) {
-        let max_bytes = u32::try_from(max_bytes.min(BUF_BYTES)).unwrap_or(u32::MAX);
-        self.read = Some(ParkedRead { id, max_bytes });
+        self.read_bytes = max_bytes.min(BUF_BYTES) as u16;
+        self.read = Some(id);
     }
 
     /// Lets a write wait.
@@ -357,8 +355,8 @@ impl Source {
 
     /// Tries the read that waits, and says how it went on or ended if it did.
     pub(super) fn retry_read(&mut self, pool: &BufPool) -> Option<Completion> {
-        let ParkedRead { id, max_bytes } = self.read?;
-        let outcome = self.try_receive_or_watch(pool, max_bytes as usize)?;
+        let id = self.read?;
+        let outcome = self.try_receive_or_watch(pool, usize::from(self.read_bytes))?;
         if outcome.is_end() {
             self.read = None;
         }
@@ -367,7 +365,7 @@ impl Source {
 
     /// Tries the accept that waits, and says how it ended if it did.
     pub(super) fn retry_accept(&mut self) -> Option<(OpId, ReadEnd)> {
-        let ParkedRead { id, .. } = self.read?;
+        let id = self.read?;
         let end = self.try_accept()?;
         self.read = None;
         Some((id, end))
@@ -393,10 +391,10 @@ impl Source {
         &mut self,
         is_meant: impl Fn(OpId) -> bool,
     ) -> impl Iterator<Item = Completion> {
-        let read = self.read.take_if(|parked| is_meant(parked.id));
+        let read = self.read.take_if(|id| is_meant(*id));
         let write = self.write.take_if(|parked| is_meant(parked.id));
         let cancelled = |id, unsent| Completion { id, outcome: Outcome::Cancelled(unsent) };
-        let read = read.map(|parked| cancelled(parked.id, None));
+        let read = read.map(|id| cancelled(id, None));
         let write = write.map(|parked| cancelled(parked.id, parked.work.unsent()));
         read.into_iter().chain(write)
     }

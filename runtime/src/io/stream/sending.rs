@@ -52,8 +52,8 @@ impl Stream {
             inner.outgoing.take_tail()
         };
         // Gives the buffer back also when `f` panics: it may hold bytes of earlier writes.
-        let mut loan = Loan { stream: self, tail };
-        Ok(f(&mut loan.tail))
+        let mut loan = Loan { stream: self, tail: Some(tail) };
+        Ok(f(loan.tail.get_or_insert_default()))
     }
 
     fn write_by(self: &Rc<Self>, put: impl FnOnce(&mut Outgoing)) -> Result<()> {
@@ -383,7 +383,8 @@ impl Inner {
 /// A write buffer that is out with a caller of `with_buffer`.
 struct Loan<'s> {
     stream: &'s Rc<Stream>,
-    tail: BytesMut,
+    /// There until it is dropped.
+    tail: Option<Box<BytesMut>>,
 }
 
 impl Drop for Loan<'_> {
@@ -392,7 +393,7 @@ impl Drop for Loan<'_> {
         inner.lent = false;
         // Also while closing: the buffer may hold bytes that were written before.
         if !matches!(inner.life, Life::Lost(_)) {
-            inner.outgoing.put_tail(mem::take(&mut self.tail));
+            self.tail.take().into_iter().for_each(|tail| inner.outgoing.put_tail(tail));
             self.stream.wrote(inner);
         }
     }

@@ -12,14 +12,14 @@
 //! An accept loop is no task: it starts an accept, is told when that is done, and starts the next.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::ConnectionChange;
@@ -385,20 +385,33 @@ where
 {
     let mut guard = CloseUnlessDone(Some(stream));
     async move {
-        let Some(stream) = &guard.0 else { return Ok(()) };
-        let (reader, writer) = streams(Rc::clone(stream));
-        let mut handling = pin!(handler(reader, writer));
-        // A panic is caught here rather than by the task, whose report would say nothing of a connection.
-        let result = poll_fn(|context| {
-            let step = catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context)));
-            step.unwrap_or_else(|payload| Poll::Ready(Err(Error::panicked(payload))))
-        });
-        match result.await {
+        let Some(stream) = guard.0.clone() else { return Ok(()) };
+        let (reader, writer) = streams(stream);
+        match (Caught { future: handler(reader, writer) }).await {
             Ok(()) => guard.disarm(),
             Err(error) if error.is_cancelled() => return Err(error),
-            Err(error) => stream.io().report(ReportKind::ClientCallback, error),
+            Err(error) => guard.report(error),
         }
         Ok(())
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A handler's future. A panic is caught here rather than by the task, whose report would say nothing of a
+    /// connection.
+    struct Caught<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future<Output = Result<()>>> Future for Caught<F> {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let future = self.project().future;
+        let step = catch_unwind(AssertUnwindSafe(|| future.poll(context)));
+        step.unwrap_or_else(|payload| Poll::Ready(Err(Error::panicked(payload))))
     }
 }
 
@@ -406,6 +419,12 @@ where
 struct CloseUnlessDone(Option<Rc<Stream>>);
 
 impl CloseUnlessDone {
+    fn report(&self, error: Error) {
+        if let Some(stream) = &self.0 {
+            stream.io().report(ReportKind::ClientCallback, error);
+        }
+    }
+
     fn disarm(&mut self) {
         self.0 = None;
     }
