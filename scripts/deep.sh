@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What takes longer than a commit may: models of what two threads touch under loom, then the tests under
-# ThreadSanitizer and AddressSanitizer, then fuzzing. Give one of `loom`, `tsan`, `asan`, `fuzz` to run only that.
+# ThreadSanitizer and AddressSanitizer, then fuzzing, then many connections. Give one of `loom`, `tsan`, `asan`,
+# `fuzz`, `many` to run only that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -56,11 +57,17 @@ run_fuzz() {
   done
 }
 
+run_many() {
+  echo "== ten thousand connections of each end"
+  CORELANE_CONNECTIONS=10000 cargo test --release -p corelane --features tls --test net_many --test tls_many
+}
+
 case $what in
   loom) run_loom ;;
   tsan) run_tsan ;;
   asan) run_asan ;;
   fuzz) run_fuzz ;;
-  all) run_loom; run_tsan; run_asan; run_fuzz ;;
-  *) echo "usage: scripts/deep.sh [loom|tsan|asan|fuzz]" >&2; exit 2 ;;
+  many) run_many ;;
+  all) run_loom; run_tsan; run_asan; run_fuzz; run_many ;;
+  *) echo "usage: scripts/deep.sh [loom|tsan|asan|fuzz|many]" >&2; exit 2 ;;
 esac

@@ -297,3 +297,41 @@ fn s10_when_the_queue_is_full_others_wait_and_all_are_served_in_the_end() {
     })
     .unwrap();
 }
+
+#[test]
+fn s10_connections_that_a_full_queue_of_tcp_turns_away_come_again_and_none_is_lost() {
+    run(async || {
+        let go = Rc::new(Event::new());
+        let gate = Rc::clone(&go);
+        let handler = async move |reader, writer| {
+            gate.wait().await;
+            answer_messages(reader, writer).await
+        };
+        let builder = Server::builder().backlog(1).max_connections(1);
+        let server = builder.start(handler, "127.0.0.1:0").await?;
+        let addr = server.local_addrs()[0];
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                create_task(async move {
+                    let (mut reader, writer) = open_connection(addr).await?;
+                    writer.write(&pattern(MESSAGE_BYTES))?;
+                    Ok(reader.read_exactly(1).await?)
+                })
+            })
+            .collect();
+        settle().await;
+        // One is served, and the queue holds two: the system asks again for the others, a second later.
+        assert!(clients.iter().all(|client| !client.done()));
+        assert_eq!(server.connection_count(), 1);
+        go.set();
+        for client in clients {
+            assert_eq!(client.await?, pattern(1));
+        }
+        all_gone(&server).await;
+        // A handler ends a turn after its connection.
+        settle().await;
+        assert_eq!(all_tasks()?.len(), 1);
+        Ok(())
+    })
+    .unwrap();
+}

@@ -13,7 +13,7 @@ async fn two() -> corelane::Result<(UdpSocket, UdpSocket)> {
 }
 
 #[test]
-fn a_datagram_arrives_with_its_sender_and_alone() {
+fn s110_a_datagram_arrives_with_its_sender_and_alone() {
     run(async || {
         let (left, right) = two().await?;
         for text in [&b"first"[..], b"", b"third"] {
@@ -30,7 +30,7 @@ fn a_datagram_arrives_with_its_sender_and_alone() {
 }
 
 #[test]
-fn the_largest_datagram_is_whole_and_a_larger_one_refused() {
+fn s110_the_largest_datagram_is_whole_and_a_larger_one_refused() {
     run(async || {
         let (left, right) = two().await?;
         let largest: Vec<u8> = (0..65_507_u32).map(|byte| byte as u8).collect();
@@ -49,7 +49,7 @@ fn the_largest_datagram_is_whole_and_a_larger_one_refused() {
 }
 
 #[test]
-fn more_than_one_op_brings_comes_in_order() {
+fn s110_more_than_one_op_brings_comes_in_order() {
     run(async || {
         let (left, right) = two().await?;
         let to = right.local_addr()?;
@@ -70,7 +70,7 @@ fn more_than_one_op_brings_comes_in_order() {
 }
 
 #[test]
-fn a_connected_socket_hears_its_peer_alone_and_is_told_that_it_is_not_there() {
+fn s111_a_connected_socket_hears_its_peer_alone_and_is_told_that_it_is_not_there() {
     run(async || {
         let (left, right) = two().await?;
         let stranger = UdpSocket::bind("127.0.0.1:0").await?;
@@ -95,7 +95,7 @@ fn a_connected_socket_hears_its_peer_alone_and_is_told_that_it_is_not_there() {
 }
 
 #[test]
-fn a_cancelled_receive_loses_nothing_and_waiters_take_turns() {
+fn s112_a_cancelled_receive_loses_nothing_and_waiters_take_turns() {
     run(async || {
         let (left, right) = two().await?;
         let right = std::rc::Rc::new(right);

@@ -13,6 +13,7 @@ use crate::driver::{
     SourceSpec, Started, WriteData,
 };
 
+mod datagrams;
 mod ends;
 mod others;
 mod rig;

@@ -80,3 +80,15 @@ pub(crate) async fn receive(peer: &mut TcpStream, count_bytes: usize) -> Result<
     got.truncate(filled);
     Ok(got)
 }
+
+/// How many descriptors this process has.
+pub(crate) fn descriptor_count() -> Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/fd")?.count())
+}
+
+/// How much memory this process has.
+pub(crate) fn resident_bytes() -> Result<usize> {
+    let pages = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: usize = pages.split(' ').nth(1).unwrap_or("0").parse()?;
+    Ok(pages * rustix::param::page_size())
+}
