@@ -295,6 +295,14 @@ impl Builder {
         self
     }
 
+    /// How long a task may go on in one turn before [`yield_if_needed`](crate::yield_if_needed) yields; 500 µs
+    /// unless told otherwise. With zero it yields at every second call.
+    #[must_use]
+    pub fn step_budget(mut self, budget: Duration) -> Self {
+        self.config.step_budget = budget;
+        self
+    }
+
     /// How many functions of [`to_thread`](crate::to_thread) may run at a time (rule T166). Unless told
     /// otherwise, four more than the process has CPUs, and 32 at most. With 0 the loop cannot be made.
     #[must_use]
@@ -311,10 +319,10 @@ impl Builder {
         self
     }
 
-    /// For [`Idle::SpinThenPark`] in one word.
+    /// For [`Idle::Adaptive`] in one word.
     #[must_use]
     pub fn spin(self, duration: Duration) -> Self {
-        self.idle(Idle::SpinThenPark(duration))
+        self.idle(Idle::Adaptive(duration))
     }
 
     /// The runner. Its loop is made when it is first used.

@@ -59,6 +59,7 @@ pub struct Builder {
     allow_oversubscription: bool,
     idle: Idle,
     timer_slack: Duration,
+    step_budget: Duration,
     lane_capacity: usize,
     permit_count: u32,
     call_depth: u8,
@@ -75,6 +76,7 @@ impl Default for Builder {
             allow_oversubscription: false,
             idle: Idle::default(),
             timer_slack: LoopConfig::default().timer_slack,
+            step_budget: LoopConfig::default().step_budget,
             lane_capacity: DEFAULT_LANE_CAPACITY,
             permit_count: DEFAULT_PERMIT_COUNT,
             call_depth: DEFAULT_CALL_DEPTH,
@@ -109,6 +111,13 @@ impl Builder {
     /// otherwise. What that means is said at [`timer_slack`](corelane::Builder::timer_slack) of a runner.
     pub fn timer_slack(mut self, slack: Duration) -> Self {
         self.timer_slack = slack;
+        self
+    }
+
+    /// How long a task may go on in one turn before [`yield_if_needed`](corelane::yield_if_needed) yields; 500 µs
+    /// unless told otherwise.
+    pub fn step_budget(mut self, budget: Duration) -> Self {
+        self.step_budget = budget;
         self
     }
 
@@ -319,8 +328,8 @@ impl Builder {
     /// What the loops are made with. Their threads for what blocks, and child processes, keep off the cores of
     /// shards, as far as there are others.
     fn config(&self, allowed: &[usize], pinned: &[Option<usize>]) -> LoopConfig {
-        let Self { idle, timer_slack, .. } = *self;
-        let mut config = LoopConfig { idle, timer_slack, ..LoopConfig::default() };
+        let Self { idle, timer_slack, step_budget, .. } = *self;
+        let mut config = LoopConfig { idle, timer_slack, step_budget, ..LoopConfig::default() };
         if pinned.iter().any(Option::is_some) {
             let free = allowed.iter().filter(|&&core| !pinned.contains(&Some(core)));
             let free: Arc<[usize]> = free.copied().collect();

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::budget::{Budget, DEFAULT_STEP_BUDGET};
 use super::hooks::{Flush, Poller};
 use super::inbox::{Inbox, RemoteLoop};
 use super::ops::{OpOwner, OpTable, Recipient};
@@ -34,8 +35,11 @@ pub enum Idle {
     #[default]
     Park,
     /// Looks again and again for this long (50 µs is a good start), then sleeps. A virtual CPU that halts
-    /// takes some 24 µs to wake, one that spins answers in 0.1 µs. It spins only while that has paid lately.
+    /// takes some 24 µs to wake, one that spins answers in 0.1 µs.
     SpinThenPark(Duration),
+    /// The same, but only while that has paid lately: after spins that found nothing it sleeps at once, more and
+    /// more often, and a sleep that a spin would have bridged has it spin again.
+    Adaptive(Duration),
     /// Never sleeps: takes its core whole.
     Spin,
 }
@@ -53,6 +57,8 @@ pub struct LoopConfig {
     /// By how much a timer may be late so that a loop that sleeps wakes once for several, as at
     /// [`timer_slack`](crate::Builder::timer_slack).
     pub timer_slack: Duration,
+    /// How long a task may go on in one turn before [`yield_if_needed`](crate::yield_if_needed) yields.
+    pub step_budget: Duration,
     /// The threads of `to_thread`.
     pub pool: PoolConfig,
 }
@@ -63,6 +69,7 @@ impl Default for LoopConfig {
             driver: DriverKind::default(),
             idle: Idle::default(),
             timer_slack: DEFAULT_TIMER_SLACK,
+            step_budget: DEFAULT_STEP_BUDGET,
             pool: PoolConfig::default(),
         }
     }
@@ -109,6 +116,7 @@ pub(crate) struct LoopCore {
     pub(super) idle: Idle,
     /// How much later than the first timer the loop may wake.
     pub(super) timer_slack: Duration,
+    budget: Budget,
     /// Whether [`HALT`](super::turn::HALT) is meant for this loop.
     pub(super) heeds_halt: Cell<bool>,
     pool_config: PoolConfig,
@@ -154,6 +162,7 @@ impl LoopCore {
             idle: if is_virtual { Idle::Park } else { config.idle },
             // Virtual time costs nothing, so nothing is to be saved by being late.
             timer_slack: if is_virtual { Duration::ZERO } else { config.timer_slack },
+            budget: Budget::new(config.step_budget),
             heeds_halt: Cell::new(false),
             pool_config: config.pool.clone(),
             serial: next_serial(),
@@ -167,6 +176,12 @@ impl LoopCore {
 
     pub(crate) fn home(&self) -> &Rc<Home> {
         &self.home
+    }
+
+    /// Whether the step that is being made has had its time.
+    pub(super) fn step_budget_is_spent(&self) -> bool {
+        let step = (self.home.pulse().turn_count(), self.begun.get());
+        self.budget.is_spent(step, || self.now())
     }
 
     pub(crate) fn remote(&self) -> &RemoteLoop {

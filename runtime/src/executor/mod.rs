@@ -8,6 +8,7 @@
 //! entries themselves and run in the turn that noticed them, and the tasks that they wake run in the next
 //! one (rule G5).
 
+mod budget;
 mod builder;
 mod context;
 mod core;
@@ -22,6 +23,7 @@ mod tasks;
 mod timers;
 mod turn;
 
+pub use self::budget::{YieldIfNeeded, yield_if_needed};
 pub use self::builder::{TaskBuilder, task};
 pub use self::core::{Idle, LoopConfig, PoolConfig};
 pub use self::event_loop::EventLoop;

@@ -150,7 +150,11 @@ impl LoopCore {
         match self.idle {
             Idle::Park if self.has_mail() => self.go_on(buffers),
             Idle::Park => self.sleep(buffers),
-            Idle::SpinThenPark(limit) => self.spin_then_sleep(buffers, Some(limit)),
+            Idle::SpinThenPark(limit) => {
+                self.pace.unspun.set(0);
+                self.spin_then_sleep(buffers, Some(limit))
+            }
+            Idle::Adaptive(limit) => self.spin_then_sleep(buffers, Some(limit)),
             Idle::Spin => self.spin_then_sleep(buffers, None),
         }
     }

@@ -56,3 +56,35 @@ fn a_timer_that_is_due_does_not_wait_for_its_neighbours() {
     core.insert_timer(due + HOUR, Waker::noop().clone());
     assert_eq!(core.alarm(), Some(due));
 }
+
+/// How often a loop asks its driver while it waits twenty times, each time for longer than it spins.
+fn looks(idle: Idle) -> u64 {
+    let config = LoopConfig { idle, ..LoopConfig::default() };
+    let core = LoopCore::new(&config).unwrap();
+    let mut buffers = Buffers::default();
+    for _ in 0..20 {
+        core.insert_timer(core.now() + Duration::from_millis(5), Waker::noop().clone());
+        while core.timers.borrow_mut().next().is_some() {
+            core.turn(&mut buffers, true).unwrap();
+        }
+    }
+    core.tally.driver_looks.get()
+}
+
+#[test]
+fn a_loop_that_parks_asks_once_for_each_wait() {
+    assert!(looks(Idle::Park) < 25, "a wait may end early now and then");
+}
+
+#[test]
+fn a_loop_that_spins_then_parks_looks_before_each_wait() {
+    let looks = looks(Idle::SpinThenPark(Duration::ZERO));
+    assert!((31..50).contains(&looks), "{looks}");
+}
+
+#[test]
+fn an_adaptive_loop_looks_less_and_less_while_it_finds_nothing() {
+    // Before the first wait, and then after one, three and seven that went without.
+    let looks = looks(Idle::Adaptive(Duration::ZERO));
+    assert!((21..30).contains(&looks), "{looks}");
+}
