@@ -208,6 +208,23 @@ fn sigterm_ends_the_server_in_order() {
     }
 }
 
+#[test]
+fn connections_are_served_whichever_way_they_come() {
+    for accept in ["reuse-port", "by-cpu", "in-turn", "least-loaded"] {
+        let server = Server::kv(2, &["--accept", accept]);
+        let mut clients = [(); 6].map(|()| server.connect());
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.text(&format!("SET key{number} {accept}")), "+OK\r\n");
+        }
+        for (number, client) in clients.iter_mut().rev().enumerate() {
+            let answer = format!("${}\r\n{accept}\r\n", accept.len());
+            assert_eq!(client.text(&format!("GET key{number}")), answer);
+        }
+        server.terminate();
+        assert!(server.wait(), "it ends well with {accept}");
+    }
+}
+
 fn run_kv(options: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
     command.args(options).stdin(Stdio::null()).output().unwrap()
@@ -217,11 +234,12 @@ fn run_kv(options: &[&str]) -> Output {
 fn what_cannot_be_done_is_said_and_ends_the_program() {
     let server = Server::kv(1, &[]);
     let port = server.port.to_string();
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--port", &port, "--unpinned", "--shards", "2"], "cannot listen on 127.0.0.1:"),
         (&["--port", "0", "--bind", "192.0.2.1", "--unpinned"], "cannot listen on 192.0.2.1:"),
         (&["--port", "0", "--cores", "9999"], "9999"),
         (&["--port", "0", "--shards", "0"], "shard"),
+        (&["--port", "0", "--unpinned", "--accept", "fastest"], "none of reuse-port, by-cpu"),
         (&["--port", "0", "--unpinned", "--log", "a=b=c"], "--log a=b=c"),
     ];
     for (options, text) in cases {

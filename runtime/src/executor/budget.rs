@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::context;
 use crate::util::cancel;
 use crate::util::instant::Instant;
+use crate::util::wait_kind::WaitKind;
 
 /// How long a step may take unless told otherwise: long against the price of a turn, short against what a
 /// user of another task would notice.
@@ -94,7 +95,7 @@ impl Future for YieldIfNeeded {
         }
         self.has_yielded = true;
         context.waker().wake_by_ref();
-        cancel::note_wait();
+        cancel::note_wait(WaitKind::Turn);
         Poll::Pending
     }
 }
