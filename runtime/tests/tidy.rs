@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("blocking", &["util", "error", "sync", "task", "executor", "time"]),
     ("signal", &["util", "executor", "driver"]),
     ("remote", &["util", "error", "task", "executor"]),
-    ("fs", &["blocking"]),
+    ("fs", &["error", "executor", "io", "blocking"]),
     ("stdio", &["executor", "driver", "io"]),
     ("process", &["util", "error", "sync", "executor", "driver", "io"]),
     ("bridge", &["util", "error", "task", "executor", "time", "io", "net"]),

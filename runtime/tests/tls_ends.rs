@@ -372,3 +372,28 @@ fn a_configuration_whose_code_panics_ends_the_connection_and_not_the_loop() {
         Ok(())
     });
 }
+
+#[test]
+fn e6_a_file_goes_through_tls_between_what_was_written_before_and_after() {
+    test(async || {
+        let authority = Authority::new();
+        let (_reader, writer, mut far_reader, _far_writer) =
+            tls_pair(&authority.connector(), &authority.acceptor()).await?;
+        let bytes = pattern(1_500_000);
+        let mut kept = tempfile::NamedTempFile::new()?;
+        std::io::Write::write_all(&mut kept, &bytes)?;
+        let file = corelane::fs::File::open(kept.path()).await?;
+        writer.write(b"before")?;
+        let sender = writer.clone();
+        let sending =
+            create_task(async move { Ok(sender.sendfile(&file, 1, Some(1_400_000)).await?) });
+        corelane::yield_now().await;
+        writer.write(b"after")?;
+        writer.close();
+        assert_eq!(far_reader.read_exactly(6).await?, "before");
+        assert!(far_reader.read_exactly(1_400_000).await? == bytes[1..1_400_001]);
+        assert_eq!(far_reader.read_to_end().await?, "after");
+        assert_eq!(sending.await?, 1_400_000);
+        Ok(())
+    });
+}

@@ -118,6 +118,18 @@ pub(crate) trait Driver {
         keep: Keep,
     ) -> io::Result<Option<usize>>;
 
+    /// A second descriptor of the same open file, for another thread to send on while no write is in flight
+    /// here.
+    ///
+    /// # Errors
+    /// What the system says; `NotConnected` for a stale source.
+    fn share(&self, source: SourceId) -> io::Result<OwnedFd>;
+
+    /// What is known of a source's room for bytes by who sends on a shared descriptor: none before it tries, so
+    /// that an event that comes meanwhile is not missed, and some again unless it was refused. A stale id does
+    /// nothing.
+    fn set_room(&mut self, source: SourceId, has_room: bool);
+
     /// Closes a source and gives its descriptor away instead of closing that too.
     ///
     /// # Errors

@@ -62,6 +62,12 @@ impl Driver for VirtualClock {
         Err(io::ErrorKind::NotConnected.into())
     }
 
+    fn share(&self, _source: SourceId) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn set_room(&mut self, _source: SourceId, _has_room: bool) {}
+
     fn take(&mut self, _source: SourceId) -> io::Result<OwnedFd> {
         Err(io::ErrorKind::NotConnected.into())
     }

@@ -357,6 +357,16 @@ impl LoopCore {
         self.driver.borrow_mut().try_receive(source, into, keep)
     }
 
+    /// A second descriptor of the same open file.
+    pub(crate) fn share(&self, source: SourceId) -> io::Result<OwnedFd> {
+        self.driver.borrow().share(source)
+    }
+
+    /// What who sends on a shared descriptor knows of the room there.
+    pub(crate) fn set_room(&self, source: SourceId, has_room: bool) {
+        self.driver.borrow_mut().set_room(source, has_room);
+    }
+
     /// Closes a source and gives its descriptor away.
     pub(crate) fn take(&self, source: SourceId) -> io::Result<OwnedFd> {
         self.driver.borrow_mut().take(source)

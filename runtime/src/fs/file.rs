@@ -40,7 +40,7 @@ use super::on_thread;
 /// ```
 #[derive(Clone)]
 pub struct File {
-    file: Arc<std::fs::File>,
+    pub(super) file: Arc<std::fs::File>,
     position: u64,
 }
 

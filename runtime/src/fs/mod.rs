@@ -32,6 +32,7 @@ use crate::blocking::to_thread;
 
 mod dir;
 mod file;
+mod sendfile;
 mod temporary;
 #[cfg(test)]
 mod tests;

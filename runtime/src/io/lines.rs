@@ -1,5 +1,8 @@
 //! Who waits for a connection to take more bytes, to have sent them all, or to be gone.
 
+use std::task::Waker;
+
+use super::outgoing::Outgoing;
 use crate::sync::wait_list::WaitList;
 use crate::util::wait_kind::WaitKind;
 use crate::util::watermark::Watermarks;
@@ -12,6 +15,17 @@ pub(crate) struct Lines {
     drainers: WaitList,
     flushers: WaitList,
     closers: WaitList,
+    /// Somebody sends apart from the writers.
+    pub(crate) held: Option<Held>,
+}
+
+/// What is put off while somebody sends apart from the writers.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// Was written since, and goes afterwards.
+    pub(crate) behind: Outgoing,
+    /// Waits until what was written before is sent.
+    pub(crate) waiter: Option<Waker>,
 }
 
 /// What is waited for.
@@ -36,12 +50,15 @@ impl Lines {
     }
 
     /// Takes the first of a line, to be woken by the caller with nothing borrowed.
-    pub(crate) fn take_first(&mut self, line: Line) -> Option<std::task::Waker> {
+    pub(crate) fn take_first(&mut self, line: Line) -> Option<Waker> {
         self.of(line).take_first().map(|(_, waker)| waker)
     }
 
     /// Wakes everybody.
     pub(crate) fn wake_all(mut self) {
+        if let Some(waiter) = self.held.as_mut().and_then(|held| held.waiter.take()) {
+            waiter.wake();
+        }
         for line in [Line::Drained, Line::Sent, Line::Closed] {
             while let Some(waker) = self.take_first(line) {
                 waker.wake();
@@ -57,6 +74,7 @@ impl Default for Lines {
             drainers: WaitList::new(WaitKind::Write),
             flushers: WaitList::new(WaitKind::Sent),
             closers: WaitList::new(WaitKind::Closed),
+            held: None,
         }
     }
 }

@@ -59,6 +59,21 @@ impl Outgoing {
         shared.push(bytes);
     }
 
+    /// Puts everything of `later` at the end.
+    pub(crate) fn append(&mut self, mut later: Self) {
+        if self.len() == 0 {
+            std::mem::swap(self, &mut later);
+            return;
+        }
+        if let Some(shared) = later.shared.take() {
+            shared.chunks.into_iter().for_each(|chunk| self.write_shared(chunk));
+        }
+        if let Some(tail) = later.tail.take() {
+            self.write(&tail);
+            give_back(tail);
+        }
+    }
+
     /// Takes the buffer out, to be written to in place and given to [`put_tail`](Self::put_tail).
     pub(crate) fn take_tail(&mut self) -> Box<BytesMut> {
         self.tail.take().unwrap_or_else(boxed_storage)

@@ -22,6 +22,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use self::encrypted::Tls;
+pub(crate) use self::hold::Hold;
 pub(crate) use self::polled::PolledPlace;
 use crate::driver::{End, OpId, Outcome, PeerCredentials, SocketOption, SourceId};
 use crate::executor::{Flush, IoHandle, OpOwner};
@@ -35,6 +36,7 @@ mod encrypted;
 #[cfg(not(feature = "tls"))]
 #[path = "stream/plain.rs"]
 mod encrypted;
+mod hold;
 mod polled;
 mod receiving;
 mod sending;

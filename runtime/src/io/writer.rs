@@ -170,7 +170,6 @@ impl StreamWriter {
     }
 
     /// The connection.
-    #[cfg(feature = "tls")]
     pub(crate) fn stream(&self) -> &Rc<Stream> {
         &self.stream
     }

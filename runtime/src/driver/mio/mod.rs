@@ -233,6 +233,16 @@ impl Driver for MioDriver {
         Ok(source.try_receive(into, keep)?)
     }
 
+    fn share(&self, source: SourceId) -> io::Result<OwnedFd> {
+        self.source(source)?.descriptor.try_clone()
+    }
+
+    fn set_room(&mut self, source: SourceId, has_room: bool) {
+        if let Some(source) = self.slots.get_mut(source) {
+            source.writable = has_room;
+        }
+    }
+
     fn take(&mut self, id: SourceId) -> io::Result<OwnedFd> {
         let mut source = self.slots.remove(id).ok_or(io::ErrorKind::NotConnected)?;
         self.ended.extend(source.cancel(|_| true));

@@ -129,3 +129,35 @@ proptest! {
         prop_assert_eq!(bytes_of(&outgoing.take(model.len())), model);
     }
 }
+
+#[test]
+fn what_is_appended_follows_in_its_order_and_shares_what_was_shared() {
+    let large = |byte| Bytes::from(vec![byte; 5_000]);
+    for (first, second) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut early = Outgoing::default();
+        let mut late = Outgoing::default();
+        early.write(b"one ");
+        if first {
+            early.write_shared(large(1));
+        }
+        if second {
+            late.write(b"two ");
+            late.write_shared(large(2));
+        }
+        late.write(b"three");
+        let mut expected = b"one ".to_vec();
+        expected.extend(vec![1; if first { 5_000 } else { 0 }]);
+        if second {
+            expected.extend_from_slice(b"two ");
+            expected.extend(vec![2; 5_000]);
+        }
+        expected.extend_from_slice(b"three");
+        early.append(late);
+        assert_eq!(early.len(), expected.len());
+        assert_eq!(bytes_of(&early.take(expected.len())), expected);
+        assert!(early.holds_nothing());
+    }
+    let mut empty = Outgoing::default();
+    empty.append(Outgoing::default());
+    assert!(empty.holds_nothing());
+}

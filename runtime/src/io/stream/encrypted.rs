@@ -270,7 +270,11 @@ impl Stream {
             let mut inner = self.inner.borrow_mut();
             let (life, sending) = (inner.life, inner.sending);
             let ends = matches!(life, Life::Closing) || sending == Sending::EofWanted;
-            if !ends || inner.in_flight_bytes > 0 || matches!(life, Life::Lost(_)) {
+            if !ends
+                || inner.in_flight_bytes > 0
+                || inner.is_held()
+                || matches!(life, Life::Lost(_))
+            {
                 return;
             }
             let Some(tls) = &mut inner.tls else { return };
@@ -386,8 +390,8 @@ impl Inner {
         if self.tls.is_some() {
             return invalid("start_tls on a connection that speaks TLS already");
         }
-        if self.sending != Sending::Open || self.lent {
-            return invalid("start_tls after write_eof, or inside with_buffer");
+        if self.sending != Sending::Open || self.lent || self.is_held() {
+            return invalid("start_tls after write_eof, inside with_buffer or during sendfile");
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ impl Stream {
         let mut left_bytes = room_bytes;
         for slice in slices.iter().filter(|slice| !slice.is_empty()) {
             let count_bytes = slice.len().min(left_bytes);
-            inner.outgoing.write(&slice[..count_bytes]);
+            inner.unsent().write(&slice[..count_bytes]);
             left_bytes -= count_bytes;
             if left_bytes == 0 {
                 break;

@@ -49,7 +49,7 @@ impl Stream {
                 return Ok(f(&mut BytesMut::new()));
             }
             inner.lent = true;
-            inner.outgoing.take_tail()
+            inner.unsent().take_tail()
         };
         // Gives the buffer back also when `f` panics: it may hold bytes of earlier writes.
         let mut loan = Loan { stream: self, tail: Some(tail) };
@@ -63,7 +63,7 @@ impl Stream {
             // Thrown away, without a word (rules S76, S81).
             return Ok(());
         }
-        put(&mut inner.outgoing);
+        put(inner.unsent());
         self.wrote(inner);
         Ok(())
     }
@@ -194,11 +194,12 @@ impl Stream {
             self.finish_plain();
         }
         self.wake_all(Line::Sent, Inner::is_sent);
+        self.wake_holder();
     }
 
     fn finish_plain(self: &Rc<Self>) {
         let inner = self.inner.borrow();
-        if inner.in_flight_bytes > 0 || inner.outgoing.len() > 0 {
+        if inner.in_flight_bytes > 0 || inner.outgoing.len() > 0 || inner.is_held() {
             return;
         }
         match (inner.life, inner.sending) {
@@ -357,7 +358,7 @@ impl Inner {
     /// Bytes that were written and not sent. What is in flight counts as it is sent: encrypted, if it is.
     pub(super) fn unsent_bytes(&self) -> usize {
         let before_bytes = self.tls.as_ref().map_or(0, Tls::unsent_bytes);
-        self.outgoing.len() + self.in_flight_bytes + before_bytes
+        self.outgoing.len() + self.in_flight_bytes + before_bytes + self.held_back_bytes()
     }
 
     fn update_flow(&mut self) {
@@ -393,7 +394,7 @@ impl Drop for Loan<'_> {
         inner.lent = false;
         // Also while closing: the buffer may hold bytes that were written before.
         if !matches!(inner.life, Life::Lost(_)) {
-            self.tail.take().into_iter().for_each(|tail| inner.outgoing.put_tail(tail));
+            self.tail.take().into_iter().for_each(|tail| inner.unsent().put_tail(tail));
             self.stream.wrote(inner);
         }
     }
