@@ -81,8 +81,9 @@
 //!
 //! SIGINT, SIGTERM, [`Shutdown::request`], or the return of every main asks for the end. Servers
 //! made with [`Shard::serve`] stop accepting. Mains and connections have until one deadline, the
-//! same for all shards, to end by themselves; then they are cancelled and may clean up; then the
-//! threads are joined. A second signal ends the process at once. A main that fails, or panics, has
+//! same for all shards, to end by themselves; then they are cancelled and may clean up, until a
+//! second one ([`Builder::clean_up`]); then what is left is dropped and the threads are joined. What is late is
+//! named in a warning. A second signal ends the process at once. A main that fails, or panics, has
 //! all shards cancelled at once: part of a server is none.
 //!
 //! # Where connections go
@@ -121,6 +122,7 @@ mod kept;
 mod lane;
 mod mesh;
 mod metrics;
+mod overdue;
 mod placement;
 mod report;
 mod running;

@@ -21,6 +21,7 @@ use crate::cores::affinity_mask;
 use crate::id::ShardId;
 use crate::kept::Kept;
 use crate::lane::LaneStats;
+use crate::overdue;
 use crate::report::StartReport;
 use crate::server::{Groups, Servers};
 use crate::shutdown::{Shutdown, Stage, StageWatch, first_of};
@@ -237,7 +238,11 @@ impl Shard {
         self.0.outside.remote(id)
     }
 
-    fn enter_stage(&self, stage: Stage) {
+    fn enter_stage(&self, stage: Stage, is_overdue: bool) {
+        if is_overdue && let Some(left) = overdue::left() {
+            let (shard, before) = (self.id(), self.0.watch.stage());
+            tracing::warn!(shard = shard.index(), "shard {shard} is late {before}: {left}");
+        }
         if stage >= Stage::Draining {
             self.0.servers.close();
         }
@@ -348,8 +353,10 @@ where
         *result.borrow_mut() = Some(ended);
         Ok(())
     })?;
-    event_loop.turn_until(|| life.done())?;
-    event_loop.cancel_all()?;
+    life.set_name(overdue::LIFE);
+    let is_aborting = || shard.watch().stage() >= Stage::Aborting;
+    event_loop.turn_until(|| life.done() || is_aborting())?;
+    event_loop.cancel_all_until(is_aborting)?;
     stop_kept(event_loop, shard)?;
     shard.tell(Event::CleanedUp(shard.id()));
     event_loop.turn_until(|| shard.watch().stage() == Stage::Ended)?;
@@ -363,7 +370,7 @@ fn stop_kept(event_loop: &mut EventLoop, shard: &Shard) -> Result<()> {
         for_stopping.kept().stop_all().await;
         Ok(())
     })?;
-    event_loop.turn_until(|| stopping.done())
+    event_loop.turn_until(|| stopping.done() || shard.watch().stage() >= Stage::Aborting)
 }
 
 async fn lifecycle<T: 'static>(shard: &Shard, main: Task<T>) -> Result<T> {
@@ -395,13 +402,13 @@ async fn until_main_ends<T: 'static>(shard: &Shard, mut main: Task<T>) -> Result
     .await
 }
 
-/// Has every shard of a run enter `stage`.
-pub(crate) fn broadcast(remotes: &[RemoteLoop], stage: Stage) {
+/// Has every shard of a run enter `stage`. If the one before took too long it says what is left.
+pub(crate) fn broadcast(remotes: &[RemoteLoop], stage: Stage, is_overdue: bool) {
     for remote in remotes {
         // Refused means that the shard has ended, and so is past every stage.
         let _ = remote.submit(move || {
             if let Some(shard) = Shard::current() {
-                shard.enter_stage(stage);
+                shard.enter_stage(stage, is_overdue);
             }
         });
     }

@@ -34,6 +34,8 @@ const DEFAULT_PERMIT_COUNT: u32 = 1024;
 const DEFAULT_CALL_DEPTH: u8 = 16;
 /// How long a run drains before what is left is cancelled.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+/// How long what was cancelled may take to clean up.
+const DEFAULT_CLEAN_UP: Duration = Duration::from_secs(10);
 /// A shard that does not go on for so long is reported.
 const DEFAULT_STALL_LIMIT: Duration = Duration::from_millis(200);
 /// How often the supervisor looks whether shards may run where they were put.
@@ -64,6 +66,7 @@ pub struct Builder {
     permit_count: u32,
     call_depth: u8,
     drain: Duration,
+    clean_up: Duration,
     handle_signals: bool,
     placement_check: Option<Duration>,
     stall_limit: Option<Duration>,
@@ -81,6 +84,7 @@ impl Default for Builder {
             permit_count: DEFAULT_PERMIT_COUNT,
             call_depth: DEFAULT_CALL_DEPTH,
             drain: DEFAULT_DRAIN,
+            clean_up: DEFAULT_CLEAN_UP,
             handle_signals: true,
             placement_check: Some(DEFAULT_PLACEMENT_CHECK),
             stall_limit: Some(DEFAULT_STALL_LIMIT),
@@ -152,6 +156,16 @@ impl Builder {
         self
     }
 
+    /// How long what was cancelled may take to clean up, beyond the time to [`drain`](Self::drain); 10 s unless
+    /// told otherwise. Both together are one deadline, counted from the moment the end is asked for, or from a
+    /// failure. When it has passed, tasks that have not ended are dropped, and a shard whose thread does not
+    /// end even then, because something blocks it, is left behind: [`run`](Self::run) then fails, and names what
+    /// holds the thread. At each deadline a warning through `tracing` says what did not end in time.
+    pub fn clean_up(mut self, limit: Duration) -> Self {
+        self.clean_up = limit;
+        self
+    }
+
     /// Whether SIGINT and SIGTERM ask for the orderly end, and a second one ends the process at
     /// once with status 130 or 143. They do unless told otherwise. They are the process's, so one
     /// run at a time should have them. SIGUSR1 prints what all tasks are doing to the standard error
@@ -190,7 +204,8 @@ impl Builder {
     /// # Errors
     /// A [`PlacementError`](crate::PlacementError), by `downcast_ref`; a setting out of
     /// its range; an I/O error if a thread or a loop cannot be made; the error of the first main
-    /// that failed; cancelled, if a main had to be because it did not end in time. A core that
+    /// that failed; cancelled, if a main had to be because it did not end in time; an error that names
+    /// the shard, and what holds it, if a thread had to be left behind. A core that
     /// cannot be pinned is no error: see [`Shard::report`].
     pub fn run<T, F>(self, main: F) -> Result<Vec<T>>
     where
@@ -271,7 +286,8 @@ impl Builder {
         }
         let drift = DriftWatch::new(self.placement_check);
         let watchdog = Watchdog::new(self.stall_limit);
-        let mut supervisor = Supervisor::new(cores.len(), self.drain, drift, watchdog);
+        let mut supervisor =
+            Supervisor::new(cores.len(), [self.drain, self.clean_up], drift, watchdog);
         let limits = self.limits();
         let report =
             StartReport { placement: self.placement, allowed: allowed.clone(), shards: Vec::new() };
@@ -296,6 +312,7 @@ impl Builder {
                 true
             }
         };
+        supervisor.let_go(&mut threads);
         let outcomes = join(threads);
         drop(signals);
         conclude(outcomes, supervisor.into_failure(), failed_start)

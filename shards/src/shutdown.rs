@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Running ─1▶ Draining ─2▶ Cancelling ─3▶ Ended
-//!     └───────── 4 ────────────▲
+//!     └───────── 4 ────────────▲  └─5▶ Aborting ─6▶ ▲
 //! ```
 //! 1 a signal, [`Shutdown::request`], or every shard's main has returned: servers stop accepting.
 //! 2 every main has returned and every connection is closed, or the deadline is past: what is left
@@ -10,8 +10,12 @@
 //! 3 the clean-up of every shard is done: loops are closed and threads end. Until then shards
 //! answer calls.
 //! 4 a main failed: a server that lost a part is not worth draining.
+//! 5 the last deadline is past: what resists its cancellation is not waited for, and dropped with its loop.
+//! 6 every shard has come so far, or a moment has passed. A thread that does not end even now, as something
+//! blocks it, is left behind, and the run ends with an error that names what holds it.
 //!
-//! The deadline is one moment for all shards: the first request plus the time to drain. The calling
+//! Both deadlines are one moment for all shards: the first request plus the time to drain, and that plus the time to
+//! clean up. Whenever one passes, each shard says what did not end in time. The calling
 //! thread of [`Builder::run`](crate::Builder::run) watches it and tells the shards; each shard
 //! keeps its own copy of the stage, so that waiting for it costs no shared memory.
 
@@ -39,7 +43,19 @@ pub(crate) enum Stage {
     Running,
     Draining,
     Cancelling,
+    Aborting,
     Ended,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Cancelling => "cleaning up",
+            Self::Aborting | Self::Ended => "ending",
+        })
+    }
 }
 
 /// One shard's copy of the stage, and who waits for it.

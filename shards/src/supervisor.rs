@@ -18,6 +18,9 @@ use crate::shard;
 use crate::shutdown::Stage;
 use crate::watchdog::Watchdog;
 
+/// How long a shard has to end when nothing is waited for any more.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// What shards, signals and user code tell the supervisor.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -54,7 +57,13 @@ enum Progress {
 pub(crate) struct Supervisor {
     stage: Stage,
     drain: Duration,
+    clean_up: Duration,
+    /// When the present stage has lasted too long.
     deadline: Option<Instant>,
+    /// When what was cancelled has had its time.
+    abort_at: Option<Instant>,
+    /// Threads that have not ended will not be waited for.
+    has_given_up: bool,
     progress: Vec<Progress>,
     remotes: Vec<RemoteLoop>,
     failure: Option<Error>,
@@ -63,17 +72,20 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// One for this many shards, which gives them `drain` to end.
+    /// One for this many shards, which gives them so long to `drain`, and then to `clean_up`.
     pub(crate) fn new(
         shard_count: usize,
-        drain: Duration,
+        [drain, clean_up]: [Duration; 2],
         drift: DriftWatch,
         watchdog: Watchdog,
     ) -> Self {
         Self {
             stage: Stage::Running,
             drain,
+            clean_up,
             deadline: None,
+            abort_at: None,
+            has_given_up: false,
             progress: vec![Progress::Running; shard_count],
             remotes: Vec::new(),
             failure: None,
@@ -121,7 +133,7 @@ impl Supervisor {
 
     /// Watches over the shards until all have ended.
     pub(crate) fn watch(&mut self, heard: &Receiver<Event>, shards: &ShardsHandle) {
-        while self.progress.iter().any(|&progress| progress < Progress::Ended) {
+        while !self.has_given_up && self.late(Progress::Ended).next().is_some() {
             let looks = [self.drift.next(now()), self.watchdog.next(now())];
             let event = match self.deadline.into_iter().chain(looks.into_iter().flatten()).min() {
                 Some(moment) => heard.recv_deadline(moment).ok(),
@@ -134,8 +146,7 @@ impl Supervisor {
                 Some(Event::DumpRequested) => print_tasks(shards),
                 Some(event) => self.hear(event),
                 None if self.deadline.is_some_and(|deadline| deadline <= now) => {
-                    self.deadline = None;
-                    self.enter(Stage::Cancelling);
+                    self.pass_deadline(shards);
                 }
                 None => {}
             }
@@ -170,6 +181,56 @@ impl Supervisor {
         }
     }
 
+    /// The present stage has lasted too long.
+    fn pass_deadline(&mut self, shards: &ShardsHandle) {
+        self.deadline = None;
+        let (next, wanted) = match self.stage {
+            Stage::Running => return,
+            Stage::Draining => (Stage::Cancelling, Progress::Drained),
+            Stage::Cancelling => (Stage::Aborting, Progress::CleanedUp),
+            Stage::Aborting => (Stage::Ended, Progress::CleanedUp),
+            Stage::Ended => return self.give_up(shards),
+        };
+        // A shard that is held cannot say so itself.
+        for id in self.late(wanted) {
+            if let Some(holder) = shards.holder(id) {
+                tracing::warn!(
+                    shard = id.index(),
+                    "shard {id} is late {}: held by {holder}",
+                    self.stage
+                );
+            }
+        }
+        self.enter_late(next, true);
+    }
+
+    /// Threads that do not end are left behind.
+    fn give_up(&mut self, shards: &ShardsHandle) {
+        let name = |id| match shards.holder(id) {
+            Some(holder) => format!("shard {id} (held by {holder})"),
+            None => format!("shard {id}"),
+        };
+        let names: Vec<String> = self.late(Progress::Ended).map(name).collect();
+        let text =
+            format!("did not end in time, and its thread was left behind: {}", names.join(", "));
+        tracing::error!("{text}");
+        self.failure.get_or_insert(Error::msg(text));
+        self.has_given_up = true;
+    }
+
+    /// The shards that have not come so far.
+    fn late(&self, wanted: Progress) -> impl Iterator<Item = ShardId> {
+        let late =
+            self.progress.iter().enumerate().filter(move |(_, progress)| **progress < wanted);
+        late.map(|(index, _)| ShardId::at(index))
+    }
+
+    /// Takes out the threads that are left behind, if there are any: joining them would block.
+    pub(crate) fn let_go<T>(&self, threads: &mut Vec<T>) {
+        let mut has_ended = self.progress.iter().map(|progress| *progress == Progress::Ended);
+        threads.retain(|_| !self.has_given_up || has_ended.next() == Some(true));
+    }
+
     /// Goes on to the next stage if every shard is ready for it.
     fn advance(&mut self) {
         let slowest = self.progress.iter().copied().min().unwrap_or(Progress::Ended);
@@ -190,6 +251,7 @@ impl Supervisor {
         }
         // A time to drain beyond what a clock can hold is no limit.
         self.deadline = now().checked_add(self.drain);
+        self.abort_at = self.deadline.and_then(|deadline| deadline.checked_add(self.clean_up));
         self.enter(Stage::Draining);
     }
 
@@ -202,12 +264,27 @@ impl Supervisor {
     }
 
     fn enter(&mut self, stage: Stage) {
-        if stage > self.stage {
-            self.stage = stage;
-            shard::broadcast(&self.remotes, stage);
+        self.enter_late(stage, false);
+    }
+
+    /// Goes on to `stage`; `is_overdue` if the one before took too long.
+    fn enter_late(&mut self, stage: Stage, is_overdue: bool) {
+        if stage <= self.stage {
+            return;
         }
-        if stage >= Stage::Cancelling {
-            self.deadline = None;
+        self.stage = stage;
+        shard::broadcast(&self.remotes, stage, is_overdue);
+        let now = now();
+        let soon = now.checked_add(GRACE);
+        match stage {
+            Stage::Running | Stage::Draining => {}
+            Stage::Cancelling => {
+                self.abort_at = self.abort_at.or_else(|| now.checked_add(self.clean_up));
+                self.deadline = self.abort_at;
+            }
+            Stage::Aborting => self.deadline = soon,
+            // Functions that block threads of `to_thread` have what is left of the time.
+            Stage::Ended => self.deadline = self.abort_at.max(soon),
         }
     }
 

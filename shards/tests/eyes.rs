@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use corelane::lowlevel::Holder;
-use corelane::{Result, task};
+use corelane::{Result, catch_cancel_plain, task};
 use corelane_shards::{Builder, Placement, Shard, ShardId, Shards, Silence};
 
 /// Far more than anything here takes.
@@ -197,4 +197,27 @@ fn a_task_that_holds_its_shard_is_named_while_it_does() {
 fn a_shard_must_be_allowed_to_work() {
     let refused = shards(1).stall_limit(Duration::ZERO).run(async |_| Ok(()));
     assert!(refused.unwrap_err().is_value());
+}
+
+#[test]
+fn what_does_not_end_in_time_is_named_for_each_phase_and_shard() {
+    listen_to_the_log();
+    let limit = Duration::from_millis(20);
+    let run = shards(2).drain(limit).clean_up(limit).run(async |shard: Shard| {
+        if shard.id().index() == 0 {
+            return Ok(());
+        }
+        let shutdown = shard.shutdown();
+        let stubborn = async move {
+            shutdown.request();
+            loop {
+                let _ = catch_cancel_plain(std::future::pending::<()>()).await;
+            }
+        };
+        task().name("stubborn").spawn(stubborn).await
+    });
+    assert!(run.unwrap_err().is_cancelled());
+    let place = "stubborn (created at ";
+    assert!(log_says(&["shard 1 is late draining: 2 tasks have not ended: main ", place]));
+    assert!(log_says(&["shard 1 is late cleaning up: 2 tasks have not ended: main ", place]));
 }

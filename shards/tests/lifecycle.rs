@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use corelane::{Error, Result, sleep};
+use corelane::{Error, Result, catch_cancel_plain, sleep};
 use corelane_shards::{
     AllowedCores, Builder, CallError, Placement, PlacementError, Shard, ShardId, Shards,
 };
@@ -213,4 +213,65 @@ fn calls_made_while_everything_ends_do_not_hang() {
         Err::<(), _>(error)
     });
     assert!(run.is_err());
+}
+
+/// Ends for nobody.
+async fn resist() {
+    loop {
+        let _ = catch_cancel_plain(std::future::pending::<()>()).await;
+    }
+}
+
+#[test]
+fn what_resists_its_cancellation_is_dropped_at_the_last_deadline() {
+    static BEGUN: AtomicUsize = AtomicUsize::new(0);
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let limit = Duration::from_millis(20);
+    let run = shards(2).drain(limit).clean_up(limit).run(async |shard: Shard| {
+        let guard = Guard;
+        drop(corelane::spawn(async move {
+            let _guard = guard;
+            resist().await;
+        }));
+        let _guard = Guard;
+        // When both have come here.
+        if BEGUN.fetch_add(1, Ordering::SeqCst) == 1 {
+            shard.shutdown().request();
+        }
+        if shard.id().index() == 1 {
+            resist().await;
+        }
+        Ok(())
+    });
+    assert!(run.unwrap_err().is_cancelled());
+    assert_eq!(DROPPED.load(Ordering::SeqCst), 4);
+}
+
+#[test]
+fn a_thread_that_is_blocked_is_left_behind_and_what_holds_it_is_named() {
+    static RELEASED: AtomicUsize = AtomicUsize::new(0);
+    let limit = Duration::from_millis(20);
+    let run = shards(2).drain(limit).clean_up(limit).run(async |shard: Shard| {
+        if shard.id().index() == 1 {
+            let shutdown = shard.shutdown();
+            let hog = corelane::task().name("hog").spawn(async move {
+                shutdown.request();
+                while RELEASED.load(Ordering::SeqCst) == 0 {
+                    #[expect(clippy::disallowed_methods, reason = "the shard is to be stalled")]
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            hog.await?;
+        }
+        Ok(())
+    });
+    let error = run.unwrap_err().to_string();
+    assert!(error.contains("shard 1 (held by task hog, created at "), "{error}");
+    RELEASED.store(1, Ordering::SeqCst);
 }

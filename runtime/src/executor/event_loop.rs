@@ -76,10 +76,19 @@ impl EventLoop {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn cancel_all(&mut self) -> Result<()> {
+        self.cancel_all_until(|| false)
+    }
+
+    /// The same, but no longer than until `stop`, asked after each turn, says so. What has not ended then goes on
+    /// if the loop is turned, and is dropped if it is closed.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn cancel_all_until(&mut self, mut stop: impl FnMut() -> bool) -> Result<()> {
         let _entered = self.entered()?;
         let home = Rc::clone(self.core.home());
         home.cancel_all();
-        while home.leftovers() > 0 {
+        while home.leftovers() > 0 && !stop() {
             self.core.turn(&mut self.buffers, true)?;
         }
         for report in home.take_shutdown_reports() {
