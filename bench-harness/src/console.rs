@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::report::format_rate;
+use crate::point::Progress;
+use crate::report::{format_ns, format_rate};
 
 /// Where progress goes.
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +45,12 @@ impl Console {
             bar.set_style(style);
         }
         bar.set_prefix(label.to_owned());
-        Bar { bar, length }
+        Bar { bar, length, seen: (0.0, 0), rate: 0.0 }
     }
 }
+
+/// The rate that is shown is that of so many seconds.
+const RATE_WINDOW_S: f64 = 0.4;
 
 /// Steps of a bar.
 const STEPS: u64 = 1_000;
@@ -55,16 +59,27 @@ const STEPS: u64 = 1_000;
 pub(crate) struct Bar {
     bar: ProgressBar,
     length: Duration,
+    /// Seconds and answers when the rate was last computed.
+    seen: (f64, u64),
+    rate: f64,
 }
 
 impl Bar {
-    /// Shows the share of the time that has passed, and the requests answered so far.
-    pub(crate) fn set(&mut self, share: f64, done: u64) {
+    /// Shows how far it is: the rate of answers now, and the latencies of the last interval.
+    pub(crate) fn set(&mut self, progress: Progress) {
+        let window_s = progress.passed_s - self.seen.0;
+        if window_s >= RATE_WINDOW_S {
+            self.rate = (progress.done - self.seen.1) as f64 / window_s;
+            self.seen = (progress.passed_s, progress.done);
+        }
         let whole_s = self.length.as_secs_f64();
-        let passed_s = share * whole_s;
-        let rate = if passed_s > 0.0 { done as f64 / passed_s } else { 0.0 };
-        self.bar.set_position((share * STEPS as f64) as u64);
-        self.bar.set_message(format!("{passed_s:.1}/{whole_s:.1} s  {}", format_rate(rate)));
+        let passed_s = progress.share * whole_s;
+        let mut text = format!("{passed_s:.1}/{whole_s:.1} s  {}", format_rate(self.rate));
+        if let Some((p50_ns, p99_ns)) = progress.latest {
+            text.push_str(&format!("  p50 {}  p99 {}", format_ns(p50_ns), format_ns(p99_ns)));
+        }
+        self.bar.set_position((progress.share * STEPS as f64) as u64);
+        self.bar.set_message(text);
     }
 
     /// Takes the bar away.

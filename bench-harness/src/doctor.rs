@@ -3,13 +3,14 @@
 use std::fs;
 
 use rustix::process::{Resource, getrlimit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::layout::{allowed_cpus, parse_list, physical_cores};
 
 /// Facts about the machine that a reader of the numbers needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Environment {
     /// Release of the kernel.
     pub(crate) kernel: Option<String>,
@@ -39,6 +40,9 @@ pub(crate) struct Environment {
     pub(crate) memlock: Option<u64>,
     /// Policy for huge pages.
     pub(crate) thp: Option<String>,
+    /// Average number of threads that ran or wanted to, over the last minute.
+    #[serde(default)]
+    pub(crate) load_average: Option<f64>,
     /// What spoils a measurement here, in plain words.
     pub(crate) warnings: Vec<String>,
 }
@@ -48,6 +52,9 @@ const FAST_CLOCKS: [&str; 3] = ["tsc", "arch_sys_counter", "kvm-clock"];
 
 /// Fewer open files than this, and a run with many connections fails.
 const ENOUGH_FILES: u64 = 4_096;
+
+/// With this share of the CPUs taken by others a run is not alone.
+const BUSY_SHARE: f64 = 0.5;
 
 /// Looks around; takes a few milliseconds.
 pub(crate) fn examine() -> Environment {
@@ -73,6 +80,8 @@ pub(crate) fn examine() -> Environment {
         memlock: getrlimit(Resource::Memlock).current,
         thp: line_of("/sys/kernel/mm/transparent_hugepage/enabled")
             .and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
+        load_average: line_of("/proc/loadavg")
+            .and_then(|text| text.split(' ').next()?.parse().ok()),
         warnings: Vec::new(),
     };
     environment.warnings = warnings(&environment);
@@ -109,21 +118,31 @@ impl Environment {
     }
 }
 
+/// Each says what it means for the numbers and what to do about it.
 fn warnings(environment: &Environment) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(clock) = &environment.clocksource
         && !FAST_CLOCKS.contains(&clock.as_str())
     {
-        warnings.push(format!("clock source {clock} needs a system call for each read"));
+        warnings.push(format!(
+            "clock source {clock} needs a system call for each read; write a faster one of \
+             available_clocksource to /sys/devices/system/clocksource/clocksource0/current_clocksource"
+        ));
     }
     if environment.cpus_allowed.len() < 2 {
-        warnings.push("one cpu: server and generator share it".to_owned());
+        warnings.push(
+            "one cpu: server and generator share it; allow a second one, or attack the server \
+             from another machine"
+                .to_owned(),
+        );
     }
     if let Some(quota) = environment.cgroup_quota
         && quota < environment.cpus_allowed.len() as f64
     {
-        warnings
-            .push(format!("the cgroup allows {quota:.2} cpus' worth of time and will throttle"));
+        warnings.push(format!(
+            "the cgroup allows {quota:.2} cpus' worth of time and will throttle; raise its cpu.max, \
+             or allow this process fewer cpus"
+        ));
     }
     if environment.nofile.is_some_and(|limit| limit < ENOUGH_FILES) {
         warnings.push("few open files are allowed: raise `ulimit -n`".to_owned());
@@ -131,7 +150,17 @@ fn warnings(environment: &Environment) -> Vec<String> {
     if let Some(governor) = &environment.governor
         && governor != "performance"
     {
-        warnings.push(format!("frequency governor {governor}: clocks change during the run"));
+        warnings.push(format!(
+            "frequency governor {governor}: clocks change during the run; choose the governor \
+             performance"
+        ));
+    }
+    if let Some(load) = environment.load_average
+        && load > environment.cpus_allowed.len() as f64 * BUSY_SHARE
+    {
+        warnings.push(format!(
+            "other programs keep {load:.1} cpus busy; stop them, or the tail is theirs"
+        ));
     }
     warnings
 }
@@ -167,13 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_clock_a_quota_and_one_cpu_are_warned_of() {
+    fn a_slow_clock_a_quota_one_cpu_and_other_programs_are_warned_of() {
         let mut environment = examine();
         environment.clocksource = Some("hpet".to_owned());
         environment.cpus_allowed = vec![0];
         environment.cgroup_quota = Some(0.5);
         environment.governor = Some("powersave".to_owned());
         environment.nofile = Some(256);
-        assert_eq!(warnings(&environment).len(), 5);
+        environment.load_average = Some(3.0);
+        assert_eq!(warnings(&environment).len(), 6);
     }
 }

@@ -6,10 +6,11 @@
 //! ```
 //! A run whose ledger does not balance has lost a request, and with it perhaps its worst latency.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Counts of requests over one load point, those of the warm-up included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Ledger {
     /// Due according to the plan, or begun by a closed loop.
     pub(crate) scheduled: u64,

@@ -1,11 +1,12 @@
 //! Latency histograms of sharded servers, without coordinated omission and with its own error known.
 //!
 //! ```text
-//! cli ─▶ phases ─▶ point ─▶ generator ─▶ connection ─▶ protocol
-//!           │        │          └─▶ backlog ─▶ plan
-//!           │        └─▶ record ─▶ hlog          verdict, statistics
-//!           ├─▶ serve (a child process), subject
-//!           └─▶ report
+//! cli ─▶ phases ─▶ point ─▶ generator ─▶ connection ─▶ protocol ─▶ workload
+//!  │        │        │          └─▶ backlog ─▶ plan
+//!  │        │        └─▶ record ─▶ hlog          verdict, slo, statistics
+//!  │        ├─▶ serve (a child process), subject
+//!  │        └─▶ files ─▶ report
+//!  └─▶ compare, merge, search
 //! ```
 //! Every request has three times: when it should have begun, when it was sent, when it was done.
 #![forbid(unsafe_code)]
@@ -13,13 +14,16 @@
 mod backlog;
 mod cli;
 mod clock;
+mod compare;
 mod connection;
 mod console;
 mod doctor;
+mod files;
 mod generator;
 mod hlog;
 mod layout;
 mod ledger;
+mod merge;
 mod micro;
 mod noise;
 mod phases;
@@ -31,12 +35,15 @@ mod protocol;
 mod record;
 mod report;
 mod rng;
+mod search;
 mod selftest;
 mod serve;
+mod slo;
 mod statistics;
 mod subject;
 mod threads;
 mod traffic;
+mod units;
 mod verdict;
 mod workload;
 

@@ -3,13 +3,14 @@
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{now_ns, ns};
 use crate::threads;
 
 /// Gaps that a spinning thread saw on one CPU.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Noise {
     /// The CPU.
     pub(crate) cpu: usize,

@@ -7,22 +7,23 @@
 //! it. A point of the quick look that the machine spoiled is tried once more. The floor is a null server under the lightest load; it is printed, never subtracted.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock;
 use crate::console::Console;
 use crate::doctor;
+use crate::files::Files;
 use crate::layout::Layout;
 use crate::noise::{self, Noise};
 use crate::plan::{Arrival, Rate};
 use crate::point::{Conditions, Mode, PointSpec, run_point};
-use crate::record::Metric;
-use crate::report::{self, Artifacts, Floor, Recorded, RunResult, SCHEMA, Tool, Workload};
+use crate::report::{self, Artifacts, Floor, Point, Recorded, RunResult, SCHEMA, Tool, Workload};
+use crate::search::Bracket;
 use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
+use crate::slo::Slo;
 use crate::subject::{Counting, Subject, preload};
 use crate::verdict::{Status, Verdict};
 
@@ -85,8 +86,10 @@ pub(crate) struct RunPlan {
     pub(crate) preload: bool,
     /// Directory of the results; `None` for no files.
     pub(crate) out: Option<PathBuf>,
-    /// Whether to draw pictures.
-    pub(crate) svg: bool,
+    /// Which files to make beside the recording.
+    pub(crate) files: Files,
+    /// What every load point must keep.
+    pub(crate) slos: Vec<Slo>,
 }
 
 /// What a run leaves behind.
@@ -111,50 +114,159 @@ const PROBE_WARMUP: Duration = Duration::from_millis(300);
 /// If nothing could be measured: no server, no directory for the results, no threads.
 pub(crate) fn run(
     plan: &RunPlan,
-    mut conditions: Conditions,
+    conditions: Conditions,
     console: &Console,
 ) -> io::Result<RunOutcome> {
-    let environment = doctor::examine();
-    console.note(&format!("doctor   {}", environment.summary()));
-    let started_unix_ns = clock::unix_ns();
-    let id = format!("{}-{}", clock::utc_stamp(started_unix_ns), plan.name);
-    let noise = listen(plan, &conditions.layout, console)?;
-    conditions.hiccup_us = noise.iter().map(|noise| noise.max_us).reduce(f64::max);
-    let floor = match &plan.aim {
-        Aim::Embedded(spec) => Some(floor(plan, spec, &conditions, console)?),
-        Aim::External { .. } => None,
-    };
-    let mut subject = prepare(plan, console)?;
-    let mut result = RunResult {
-        schema: SCHEMA.to_owned(),
-        tool: Tool {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-        id,
-        name: plan.name.clone(),
-        labels: plan.labels.clone(),
-        complete: false,
-        command: std::env::args().collect(),
-        started_unix: started_unix_ns as f64 / 1e9,
-        seed: plan.point.seed,
-        environment,
-        layout: conditions.layout.clone(),
-        workload: workload(plan),
-        noise,
-        floor,
-        points: Vec::new(),
-        artifacts: Artifacts::default(),
-    };
-    let mut recorded = Vec::new();
-    let failure = measure(plan, &mut subject, &conditions, console, &mut recorded).err();
-    let interrupted = conditions.interrupted.load(Ordering::Relaxed);
-    result.complete = failure.is_none() && !interrupted;
-    if let Some(out) = &plan.out {
-        write_files(out, plan, &mut result, &mut recorded, started_unix_ns)?;
+    let mut session = Session::open(plan, conditions, console)?;
+    let failure = session.measure().err();
+    session.finish(failure)
+}
+
+/// A server that is ready, and what was measured of it so far.
+pub(crate) struct Session<'a> {
+    plan: &'a RunPlan,
+    console: &'a Console,
+    conditions: Conditions,
+    subject: Subject,
+    result: RunResult,
+    recorded: Vec<Recorded>,
+}
+
+impl<'a> Session<'a> {
+    /// Looks at the machine, measures the floor and starts the server.
+    ///
+    /// # Errors
+    /// If there is no server or no thread.
+    pub(crate) fn open(
+        plan: &'a RunPlan,
+        mut conditions: Conditions,
+        console: &'a Console,
+    ) -> io::Result<Self> {
+        let environment = doctor::examine();
+        console.note(&format!("doctor   {}", environment.summary()));
+        let started_unix_ns = clock::unix_ns();
+        let noise = listen(plan, &conditions.layout, console)?;
+        conditions.hiccup_us = noise.iter().map(|noise| noise.max_us).reduce(f64::max);
+        let floor = match &plan.aim {
+            Aim::Embedded(spec) => Some(floor(plan, spec, &conditions, console)?),
+            Aim::External { .. } => None,
+        };
+        let subject = prepare(plan, console)?;
+        let result = RunResult {
+            schema: SCHEMA.to_owned(),
+            tool: Tool {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            id: format!("{}-{}", clock::utc_stamp(started_unix_ns), plan.name),
+            name: plan.name.clone(),
+            labels: plan.labels.clone(),
+            complete: false,
+            command: std::env::args().collect(),
+            started_unix: started_unix_ns as f64 / 1e9,
+            seed: plan.point.seed,
+            environment,
+            layout: conditions.layout.clone(),
+            workload: workload(plan),
+            noise,
+            floor,
+            points: Vec::new(),
+            bracket: None,
+            artifacts: Artifacts::default(),
+        };
+        Ok(Session { plan, console, conditions, subject, result, recorded: Vec::new() })
     }
-    result.points = recorded.iter().map(|recorded| recorded.point.clone()).collect();
-    Ok(RunOutcome { result, recorded, failure })
+
+    /// Whether a signal has asked to end.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.conditions.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Measures a closed loop; its rate.
+    ///
+    /// # Errors
+    /// If the server is gone.
+    pub(crate) fn probe(&mut self) -> io::Result<f64> {
+        let plan = self.plan;
+        self.point(&PointSpec {
+            label: "closed".to_owned(),
+            mode: Mode::Closed,
+            depth: plan.closed_depth,
+            warmup: PROBE_WARMUP,
+            duration: plan.probe,
+            ..plan.point.clone()
+        })
+    }
+
+    /// Measures one point and keeps it; what it achieved.
+    ///
+    /// # Errors
+    /// If the server is gone.
+    pub(crate) fn point(&mut self, spec: &PointSpec) -> io::Result<f64> {
+        let mut bar = self.console.bar(&spec.label, spec.warmup + spec.duration);
+        let (subject, conditions) = (&mut self.subject, &self.conditions);
+        let mut point = run_point(spec, subject, conditions, &mut |progress| bar.set(progress))?;
+        bar.finish();
+        let slos = self.plan.slos.iter().map(|slo| slo.check(&point.point));
+        // A closed loop is the probe of an open one, or says how much and not how long.
+        let has_slos = spec.mode != Mode::Closed || self.plan.loads.contains(&LoadPlan::Closed);
+        point.point.slo = slos.filter(|_| has_slos).collect();
+        let achieved = point.point.achieved_rps;
+        let lost = point.point.connections.lost;
+        let reason = point.point.connections.reason.clone().unwrap_or_default();
+        self.recorded.push(point);
+        if lost == spec.connections && lost > 0 {
+            return Err(io::Error::other(format!("every connection was lost: {reason}")));
+        }
+        Ok(achieved)
+    }
+
+    /// What was measured last.
+    pub(crate) fn last(&self) -> Option<&Point> {
+        self.recorded.last().map(|recorded| &recorded.point)
+    }
+
+    /// Keeps what a search found.
+    pub(crate) fn set_bracket(&mut self, bracket: Bracket) {
+        self.result.bracket = Some(bracket);
+    }
+
+    fn measure(&mut self) -> io::Result<()> {
+        let plan = self.plan;
+        let relative = |load: &LoadPlan| matches!(load, LoadPlan::Open(RatePlan::OfProbe(_), _));
+        let capacity = if plan.loads.iter().any(relative) { Some(self.probe()?) } else { None };
+        for load in &plan.loads {
+            if self.interrupted() {
+                return Ok(());
+            }
+            let spec = resolve(plan, *load, capacity)?;
+            for attempt in 0..plan.tries {
+                let before = self.recorded.len();
+                self.point(&spec)?;
+                keep_the_better(&mut self.recorded, before, attempt);
+                let Some(last) = self.last().filter(|_| attempt + 1 < plan.tries) else { break };
+                if !worth_another_try(&last.verdict) || self.interrupted() {
+                    break;
+                }
+                let reasons = last.verdict.reasons.join("; ");
+                self.console.note(&format!("{}: once more, because {reasons}", spec.label));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the run and writes its files.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub(crate) fn finish(mut self, failure: Option<io::Error>) -> io::Result<RunOutcome> {
+        self.result.complete = failure.is_none() && !self.interrupted();
+        if let Some(out) = &self.plan.out {
+            self.plan.files.write(out, &mut self.result, &mut self.recorded)?;
+        }
+        self.result.points = self.recorded.iter().map(|recorded| recorded.point.clone()).collect();
+        Ok(RunOutcome { result: self.result, recorded: self.recorded, failure })
+    }
 }
 
 fn listen(plan: &RunPlan, layout: &Layout, console: &Console) -> io::Result<Vec<Noise>> {
@@ -199,7 +311,7 @@ fn floor(
         traffic,
         ..plan.point.clone()
     };
-    let recorded = run_point(&spec, &mut subject, conditions, &mut |_, _| {})?;
+    let recorded = run_point(&spec, &mut subject, conditions, &mut |_| {})?;
     let service = &recorded.point.service;
     let floor = Floor { p50_ns: service.percentile("50"), p99_ns: service.percentile("99") };
     let text = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), report::format_ns);
@@ -238,47 +350,6 @@ fn prepare(plan: &RunPlan, console: &Console) -> io::Result<Subject> {
     Ok(subject)
 }
 
-fn measure(
-    plan: &RunPlan,
-    subject: &mut Subject,
-    conditions: &Conditions,
-    console: &Console,
-    recorded: &mut Vec<Recorded>,
-) -> io::Result<()> {
-    let relative = |load: &LoadPlan| matches!(load, LoadPlan::Open(RatePlan::OfProbe(_), _));
-    let mut capacity = None;
-    if plan.loads.iter().any(relative) {
-        let spec = PointSpec {
-            label: "closed".to_owned(),
-            mode: Mode::Closed,
-            depth: plan.closed_depth,
-            warmup: PROBE_WARMUP,
-            duration: plan.probe,
-            ..plan.point.clone()
-        };
-        capacity = Some(measure_point(&spec, subject, conditions, console, recorded)?);
-    }
-    for load in &plan.loads {
-        if conditions.interrupted.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let spec = resolve(plan, *load, capacity)?;
-        for attempt in 0..plan.tries {
-            let before = recorded.len();
-            measure_point(&spec, subject, conditions, console, recorded)?;
-            keep_the_better(recorded, before, attempt);
-            let Some(last) = recorded.last().filter(|_| attempt + 1 < plan.tries) else { break };
-            let verdict = &last.point.verdict;
-            if !worth_another_try(verdict) || conditions.interrupted.load(Ordering::Relaxed) {
-                break;
-            }
-            let reasons = verdict.reasons.join("; ");
-            console.note(&format!("{}: once more, because {reasons}", spec.label));
-        }
-    }
-    Ok(())
-}
-
 /// A server that cannot keep up will not do so the next time.
 fn worth_another_try(verdict: &Verdict) -> bool {
     verdict.status > Status::Valid && !verdict.overloaded
@@ -314,27 +385,6 @@ fn resolve(plan: &RunPlan, load: LoadPlan, capacity: Option<f64>) -> io::Result<
     Ok(PointSpec { label, mode, depth, ..plan.point.clone() })
 }
 
-/// Runs one point and keeps it; returns what it achieved.
-fn measure_point(
-    spec: &PointSpec,
-    subject: &mut Subject,
-    conditions: &Conditions,
-    console: &Console,
-    recorded: &mut Vec<Recorded>,
-) -> io::Result<f64> {
-    let mut bar = console.bar(&spec.label, spec.warmup + spec.duration);
-    let point = run_point(spec, subject, conditions, &mut |share, done| bar.set(share, done))?;
-    bar.finish();
-    let achieved = point.point.achieved_rps;
-    let lost = point.point.connections.lost;
-    let reason = point.point.connections.reason.clone().unwrap_or_default();
-    recorded.push(point);
-    if lost == spec.connections && lost > 0 {
-        return Err(io::Error::other(format!("every connection was lost: {reason}")));
-    }
-    Ok(achieved)
-}
-
 fn workload(plan: &RunPlan) -> Workload {
     let target = match &plan.aim {
         Aim::Embedded(spec) => spec.target.to_string(),
@@ -351,82 +401,4 @@ fn workload(plan: &RunPlan) -> Workload {
         arrival.unwrap_or_default()
     );
     Workload { target, protocol: protocol.to_owned(), description }
-}
-
-fn write_files(
-    out: &Path,
-    plan: &RunPlan,
-    result: &mut RunResult,
-    recorded: &mut [Recorded],
-    started_unix_ns: u64,
-) -> io::Result<()> {
-    fs::create_dir_all(out)?;
-    let names = log_names(recorded);
-    for (recorded, name) in recorded.iter_mut().zip(names) {
-        let mut file = BufWriter::new(File::create(out.join(&name))?);
-        let begin_unix_ns = started_unix_ns + (recorded.point.begin_s * 1e9) as u64;
-        let comment = format!("{}: {}", result.workload.description, recorded.point.label);
-        crate::hlog::write(&mut file, &recorded.recording, begin_unix_ns, &comment)?;
-        file.flush()?;
-        recorded.point.hlog = Some(name.clone());
-        result.artifacts.hlog.push(name);
-    }
-    if plan.svg {
-        result.artifacts.svg = write_pictures(out, &result.workload.description, recorded)?;
-    }
-    result.points = recorded.iter().map(|recorded| recorded.point.clone()).collect();
-    let mut file = BufWriter::new(File::create(out.join("result.json"))?);
-    report::write_json(&mut file, result)?;
-    file.flush()
-}
-
-/// Draws what can be drawn and returns the names of the files.
-///
-/// # Errors
-/// If a file cannot be written.
-pub(crate) fn write_pictures(
-    out: &Path,
-    title: &str,
-    recorded: &[Recorded],
-) -> io::Result<Vec<String>> {
-    if recorded.is_empty() {
-        return Ok(Vec::new());
-    }
-    let names = ["latency.svg", "timeline.svg"];
-    report::write_percentiles(&out.join(names[0]), title, &curves(recorded))?;
-    report::write_timeline(&out.join(names[1]), title, recorded)?;
-    Ok(names.map(str::to_owned).to_vec())
-}
-
-/// The response of each point under its label; that of an invalid point says so.
-pub(crate) fn curves(recorded: &[Recorded]) -> Vec<(String, hdrhistogram::Histogram<u64>)> {
-    recorded
-        .iter()
-        .map(|recorded| {
-            let point = &recorded.point;
-            let mark = if point.verdict.status == Status::Invalid { " (invalid)" } else { "" };
-            (format!("{}{mark}", point.label), recorded.recording.total(Metric::Response))
-        })
-        .collect()
-}
-
-/// A file name for the log of each point, made of its label; the same load run twice gets a number.
-fn log_names(recorded: &[Recorded]) -> Vec<String> {
-    if recorded.len() == 1 {
-        return vec!["latency.hlog".to_owned()];
-    }
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-    let mut names: Vec<String> = Vec::with_capacity(recorded.len());
-    for recorded in recorded {
-        let stem: String = recorded.point.label.chars().map(plain).collect();
-        let stem = stem.trim_matches('-');
-        let mut name = format!("{stem}.hlog");
-        let mut number = 2;
-        while names.contains(&name) {
-            name = format!("{stem}-{number}.hlog");
-            number += 1;
-        }
-        names.push(name);
-    }
-    names
 }

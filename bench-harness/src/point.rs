@@ -74,13 +74,26 @@ pub(crate) struct Conditions {
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
+/// How far a load point is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Progress {
+    /// Share of its time that has passed.
+    pub(crate) share: f64,
+    /// Seconds that have passed.
+    pub(crate) passed_s: f64,
+    /// Answers so far.
+    pub(crate) done: u64,
+    /// Median and 99th percentile of the response in the last interval of a thread, in nanoseconds.
+    pub(crate) latest: Option<(u64, u64)>,
+}
+
 /// Threads need this long to start before the first request is due.
 const LEAD: Duration = Duration::from_millis(30);
 
 /// How often the control thread looks up when no interval arrives.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Runs a load point. `progress` is told the share of the time that has passed and the answers.
+/// Runs a load point. `progress` is told how far it is.
 ///
 /// # Errors
 /// If the server cannot be reached or a thread cannot be started. A server that dies during the run
@@ -89,7 +102,7 @@ pub(crate) fn run_point(
     spec: &PointSpec,
     subject: &mut Subject,
     conditions: &Conditions,
-    progress: &mut dyn FnMut(f64, u64),
+    progress: &mut dyn FnMut(Progress),
 ) -> io::Result<Recorded> {
     let count_before = subject.count()?;
     let threads = conditions.layout.load_cpus.len().clamp(1, spec.connections.max(1));
@@ -206,12 +219,16 @@ fn collect(
     times: Times,
     interrupted: &AtomicBool,
     stop: &AtomicBool,
-    progress: &mut dyn FnMut(f64, u64),
+    progress: &mut dyn FnMut(Progress),
 ) {
     let mut done = 0;
+    let mut latest = None;
     loop {
         match collector.collect(LOOK) {
-            Ok(more) => done += more,
+            Ok(interval) => {
+                done += interval.done;
+                latest = interval.percentiles.or(latest);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -220,7 +237,8 @@ fn collect(
         }
         let passed_ns = clock::now_ns().saturating_sub(times.start_ns);
         let whole_ns = (times.end_ns - times.start_ns).max(1);
-        progress((passed_ns as f64 / whole_ns as f64).min(1.0), done);
+        let share = (passed_ns as f64 / whole_ns as f64).min(1.0);
+        progress(Progress { share, passed_s: passed_ns as f64 / 1e9, done, latest });
     }
 }
 
@@ -348,6 +366,7 @@ impl Run<'_> {
             throttled_us: self.used.throttled_us,
             stationary,
             verdict: judge(&evidence),
+            slo: Vec::new(),
             hlog: None,
         }
     }

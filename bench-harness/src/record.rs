@@ -181,6 +181,15 @@ impl Recorder {
     }
 }
 
+/// What is shown of an interval of one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Collected {
+    /// Answers in it.
+    pub(crate) done: u64,
+    /// Median and 99th percentile of the response, if there was one.
+    pub(crate) percentiles: Option<(u64, u64)>,
+}
+
 /// The control thread's end: takes full intervals from all load threads.
 pub(crate) struct Collector {
     full: Receiver<(usize, Box<IntervalSet>)>,
@@ -189,16 +198,19 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Waits no longer than `limit` for an interval. Returns the number of answers in it, or
-    /// `Err(Disconnected)` once every recorder has finished.
-    pub(crate) fn collect(&mut self, limit: Duration) -> Result<u64, RecvTimeoutError> {
+    /// Waits no longer than `limit` for an interval. Returns what is shown of it while the run goes
+    /// on, or `Err(Disconnected)` once every recorder has finished.
+    pub(crate) fn collect(&mut self, limit: Duration) -> Result<Collected, RecvTimeoutError> {
         let (thread, mut set) = self.full.recv_timeout(limit)?;
-        let done = set.done;
+        let response = &set.histograms[Metric::Response.index()];
+        let percentiles = (!response.is_empty())
+            .then(|| (response.value_at_percentile(50.0), response.value_at_percentile(99.0)));
+        let collected = Collected { done: set.done, percentiles };
         self.recording.add(&set);
         set.clear();
         // The thread may have ended: then nobody needs the set.
         let _ = self.empty[thread].send(set);
-        Ok(done)
+        Ok(collected)
     }
 
     /// What was collected.

@@ -1,5 +1,8 @@
 //! Moments, percentiles that deserve to be printed, and their confidence intervals.
 
+pub(crate) mod rank;
+
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::record::{Interval, Metric};
@@ -61,42 +64,92 @@ pub(crate) fn percentile_interval(
     percentile: f64,
     seed: u64,
 ) -> Option<(u64, u64)> {
-    if blocks.len() < 10 {
+    let blocks = Blocks::new(blocks, metric);
+    if !blocks.are_enough() {
         return None;
     }
-    let mut order = BTreeMap::new();
-    for (value, _) in blocks.iter().flat_map(|block| block.counts(metric)) {
-        order.insert(*value, 0);
-    }
-    let values: Vec<u64> = order.keys().copied().collect();
-    for (index, place) in order.values_mut().enumerate() {
-        *place = index;
-    }
-    let dense: Vec<Vec<u64>> = blocks
-        .iter()
-        .map(|block| {
+    let mut rng = Rng::new(seed);
+    let estimates = (0..RESAMPLES).filter_map(|_| blocks.percentile(percentile, &mut rng));
+    ends_of(estimates.collect())
+}
+
+/// The middle 95 % of some numbers.
+fn ends_of<T: Copy + PartialOrd>(mut estimates: Vec<T>) -> Option<(T, T)> {
+    estimates.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+    let at = |share: f64| estimates.get((share * estimates.len() as f64) as usize).copied();
+    Some((at(0.025)?, at(0.975)?))
+}
+
+/// The intervals of a run with one count for each value that occurs, to be drawn from many times.
+pub(crate) struct Blocks {
+    values: Vec<u64>,
+    counts: Vec<Vec<u64>>,
+}
+
+impl Blocks {
+    /// The values of one metric in some intervals.
+    pub(crate) fn new(blocks: &[Interval], metric: Metric) -> Self {
+        let mut order = BTreeMap::new();
+        for (value, _) in blocks.iter().flat_map(|block| block.counts(metric)) {
+            order.insert(*value, 0);
+        }
+        let values: Vec<u64> = order.keys().copied().collect();
+        for (index, place) in order.values_mut().enumerate() {
+            *place = index;
+        }
+        let dense = |block: &Interval| {
             let mut counts = vec![0; values.len()];
             for (value, count) in block.counts(metric) {
                 counts[order[value]] += u64::from(*count);
             }
             counts
-        })
-        .collect();
+        };
+        let counts = blocks.iter().map(dense).collect();
+        Blocks { values, counts }
+    }
 
-    let mut rng = Rng::new(seed);
-    let mut estimates: Vec<u64> = (0..RESAMPLES)
-        .filter_map(|_| {
-            let mut sum = vec![0; values.len()];
-            for _ in 0..dense.len() {
-                let drawn = &dense[rng.below(dense.len() as u64) as usize];
-                sum.iter_mut().zip(drawn).for_each(|(total, count)| *total += count);
+    /// With fewer than ten blocks a bootstrap says nothing.
+    fn are_enough(&self) -> bool {
+        self.counts.len() >= 10
+    }
+
+    /// As many blocks as there are, drawn with repetition and added up.
+    fn resample(&self, rng: &mut Rng) -> Vec<u64> {
+        let mut sum = vec![0; self.values.len()];
+        for _ in 0..self.counts.len() {
+            let drawn = &self.counts[rng.below(self.counts.len() as u64) as usize];
+            sum.iter_mut().zip(drawn).for_each(|(total, count)| *total += count);
+        }
+        sum
+    }
+
+    /// A percentile of a resample.
+    fn percentile(&self, percentile: f64, rng: &mut Rng) -> Option<u64> {
+        percentile_of(&self.values, &self.resample(rng), percentile)
+    }
+
+    /// The 95 % interval of the logarithm of `b` divided by `a`: of a percentile, or of the requests
+    /// in a block. `None` if one of the two has too few blocks.
+    pub(crate) fn ratio_interval(
+        a: &Blocks,
+        b: &Blocks,
+        percentile: Option<f64>,
+        seed: u64,
+    ) -> Option<(f64, f64)> {
+        if !a.are_enough() || !b.are_enough() {
+            return None;
+        }
+        let mut rng = Rng::new(seed);
+        let mut value = |blocks: &Blocks| match percentile {
+            Some(percentile) => blocks.percentile(percentile, &mut rng).map(|ns| ns as f64),
+            None => {
+                let all: u64 = blocks.resample(&mut rng).iter().sum();
+                Some(all as f64 / blocks.counts.len() as f64)
             }
-            percentile_of(&values, &sum, percentile)
-        })
-        .collect();
-    estimates.sort_unstable();
-    let at = |share: f64| estimates.get((share * estimates.len() as f64) as usize).copied();
-    Some((at(0.025)?, at(0.975)?))
+        };
+        let ratios = (0..RESAMPLES).filter_map(|_| Some((value(b)? / value(a)?).ln()));
+        ends_of(ratios.collect())
+    }
 }
 
 fn percentile_of(values: &[u64], counts: &[u64], percentile: f64) -> Option<u64> {

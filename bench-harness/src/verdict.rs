@@ -23,6 +23,7 @@
 //! against the response at the same percentile: what the machine did to one request in fifty says
 //! nothing against the p90.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::generator::Pacing;
@@ -47,7 +48,9 @@ pub(crate) const HICCUP_US: f64 = 1_000.0;
 pub(crate) const DRIFT_PERCENT: f64 = 25.0;
 
 /// How far the numbers of a load point can be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
     /// A closed loop: throughput counts, latencies are those of a saturated server.
@@ -73,7 +76,7 @@ impl Status {
 }
 
 /// A status and what led to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Verdict {
     /// How far to trust the numbers.
     pub(crate) status: Status,

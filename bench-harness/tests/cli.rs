@@ -3,45 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod support;
+
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-
-const QUICK: [&str; 4] = ["--duration=400ms", "--warmup=100ms", "--noise=0s", "--connections=4"];
-
-fn harness(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-harness"));
-    command.args(arguments);
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    harness(arguments).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or(-1)
-}
-
-fn assert_code(expected: i32, output: &Output) {
-    assert_eq!(
-        code(output),
-        expected,
-        "stdout: {}\nstderr: {}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn result_of(directory: &Path) -> Value {
-    serde_json::from_slice(&fs::read(directory.join("result.json")).unwrap()).unwrap()
-}
+use support::{QUICK, assert_code, assert_schema, code, harness, result_of, run};
 
 /// Replaces numbers and their units by `#` and runs of blanks and rules by one.
 fn masked(text: &str) -> String {
@@ -62,14 +34,28 @@ fn help_names_every_command_and_the_exit_codes() {
     let output = run(&["--help"]);
     assert_code(0, &output);
     let text = String::from_utf8(output.stdout).unwrap();
-    for word in ["run", "attack", "serve", "report", "selftest", "micro", "doctor", "Exit codes"] {
+    let commands =
+        ["run", "attack", "sweep", "max-rate", "ab", "compare", "merge", "serve", "report"];
+    let others = ["selftest", "micro", "doctor", "noise", "schema", "completions", "man"];
+    for word in commands.into_iter().chain(others).chain(["Exit codes", "Examples"]) {
         assert!(text.contains(word), "{word} is not in:\n{text}");
     }
 }
 
 #[test]
 fn wrong_usage_is_2() {
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 19] = [
+        &["run", "kv", "--runtime=tokio"],
+        &["run", "echo", "--slo=p99"],
+        &["run", "kv", "--arrival=now"],
+        &["run", "kv", "--value-size=file:/nowhere"],
+        &["sweep", "echo", "--from=90%", "--to=10%"],
+        &["max-rate", "echo"],
+        &["max-rate", "echo", "--slo=p99<1ms", "--rate=5"],
+        &["ab", "--a=serve kv", "--b=run kv"],
+        &["ab", "--a=run kv", "--b=run echo", "--save-noise=x"],
+        &["merge", "one", "--out=x"],
+        &["man", "tea"],
         &["--no-such-flag"],
         &["run", "synthetic", "--mode=open"],
         &["run", "synthetic", "--mode=closed", "--rate=10"],
@@ -125,23 +111,31 @@ fn a_run_leaves_files_that_agree_and_a_report_shows_the_same_again() {
         assert_eq!(point["response"]["percentiles"]["99.99"], Value::Null);
     }
 
-    let files = [&result["artifacts"]["hlog"], &result["artifacts"]["svg"]];
-    let names: Vec<&str> = files
+    let kinds = ["hlog", "hgrm", "csv", "svg", "html"];
+    let names: Vec<&str> = kinds
         .iter()
-        .flat_map(|list| list.as_array().unwrap())
+        .flat_map(|kind| result["artifacts"][kind].as_array().unwrap())
         .map(|name| name.as_str().unwrap())
         .collect();
     let logs = ["open-2000-s.hlog", "open-1000-s.hlog", "open-1000-s-2.hlog"];
-    assert_eq!(names, [&logs[..], &["latency.svg", "timeline.svg"]].concat());
+    let tables = ["open-2000-s.hgrm", "open-1000-s.hgrm", "open-1000-s-2.hgrm"];
+    // Three open loops are a curve.
+    let rest = ["intervals.csv", "latency.svg", "timeline.svg", "curve.svg", "report.html"];
+    assert_eq!(names, [&logs[..], &tables[..], &rest[..]].concat());
     for name in &names {
         let text = fs::read_to_string(out.join(name)).unwrap();
         if name.ends_with(".svg") {
             assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{name}");
             assert!(!text.contains("NaN") && !text.contains("inf"), "{name} has no finite numbers");
-        } else {
+        } else if name.ends_with(".hlog") {
             assert!(text.starts_with("#[Histogram log format version 1.3]\n"), "{name}");
+        } else if name.ends_with(".html") {
+            assert_eq!(text.matches("<svg").count(), 3);
+        } else {
+            assert!(text.lines().count() > 5, "{name}: {text}");
         }
     }
+    assert_schema("result", &result);
 
     let table = String::from_utf8(output.stdout).unwrap();
     let table = table.split("wrote").next().unwrap();
@@ -288,7 +282,7 @@ fn a_directory_without_a_recording_cannot_be_reported() {
 
 #[test]
 fn the_counts_of_the_embedded_servers_agree_with_ours() {
-    let mut targets = vec!["kv", "echo", "tokio-echo", "bare-echo"];
+    let mut targets = vec!["kv", "echo", "tokio-echo", "thread-echo", "bare-echo"];
     if cfg!(feature = "rivals") {
         targets.extend(["monoio-echo", "smol-echo", "compio-echo"]);
     }
@@ -302,121 +296,4 @@ fn the_counts_of_the_embedded_servers_agree_with_ours() {
         assert!(ledger["ok"].as_u64().unwrap() > 0, "{target}: {ledger}");
         assert_eq!(ledger["ok"], ledger["server_count"], "{target}: {ledger}");
     }
-}
-
-#[test]
-fn every_arrival_and_distribution_runs_against_the_key_value_server() {
-    for (arrival, keys, sizes) in [
-        ("poisson", "hotspot:10%/90%", "uniform:1-300"),
-        ("uniform:0.5", "gauss:0.5/0.1", "lognormal:100/1"),
-        ("burst:10", "seq", "list:10=1,2000=1"),
-    ] {
-        let mut arguments = vec!["run", "kv", "--rate=500", "--keys=200", "--key-size=40"];
-        arguments.extend(["--verify=1", "--arrival", arrival, "--key-dist", keys]);
-        arguments.extend(["--value-size", sizes, "--no-files", "--format=json"]);
-        arguments.extend(QUICK);
-        let output = run(&arguments);
-        assert_code(0, &output);
-        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let point = &result["points"][0];
-        assert_eq!(point["arrival"], arrival);
-        assert_eq!(point["ledger"]["errors"], 0, "{}", point["ledger"]);
-        assert_eq!(point["connections"]["wrong_replies"], 0);
-    }
-}
-
-#[test]
-fn http_is_spoken_with_the_server_of_the_examples() {
-    let mut arguments = vec!["run", "http", "--rate=500", "--no-files", "--format=json"];
-    arguments.extend(QUICK);
-    let output = run(&arguments);
-    assert_code(0, &output);
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ledger = &result["points"][0]["ledger"];
-    assert_eq!((&ledger["scheduled"], &ledger["ok"]), (&250.into(), &250.into()), "{ledger}");
-    arguments.push("--path=/nowhere");
-    let output = run(&arguments);
-    assert_code(0, &output);
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(result["points"][0]["ledger"]["errors"], 250, "a 404 is an error");
-}
-
-#[test]
-fn a_server_that_answers_wrongly_is_1_and_the_reason_is_told() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("echo://{}", listener.local_addr().unwrap());
-    #[allow(clippy::disallowed_methods, reason = "the liar needs a thread")]
-    let liar = std::thread::spawn(move || {
-        let mut stream = listener.accept().unwrap().0;
-        let mut frame = [0; 64];
-        // The first frame is right but for its last byte, which only a verification sees.
-        stream.read_exact(&mut frame).unwrap();
-        frame[63] ^= 1;
-        stream.write_all(&frame).unwrap();
-        let _ = stream.read(&mut frame);
-    });
-    let arguments = ["attack", url.as_str(), "--rate=1000", "--no-files", "--connections=1"];
-    let quick = ["--duration=400ms", "--warmup=100ms", "--noise=0s", "--verify=1"];
-    let output = run(&[&arguments[..], &quick[..]].concat());
-    liar.join().unwrap();
-    assert_code(1, &output);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("came back with other bytes"), "{text}");
-}
-
-#[test]
-fn a_real_memcached_counts_what_we_count() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let server = Command::new("memcached")
-        .args(["-p", &port, "-l", "127.0.0.1", "-u", "nobody"])
-        .stdout(Stdio::null())
-        .spawn();
-    let Ok(mut server) = server else {
-        println!("skipped: memcached is not installed");
-        return;
-    };
-    while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
-        assert!(server.try_wait().unwrap().is_none(), "memcached ended early");
-    }
-    let url = format!("memcache://127.0.0.1:{port}");
-    let mut arguments = vec!["attack", url.as_str(), "--rate=2000", "--keys=1000", "--verify=1"];
-    arguments.extend(["--no-files", "--format=json"]);
-    arguments.extend(QUICK);
-    let output = run(&arguments);
-    server.kill().unwrap();
-    server.wait().unwrap();
-    assert_code(0, &output);
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ledger = &result["points"][0]["ledger"];
-    assert_eq!(ledger["ok"], 1_000, "{ledger}");
-    assert_eq!(ledger["server_count"], 1_000, "{ledger}");
-}
-
-#[test]
-fn a_real_redis_server_counts_what_we_count() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let server = Command::new("redis-server")
-        .args(["--port", &port, "--save", "", "--bind", "127.0.0.1"])
-        .stdout(Stdio::null())
-        .spawn();
-    let Ok(mut server) = server else {
-        println!("skipped: redis-server is not installed");
-        return;
-    };
-    while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
-        assert!(server.try_wait().unwrap().is_none(), "redis-server ended early");
-    }
-    let url = format!("redis://127.0.0.1:{port}");
-    let mut arguments = vec!["attack", url.as_str(), "--rate=2000", "--keys=1000"];
-    arguments.extend(["--no-files", "--format=json"]);
-    arguments.extend(QUICK);
-    let output = run(&arguments);
-    server.kill().unwrap();
-    server.wait().unwrap();
-    assert_code(0, &output);
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ledger = &result["points"][0]["ledger"];
-    assert_eq!(ledger["ok"], 1_000, "{ledger}");
-    assert_eq!(ledger["server_count"], 1_000, "{ledger}");
-    assert_eq!(ledger["errors"], 0, "{ledger}");
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::load_args::LoadArgs;
 use super::{Exit, usage};
 use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
-use crate::phases::Aim;
+use crate::phases::{Aim, RunPlan};
 use crate::serve::Wire;
 
 /// Options of `attack`.
@@ -29,27 +29,41 @@ impl Attack {
     /// # Errors
     /// If nothing could be measured.
     pub(super) fn execute(self) -> io::Result<Exit> {
+        match self.prepare()? {
+            Ok((plan, layout)) => self.load.execute(&plan, layout),
+            Err(text) => Ok(usage(&text)),
+        }
+    }
+
+    /// The same as these arguments would give.
+    pub(super) fn new(url: &str, allow_remote: bool, load: LoadArgs) -> Self {
+        Attack { url: url.to_owned(), allow_remote, load }
+    }
+
+    /// A plan, or a text for the user.
+    ///
+    /// # Errors
+    /// If the address cannot be found.
+    pub(super) fn prepare(&self) -> io::Result<Result<(RunPlan, Layout), String>> {
         let Url { wire, authority, path } = match parse(&self.url) {
             Ok(url) => url,
-            Err(text) => return Ok(usage(&text)),
+            Err(text) => return Ok(Err(text)),
         };
         let addr = resolve(&authority)?;
         if !addr.ip().is_loopback() && !self.allow_remote {
-            return Ok(usage(&format!("{addr} is not of this machine; see --allow-remote")));
+            return Ok(Err(format!("{addr} is not of this machine; see --allow-remote")));
         }
         let allowed = allowed_cpus()?;
         let automatic = divide(&physical_cores(&allowed));
         let load_cpus = self.load.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
         if let Some(cpu) = load_cpus.iter().find(|cpu| !allowed.contains(cpu)) {
-            return Ok(usage(&format!("this process may not use cpu {cpu}, only {allowed:?}")));
+            return Ok(Err(format!("this process may not use cpu {cpu}, only {allowed:?}")));
         }
         // Where the server runs is not known; with a single CPU it can only be the same one.
         let layout = Layout { server_cpus: Vec::new(), load_cpus, shared: automatic.shared };
         let aim = Aim::External { url: self.url.clone(), addr };
-        match self.load.plan(aim, wire, Some((authority, path)), &layout) {
-            Ok(plan) => self.load.execute(&plan, layout),
-            Err(text) => Ok(usage(&text)),
-        }
+        let plan = self.load.plan(aim, wire, Some((authority, path)), &layout);
+        Ok(plan.map(|plan| (plan, layout)))
     }
 }
 

@@ -8,17 +8,20 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, catch_interrupts, units};
+use super::{Exit, catch_interrupts};
 use crate::clock;
 use crate::console::Console;
+use crate::files::{Files, curves};
 use crate::generator::Pacing;
 use crate::layout::Layout;
 use crate::phases::{self, Aim, LoadPlan, RatePlan, RunOutcome, RunPlan};
 use crate::plan::Arrival;
 use crate::point::{Conditions, Mode, PointSpec};
-use crate::report::{percentile_picture, render_table, write_json};
+use crate::report::{intervals_csv, percentile_picture, render_table, write_json};
 use crate::serve::{Target, Wire};
+use crate::slo::Slo;
 use crate::traffic::Traffic;
+use crate::units;
 use crate::verdict::Status;
 use crate::workload::{KeyDistribution, MAX_KEY_BYTES, MIN_KEY_BYTES, SizeDistribution, Workload};
 
@@ -29,6 +32,8 @@ pub(crate) enum Format {
     Table,
     /// The content of result.json.
     Json,
+    /// A line for each interval.
+    Csv,
     /// Nothing.
     Quiet,
 }
@@ -130,9 +135,16 @@ pub(crate) struct LoadArgs {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// What every load point must keep, such as 'p99<1ms', 'service.max<5ms', 'rps>100k' or
+    /// 'errors<=0'; if not, the exit code is 4; repeatable
+    #[arg(long, value_parser = Slo::parse)]
+    slo: Vec<Slo>,
     /// Draw no pictures
     #[arg(long)]
     no_svg: bool,
+    /// Write no report.html
+    #[arg(long)]
+    no_html: bool,
     /// Write no files at all
     #[arg(long, conflicts_with = "out")]
     no_files: bool,
@@ -176,6 +188,40 @@ impl LoadArgs {
         self.duration.get_or_insert(Duration::from_secs(5));
         self.warmup.get_or_insert(Duration::from_millis(600));
         self.tries = 2;
+    }
+
+    /// The rates as they were given.
+    pub(super) fn rates(&self) -> &[RatePlan] {
+        &self.rate
+    }
+
+    /// Chooses the rates, and the name of a run that has none.
+    pub(super) fn set_rates(&mut self, rates: Vec<RatePlan>, name: &str) {
+        self.rate = rates;
+        self.name.get_or_insert_with(|| name.to_owned());
+    }
+
+    /// How requests are spaced.
+    pub(super) fn arrival(&self) -> Arrival {
+        self.arrival
+    }
+
+    /// The seed of everything.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What a search for a rate has no use for, if it was given.
+    pub(super) fn not_for_search(&self) -> Option<&'static str> {
+        [("--rate", !self.rate.is_empty()), ("--mode", self.mode.is_some())]
+            .into_iter()
+            .chain([("--duration", self.duration.is_some())])
+            .find_map(|(name, given)| given.then_some(name))
+    }
+
+    /// Whether there is a condition.
+    pub(super) fn has_slo(&self) -> bool {
+        !self.slo.is_empty()
     }
 
     fn loads(&self) -> Result<Vec<LoadPlan>, String> {
@@ -244,7 +290,8 @@ impl LoadArgs {
             noise: self.noise,
             preload: !self.no_preload,
             out: (!self.no_files).then(|| self.directory(&name)),
-            svg: !self.no_svg,
+            files: Files { svg: !self.no_svg, html: !self.no_html && !self.no_svg },
+            slos: self.slo.clone(),
             name,
         })
     }
@@ -305,18 +352,32 @@ impl LoadArgs {
         };
         let console = Console::new(self.format == Format::Quiet);
         let outcome = phases::run(plan, conditions, &console)?;
+        self.present(plan, &outcome, interrupted.load(Ordering::Relaxed))
+    }
+
+    /// Prints what came of a plan.
+    ///
+    /// # Errors
+    /// If the standard output is closed.
+    pub(super) fn present(
+        &self,
+        plan: &RunPlan,
+        outcome: &RunOutcome,
+        interrupted: bool,
+    ) -> io::Result<Exit> {
         match self.format {
-            Format::Table => print_table(&outcome, self.ascii)?,
+            Format::Table => print_table(outcome, self.ascii)?,
             Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
+            Format::Csv => {
+                stdout().lock().write_all(intervals_csv(&outcome.recorded).as_bytes())?;
+            }
             Format::Quiet => {}
         }
         if let Some(out) = plan.out.as_deref().filter(|_| self.format == Format::Table) {
-            let files = &outcome.result.artifacts;
-            let names: Vec<&str> =
-                files.hlog.iter().chain(&files.svg).map(String::as_str).collect();
+            let names: Vec<&str> = outcome.result.artifacts.names().collect();
             println!("wrote {}/  result.json {}", out.display(), names.join(" "));
         }
-        Ok(self.judge(&outcome, interrupted.load(Ordering::Relaxed)))
+        Ok(self.judge(outcome, interrupted))
     }
 
     fn judge(&self, outcome: &RunOutcome, interrupted: bool) -> Exit {
@@ -341,7 +402,20 @@ impl LoadArgs {
         if self.strict && points.iter().any(|point| !is_valid(point.verdict.status)) {
             return Exit::Invalid;
         }
-        Exit::Done
+        // The trials of a search are there to miss a condition; its bracket is the answer.
+        if outcome.result.bracket.is_some() {
+            return Exit::Done;
+        }
+        let missed = points.iter().flat_map(|point| {
+            point.slo.iter().filter(|slo| !slo.holds).map(|slo| (&point.label, slo))
+        });
+        let mut exit = Exit::Done;
+        for (label, slo) in missed {
+            let measured = slo.measured.as_deref().unwrap_or("too few samples to tell");
+            eprintln!("missed: {label}: {} ({measured})", slo.condition);
+            exit = Exit::SloMissed;
+        }
+        exit
     }
 }
 
@@ -353,5 +427,5 @@ pub(super) fn print_table(outcome: &RunOutcome, ascii: bool) -> io::Result<()> {
     let ascii = ascii || !stdout().is_terminal();
     let mut out = stdout().lock();
     writeln!(out, "\n{}", render_table(&outcome.result, ascii))?;
-    out.write_all(percentile_picture(&phases::curves(&outcome.recorded), ascii).as_bytes())
+    out.write_all(percentile_picture(&curves(&outcome.recorded), ascii).as_bytes())
 }

@@ -1,14 +1,21 @@
 //! The command line: one file a command, options to a plan, a plan to a result.
 
+mod ab;
+mod about;
+mod aim;
 mod attack;
+mod compare;
 mod doctor;
 mod load_args;
+mod max_rate;
+mod merge;
 mod micro;
+mod noise;
 mod report;
 mod run;
 mod selftest;
 mod serve;
-mod units;
+mod sweep;
 
 use std::io;
 use std::process::ExitCode;
@@ -31,14 +38,68 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 failed to run, or a ledger that does not balance, or a failed selftest
-            2 wrong usage · 3 a measurement is not valid, with --strict · 130 interrupted";
+            2 wrong usage · 3 a measurement is not valid, with --strict
+            4 a condition of --slo is missed, or max-rate found no rate that passes
+            5 worse than before (compare, ab) · 6 cannot be judged, with --strict (compare, ab)
+            130 interrupted; what was measured until then is written and marked as incomplete
+
+Examples: bench-harness                                         a look at this machine in 15 s
+          bench-harness attack http://127.0.0.1:8080/ --rate 5k   your own server
+          bench-harness max-rate --url redis://127.0.0.1:6379 --slo 'p99<1ms'
+          bench-harness ab --a 'run echo' --b 'run echo --runtime tokio'";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start an embedded pinned server, load it and report
+    ///
+    /// Three times are taken of each request: when it should have been sent (the plan is made before
+    /// the run and never adapts), when it was sent, and when the last byte of its answer was read.
+    /// Response is the first to the last: what a user feels. Service is the second to the last: what
+    /// most tools print. What lies between the first two is client_queue, if every window was full
+    /// and so the server was slow, and else lag, the generator's own lateness.
+    ///
+    /// Each load point has a verdict. valid: nothing speaks against it. indicative: right in kind,
+    /// doubtful in size; the reason says up to which percentile the numbers are the server's. invalid:
+    /// the generator or the machine spoiled it. capacity: a closed loop, which says how much and not
+    /// how long. overloaded: the server answered less than was asked of it, and the numbers count.
+    ///
+    /// The directory of a run holds result.json (see schema), one .hlog for each load point from which
+    /// report makes everything else again, .hgrm, intervals.csv, pictures and report.html.
     Run(run::Run),
-    /// Load a server that runs already: redis://HOST:PORT or echo://HOST:PORT
+    /// Load a server that runs already: redis://, memcache://, echo:// or http://
     Attack(attack::Attack),
+    /// Measure latency against throughput
+    ///
+    /// Without --rate: even steps from --from to --to. With --repeat, the first time upwards and then in
+    /// random order: where the two differ, the server remembers the load before. Points that are
+    /// invalid are hollow in curve.svg, and no line goes through them.
+    Sweep(sweep::Sweep),
+    /// Search the highest rate that keeps the conditions of --slo
+    ///
+    /// Rates double from a quarter of what a closed loop reaches until one fails; then the bracket is
+    /// halved, and its lower edge is tried at full length. A trial passes if all conditions hold, its
+    /// verdict is not invalid and the server kept up. The answer is the bracket, with the reason why
+    /// its upper edge fails: a limit of the generator is none of the server.
+    MaxRate(max_rate::MaxRate),
+    /// Run two configurations in turn and tell whether they differ
+    ///
+    /// The unit is the run: with a million requests every difference is significant, because those
+    /// of one run share its fate. Each pair is a run of A and one of B in random order, each in a
+    /// process of its own. The change is the mean of the logarithms of their ratios, its 95 %
+    /// interval is Student's, and p is the share of all exchanges of A and B within the pairs that
+    /// are as far from nothing. worse or better: the interval leaves out nothing and the change is
+    /// above the threshold and the noise floor; worse must be confirmed by other pairs. same: the
+    /// interval lies within the threshold. unclear: neither.
+    Ab(ab::Ab),
+    /// Compare recordings of two configurations
+    ///
+    /// With several runs of each, the groups are compared (Welch's interval of the logarithms, exact p
+    /// of Mann and Whitney: three against three can never be below 0.10). With one run of each, the
+    /// interval comes from resampling whole intervals of both recordings, which cannot see what
+    /// differs from run to run; so the exit code is never 5 without --force-single.
+    Compare(compare::Compare),
+    /// Add up the recordings of several generators
+    Merge(merge::Merge),
     /// Only run a server; prints one JSON line once it is ready
     Serve(serve::Serve),
     /// Make table and pictures again from the recording in a directory
@@ -49,6 +110,14 @@ enum Command {
     Micro(micro::Micro),
     /// Show what the machine is and what about it spoils a measurement
     Doctor(doctor::Doctor),
+    /// Listen to what the machine takes from threads that only spin
+    Noise(noise::Noise),
+    /// Print the JSON Schema of result.json or compare.json
+    Schema(about::Schema),
+    /// Print completions for a shell
+    Completions(about::Completions),
+    /// Print the manual page, such as: bench-harness man | man -l -
+    Man(about::Man),
 }
 
 /// How a command ended.
@@ -62,6 +131,12 @@ pub(crate) enum Exit {
     Usage,
     /// A measurement is not valid and `--strict` was given.
     Invalid,
+    /// A condition of `--slo` is missed.
+    SloMissed,
+    /// A comparison found something worse.
+    Regression,
+    /// A comparison found nothing out and `--strict` was given.
+    Inconclusive,
     /// A signal ended it; what was measured is kept.
     Interrupted,
 }
@@ -73,6 +148,9 @@ impl Exit {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Invalid => 3,
+            Exit::SloMissed => 4,
+            Exit::Regression => 5,
+            Exit::Inconclusive => 6,
             Exit::Interrupted => 130,
         }
     }
@@ -89,6 +167,15 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Selftest(selftest)) => selftest.execute(),
         Some(Command::Micro(micro)) => micro.execute(),
         Some(Command::Doctor(doctor)) => doctor.execute(),
+        Some(Command::Sweep(sweep)) => sweep.execute(),
+        Some(Command::MaxRate(max_rate)) => max_rate.execute(),
+        Some(Command::Ab(ab)) => ab.execute(),
+        Some(Command::Compare(compare)) => compare.execute(),
+        Some(Command::Merge(merge)) => merge.execute(),
+        Some(Command::Noise(noise)) => noise.execute(),
+        Some(Command::Schema(schema)) => schema.execute(),
+        Some(Command::Completions(completions)) => completions.execute(),
+        Some(Command::Man(man)) => man.execute(),
     };
     let exit = result.unwrap_or_else(|error| {
         eprintln!("error: {error}");

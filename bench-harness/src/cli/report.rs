@@ -1,15 +1,16 @@
 //! `report`: table and pictures from a recording.
 
-use std::io::{self, stdout};
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Exit;
 use super::load_args::{Format, print_table};
-use crate::phases::{RunOutcome, write_pictures};
+use crate::files::Files;
+use crate::phases::RunOutcome;
 use crate::record::Metric;
-use crate::report::{Summary, load, write_json};
+use crate::report::{Summary, intervals_csv, load, write_json};
 
 /// Options of `report`.
 #[derive(Debug, Clone, Args)]
@@ -19,7 +20,7 @@ pub(crate) struct Report {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Draw no pictures
+    /// Draw no pictures and make no page
     #[arg(long)]
     no_svg: bool,
     /// Use only ASCII characters [default: where the output is no terminal]
@@ -49,13 +50,15 @@ impl Report {
                 *point = found.point.clone();
             }
         }
-        if !self.no_svg {
-            write_pictures(&self.directory, &result.workload.description, &recorded)?;
-        }
+        let files = Files { svg: !self.no_svg, html: !self.no_svg };
+        files.derive(&self.directory, &result, &recorded)?;
         let outcome = RunOutcome { result, recorded, failure: None };
         match self.format {
             Format::Table => print_table(&outcome, self.ascii)?,
             Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
+            Format::Csv => {
+                stdout().lock().write_all(intervals_csv(&outcome.recorded).as_bytes())?;
+            }
             Format::Quiet => {}
         }
         Ok(Exit::Done)

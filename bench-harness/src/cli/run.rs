@@ -2,13 +2,14 @@
 
 use std::io;
 
-use clap::{Args, CommandFactory, FromArgMatches};
+use clap::{Args, CommandFactory, FromArgMatches, ValueEnum};
 
 use super::load_args::LoadArgs;
-use super::{Exit, units, usage};
+use super::{Exit, usage};
 use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
-use crate::phases::Aim;
+use crate::phases::{Aim, RunPlan};
 use crate::serve::{ServerSpec, Stall, SyntheticSpec, Target, Wire};
+use crate::units;
 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
@@ -16,6 +17,9 @@ pub(crate) struct Run {
     /// Which server
     #[arg(value_enum, default_value_t = Target::Kv)]
     target: Target,
+    /// What the server runs on; another than ours is there for echo, to compare
+    #[arg(long, value_enum, default_value_t = Runtime::Corelane)]
+    runtime: Runtime,
     /// The quick look: a probe, then 50 % and 80 % of what it reached
     #[arg(long, conflicts_with_all = ["rate", "mode"])]
     quick: bool,
@@ -29,6 +33,31 @@ pub(crate) struct Run {
     synthetic: SyntheticArgs,
     #[command(flatten)]
     load: LoadArgs,
+}
+
+/// What an embedded server runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Runtime {
+    /// The runtime of this project.
+    Corelane,
+    /// tokio, with one current-thread runtime a CPU.
+    Tokio,
+    /// A thread for each connection, and blocking calls.
+    Threads,
+}
+
+impl Runtime {
+    /// The server that speaks as `target` does, on this runtime.
+    fn target(self, target: Target) -> Result<Target, String> {
+        match (self, target) {
+            (Runtime::Corelane, target) => Ok(target),
+            (Runtime::Tokio, Target::Echo) => Ok(Target::TokioEcho),
+            (Runtime::Threads, Target::Echo) => Ok(Target::ThreadEcho),
+            (_, target) => {
+                Err(format!("{target} runs only on its own runtime; --runtime is for echo"))
+            }
+        }
+    }
 }
 
 /// Options of the synthetic server.
@@ -77,28 +106,56 @@ impl Run {
         if self.quick {
             self.load.make_quick();
         }
+        match self.prepare()? {
+            Ok((plan, layout)) => self.load.execute(&plan, layout),
+            Err(text) => Ok(usage(&text)),
+        }
+    }
+
+    /// Whether the two points of the quick look were asked for.
+    pub(super) fn is_quick(&self) -> bool {
+        self.quick
+    }
+
+    /// The load.
+    pub(super) fn load(&self) -> &LoadArgs {
+        &self.load
+    }
+
+    /// The load, to be changed.
+    pub(super) fn load_mut(&mut self) -> &mut LoadArgs {
+        &mut self.load
+    }
+
+    /// A plan, or a text for the user.
+    ///
+    /// # Errors
+    /// If the kernel does not tell which CPUs there are.
+    pub(super) fn prepare(&self) -> io::Result<Result<(RunPlan, Layout), String>> {
         let layout = match self.layout()? {
             Ok(layout) => layout,
-            Err(text) => return Ok(usage(&text)),
+            Err(text) => return Ok(Err(text)),
+        };
+        let target = match self.runtime.target(self.target) {
+            Ok(target) => target,
+            Err(text) => return Ok(Err(text)),
         };
         let frame_bytes = self.load.frame_size as usize;
         let spec = ServerSpec {
-            target: self.target,
+            target,
             cpus: layout.server_cpus.clone(),
             frame_bytes,
             synthetic: self.synthetic.spec(frame_bytes),
         };
-        let wire = match self.target {
+        let wire = match target {
             Target::Kv => Wire::Resp,
             Target::Http => Wire::Http,
             Target::Synthetic => self.synthetic.wire,
             // The others are echo servers on one runtime or another.
             _ => Wire::Echo,
         };
-        match self.load.plan(Aim::Embedded(spec), wire, None, &layout) {
-            Ok(plan) => self.load.execute(&plan, layout),
-            Err(text) => Ok(usage(&text)),
-        }
+        let plan = self.load.plan(Aim::Embedded(spec), wire, None, &layout);
+        Ok(plan.map(|plan| (plan, layout)))
     }
 
     fn layout(&self) -> io::Result<Result<Layout, String>> {

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::run::SyntheticArgs;
-use super::{Exit, units, usage};
+use super::{Exit, usage};
 use crate::layout::allowed_cpus;
 use crate::serve::{ServerSpec, Target, start};
+use crate::units;
 
 /// Options of `serve`.
 #[derive(Debug, Clone, Args)]

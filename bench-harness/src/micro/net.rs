@@ -71,7 +71,7 @@ pub(super) fn echo(layout: &Layout, target: Target, shape: Shape) -> Sample {
         interval: Duration::from_millis(200),
         seed: 1,
     };
-    let point = run_point(&spec, &mut subject, &conditions, &mut |_, _| {})?.point;
+    let point = run_point(&spec, &mut subject, &conditions, &mut |_| {})?.point;
     if !point.balanced || point.connections.lost > 0 {
         return Err(io::Error::other(format!("requests were lost: {:?}", point.ledger)));
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Recorded;
@@ -15,6 +16,8 @@ use crate::doctor::Environment;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::noise::Noise;
+use crate::search::Bracket;
+use crate::slo::SloResult;
 use crate::statistics::{PERCENTILES, min_samples};
 use crate::verdict::Verdict;
 
@@ -22,7 +25,7 @@ use crate::verdict::Verdict;
 pub(crate) const SCHEMA: &str = "corelane.bench.result/1";
 
 /// A whole run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RunResult {
     /// [`SCHEMA`].
     pub(crate) schema: String,
@@ -54,12 +57,15 @@ pub(crate) struct RunResult {
     pub(crate) floor: Option<Floor>,
     /// The load points in the order in which they ran.
     pub(crate) points: Vec<Point>,
+    /// What `max-rate` found; `null` for other commands.
+    #[serde(default)]
+    pub(crate) bracket: Option<Bracket>,
     /// The other files, relative to the directory of this one.
     pub(crate) artifacts: Artifacts,
 }
 
 /// Name and version of this program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Tool {
     /// Its name.
     pub(crate) name: String,
@@ -68,7 +74,7 @@ pub(crate) struct Tool {
 }
 
 /// What the requests were.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Workload {
     /// Which server, or its address.
     pub(crate) target: String,
@@ -79,7 +85,7 @@ pub(crate) struct Workload {
 }
 
 /// A null server under the lightest load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Floor {
     /// Median.
     pub(crate) p50_ns: Option<u64>,
@@ -88,7 +94,7 @@ pub(crate) struct Floor {
 }
 
 /// One load point.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Point {
     /// Its name in the table.
     pub(crate) label: String,
@@ -138,12 +144,15 @@ pub(crate) struct Point {
     pub(crate) stationary: Stationary,
     /// Whether it counts.
     pub(crate) verdict: Verdict,
+    /// The conditions that were asked for.
+    #[serde(default)]
+    pub(crate) slo: Vec<SloResult>,
     /// Its interval log.
     pub(crate) hlog: Option<String>,
 }
 
 /// Connections of a load point.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Connections {
     /// Asked for.
     pub(crate) asked: usize,
@@ -159,7 +168,7 @@ pub(crate) struct Connections {
 }
 
 /// A distribution in numbers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Summary {
     /// Samples.
     pub(crate) count: u64,
@@ -216,7 +225,7 @@ impl Summary {
 }
 
 /// What a shard used while it was measured, warm-up included.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ShardUse {
     /// Its number.
     pub(crate) shard: usize,
@@ -233,7 +242,7 @@ pub(crate) struct ShardUse {
 }
 
 /// What the load threads used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GeneratorUse {
     /// Their CPUs.
     pub(crate) cpus: Vec<usize>,
@@ -244,7 +253,7 @@ pub(crate) struct GeneratorUse {
 }
 
 /// How the two halves of a run compare.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Stationary {
     /// The medians are alike.
     pub(crate) ok: bool,
@@ -255,12 +264,29 @@ pub(crate) struct Stationary {
 }
 
 /// Files beside `result.json`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Artifacts {
     /// Interval logs, one for each load point.
     pub(crate) hlog: Vec<String>,
+    /// Percentile tables, one for each load point.
+    #[serde(default)]
+    pub(crate) hgrm: Vec<String>,
+    /// Intervals as CSV.
+    #[serde(default)]
+    pub(crate) csv: Vec<String>,
     /// Pictures.
     pub(crate) svg: Vec<String>,
+    /// The page with everything.
+    #[serde(default)]
+    pub(crate) html: Vec<String>,
+}
+
+impl Artifacts {
+    /// Every file.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let lists = [&self.hlog, &self.hgrm, &self.csv, &self.svg, &self.html];
+        lists.into_iter().flatten().map(String::as_str)
+    }
 }
 
 /// Writes the result as indented JSON.

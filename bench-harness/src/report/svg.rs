@@ -1,4 +1,4 @@
-//! Pictures for documents, through plotters; the only file that knows it.
+//! Pictures for documents, through plotters; with `curve` the only file that knows it.
 
 use std::io;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::record::Metric;
 use crate::statistics::min_samples;
 
 /// Colours that are told apart also by most colour-blind readers.
-const COLOURS: [RGBColor; 6] = [
+pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -23,7 +23,7 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 const SIZE: (u32, u32) = (960, 540);
-const FONT: &str = "sans-serif";
+pub(super) const FONT: &str = "sans-serif";
 
 /// The response of each point by percentile, as latency against 1/(1-p), both logarithmic.
 ///
@@ -219,16 +219,20 @@ impl Track {
 }
 
 /// What a latency axis shows: from below `low` to above `high`.
-fn latency_range(low_ns: u64, high_ns: u64) -> Range<f64> {
+pub(super) fn latency_range(low_ns: u64, high_ns: u64) -> Range<f64> {
     let low = low_ns.max(1) as f64;
     let high = (high_ns as f64).max(low * 2.0);
     low * 0.8..high * 1.6
 }
 
-type Root<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type Root<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
-fn draw(path: &Path, body: impl FnOnce(&Root<'_>) -> Drawn) -> io::Result<()> {
+/// Draws a picture into a file.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn draw(path: &Path, body: impl FnOnce(&Root<'_>) -> Drawn) -> io::Result<()> {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     let drawn = || -> Drawn {
         root.fill(&WHITE)?;

@@ -176,7 +176,8 @@ fn three_digits(value: f64, unit: &str) -> String {
     }
 }
 
-fn to_ascii(text: &str) -> String {
+/// Replaces what is no ASCII by what looks like it.
+pub(crate) fn to_ascii(text: &str) -> String {
     let plain = text.replace('µ', "u").replace('≥', ">=").replace(['–', '—'], "-");
     plain.replace('·', "|").replace('→', "->")
 }

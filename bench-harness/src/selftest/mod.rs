@@ -224,7 +224,7 @@ impl Bench {
     fn run(&self, spec: &PointSpec, subject: &mut Subject) -> io::Result<Recorded> {
         let mut bar = self.console.bar(&spec.label, spec.warmup + spec.duration);
         let recorded =
-            run_point(spec, subject, &self.conditions(), &mut |share, done| bar.set(share, done));
+            run_point(spec, subject, &self.conditions(), &mut |progress| bar.set(progress));
         bar.finish();
         recorded
     }

@@ -38,6 +38,13 @@ impl Tally {
 }
 
 impl Tally {
+    /// Counts requests where several threads of a shard do; none of them may call [`add`](Self::add).
+    #[inline]
+    pub(super) fn add_shared(&self, requests: u64) {
+        // Relaxed: the sum is all that is read.
+        self.requests.fetch_add(requests, Ordering::Relaxed);
+    }
+
     /// Notes that the shard had no CPU. Past the limit the last gap grows, so that what is not told
     /// apart counts as disturbed.
     pub(super) fn note_gap(&self, gap: Gap) {

@@ -20,6 +20,7 @@ mod kv;
 #[cfg(feature = "rivals")]
 mod rivals;
 mod synthetic;
+mod thread_echo;
 mod tokio_echo;
 
 pub(crate) use child::Server;
@@ -48,6 +49,8 @@ pub(crate) enum Target {
     Http,
     /// The same echo server on tokio's current-thread runtime, to compare.
     TokioEcho,
+    /// The same echo server with a thread for each connection and blocking calls.
+    ThreadEcho,
     /// The same echo server without any runtime, on epoll: the limit.
     BareEcho,
     /// The same echo server on monoio's epoll driver, to compare.
@@ -70,6 +73,7 @@ impl fmt::Display for Target {
             Target::Echo => "echo",
             Target::Http => "http",
             Target::TokioEcho => "tokio-echo",
+            Target::ThreadEcho => "thread-echo",
             Target::BareEcho => "bare-echo",
             #[cfg(feature = "rivals")]
             Target::MonoioEcho => "monoio-echo",
@@ -201,6 +205,7 @@ pub(crate) fn start(spec: &ServerSpec, addr: SocketAddr, child: bool) -> io::Res
         Target::Echo => hosted::start(spec, addr, echo::run)?,
         Target::Http => hosted::start(spec, addr, http::run)?,
         Target::TokioEcho => hosted::start(spec, addr, tokio_echo::run)?,
+        Target::ThreadEcho => hosted::start(spec, addr, thread_echo::run)?,
         Target::BareEcho => hosted::start(spec, addr, bare::run)?,
         #[cfg(feature = "rivals")]
         Target::MonoioEcho => hosted::start(spec, addr, rivals::monoio)?,

@@ -31,6 +31,27 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     Ok(length)
 }
 
+/// Lengths of the trials of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trials {
+    /// While rates double.
+    pub(crate) short: Duration,
+    /// While the bracket is halved.
+    pub(crate) medium: Duration,
+    /// When its lower edge is confirmed.
+    pub(crate) full: Duration,
+}
+
+/// Three durations such as `1s,2s,10s`.
+pub(crate) fn trials(text: &str) -> Result<Trials, String> {
+    let lengths: Vec<Duration> =
+        text.split(',').map(positive_duration).collect::<Result<_, _>>()?;
+    match lengths[..] {
+        [short, medium, full] => Ok(Trials { short, medium, full }),
+        _ => Err(format!("{text:?} is not three durations such as 1s,2s,10s")),
+    }
+}
+
 /// A count such as `300`, `50k`, `1.2M`.
 pub(crate) fn count(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text)?;
@@ -143,6 +164,16 @@ fn share(text: &str) -> Result<f64, String> {
         return Err(format!("{text:?} is no share: it lies above 0 and up to 1 (or 100%)"));
     }
     Ok(share)
+}
+
+/// A share written in percent, such as `5%`.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let digits = text.trim().strip_suffix('%').ok_or_else(|| format!("{text:?} has no %"))?;
+    let percent: f64 = digits.trim().parse().map_err(|_| not_a_number(text))?;
+    if !(percent > 0.0 && percent <= 100.0) {
+        return Err(format!("{text:?} must lie above 0% and up to 100%"));
+    }
+    Ok(percent / 100.0)
 }
 
 /// `64`, `uniform:16-1024`, `lognormal:MEDIAN/SIGMA`, `list:SIZE=PARTS,…` or `file:PATH`.
@@ -289,6 +320,8 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
         assert!(positive_duration("0s").is_err());
+        assert_eq!(trials("1s,2s,10s").unwrap().full, Duration::from_secs(10));
+        assert!(trials("1s,2s").is_err() && trials("1s,0s,2s").is_err());
         assert_eq!(positive_duration("1ns"), Ok(Duration::from_nanos(1)));
     }
 

@@ -1,0 +1,55 @@
+use super::*;
+use crate::record::new_histogram;
+use crate::report::{sample_point, sample_result};
+use crate::verdict::Status;
+
+fn run(values: std::ops::RangeInclusive<u64>) -> (RunResult, Vec<Recorded>) {
+    let mut histogram = new_histogram::<u64>();
+    values.for_each(|us| histogram.saturating_record(us * 1_000));
+    let mut recording = Recording::new(1_000_000);
+    recording.interval_mut(2).add(Metric::Response, &histogram);
+    let mut point = sample_point("open");
+    point.response = Summary::new(&histogram);
+    point.achieved_rps = 100.0;
+    point.offered_rps = Some(110.0);
+    let count = histogram.len();
+    (point.ledger.scheduled, point.ledger.sent, point.ledger.ok) = (count, count, count);
+    (sample_result(vec![point.clone()]), vec![Recorded { point, recording }])
+}
+
+#[test]
+fn the_percentiles_of_a_sum_are_those_of_all_requests_together() {
+    let (fast, slow) = (run(1..=900), run(9_001..=9_100));
+    let (result, recorded) = merge(vec![fast, slow]).unwrap();
+    let all = run(1..=900).1[0].recording.total(Metric::Response).len() + 100;
+    let point = &result.points[0];
+    assert_eq!((point.response.count, point.ledger.sent), (all, 1_000));
+    // The 90th percentile of the sum is the slowest of the fast ones; the mean of both would be far.
+    let p90 = point.response.percentile("90").unwrap();
+    assert!((899_000..=901_000).contains(&p90), "{p90}");
+    assert_eq!((point.offered_rps, point.achieved_rps), (Some(220.0), 200.0));
+    assert!(point.balanced);
+    assert_eq!(recorded[0].recording.intervals.len(), 3);
+    assert!(result.workload.description.ends_with("2 generators"));
+}
+
+#[test]
+fn the_worst_verdict_counts_with_all_reasons() {
+    let (good, mut bad) = (run(1..=900), run(1..=900));
+    bad.1[0].point.verdict =
+        Verdict { status: Status::Invalid, overloaded: false, reasons: vec!["late".to_owned()] };
+    let (result, _) = merge(vec![good, bad]).unwrap();
+    assert_eq!(result.points[0].verdict.status, Status::Invalid);
+    assert_eq!(result.points[0].verdict.reasons, ["late"]);
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    assert!(merge(Vec::new()).is_err());
+    let mut short = run(1..=900);
+    short.1.clear();
+    assert!(merge(vec![run(1..=900), short]).unwrap_err().contains("one command"));
+    let mut other = run(1..=900);
+    other.1[0].recording.interval_ns = 7;
+    assert!(merge(vec![run(1..=900), other]).unwrap_err().contains("length"));
+}

@@ -1,0 +1,82 @@
+//! Latency against throughput, one mark for each load point.
+
+use std::io;
+use std::path::Path;
+
+use plotters::coord::combinators::IntoLogRange;
+use plotters::prelude::*;
+
+use super::svg::{COLOURS, FONT, draw, latency_range};
+use super::{Point, format_ns, format_rate};
+use crate::verdict::Status;
+
+/// Fewer open loops than this are no curve.
+const ENOUGH: usize = 3;
+
+/// Whether there are enough open loops for a curve.
+pub(crate) fn has_curve(points: &[Point]) -> bool {
+    points.iter().filter(|point| point.mode == "open").count() >= ENOUGH
+}
+
+/// Draws the percentiles of each open loop against what it achieved. Marks of invalid points are
+/// hollow, and no line goes through them.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write_curve(path: &Path, title: &str, points: &[Point]) -> io::Result<()> {
+    let mut points: Vec<&Point> = points.iter().filter(|point| point.mode == "open").collect();
+    // In the order of what was asked for: beyond its capacity a server may answer less, and the curve
+    // bends back.
+    let offered = |point: &Point| point.offered_rps.unwrap_or(point.achieved_rps);
+    points.sort_by(|a, b| offered(a).total_cmp(&offered(b)));
+    let right = points.iter().map(|point| point.achieved_rps).fold(1.0, f64::max);
+    let series = ["50", "99", "99.9"].map(|name| {
+        let marks = points.iter().filter_map(|point| {
+            let value = point.response.percentile(name)?.max(1) as f64;
+            Some((point.achieved_rps, value, point.verdict.status == Status::Invalid))
+        });
+        (name, marks.collect::<Vec<(f64, f64, bool)>>())
+    });
+    let values = || series.iter().flat_map(|(_, marks)| marks).map(|(_, value, _)| *value as u64);
+    let (low, high) = (values().min().unwrap_or(1), values().max().unwrap_or(1));
+    draw(path, |root| {
+        let mut chart = ChartBuilder::on(root)
+            .caption(title, (FONT, 20))
+            .margin(16)
+            .x_label_area_size(46)
+            .y_label_area_size(78)
+            .build_cartesian_2d(0.0..right * 1.05, latency_range(low, high).log_scale())?;
+        chart
+            .configure_mesh()
+            .x_desc("answers a second")
+            .y_desc("response time from the intended start")
+            .axis_desc_style((FONT, 15))
+            .label_style((FONT, 13))
+            .x_label_formatter(&|rate| format_rate(*rate))
+            .y_label_formatter(&|value_ns| format_ns(value_ns.round() as u64))
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(225, 225, 225))
+            .draw()?;
+        let shown = series.iter().enumerate().filter(|(_, (_, marks))| !marks.is_empty());
+        for (index, (name, marks)) in shown {
+            let colour = COLOURS[index];
+            let valid = marks.iter().filter(|(_, _, invalid)| !invalid);
+            let line = LineSeries::new(valid.map(|(x, y, _)| (*x, *y)), colour.stroke_width(2));
+            chart.draw_series(line)?.label(format!("p{name}")).legend(move |(x, y)| {
+                PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3))
+            });
+            chart.draw_series(marks.iter().map(|(x, y, invalid)| {
+                let style = if *invalid { colour.stroke_width(1) } else { colour.filled() };
+                Circle::new((*x, *y), 4, style)
+            }))?;
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.85))
+            .border_style(RGBColor(200, 200, 200))
+            .label_font((FONT, 14))
+            .draw()?;
+        Ok(())
+    })
+}
