@@ -164,8 +164,8 @@ fn other_programs_are_told_what_this_one_takes() {
     assert!(noise[0]["max_us"].as_f64().unwrap() >= 0.0, "{noise}");
 }
 
-/// The library of the package index that reads these logs, and what it finds in one.
-const READ_BACK: &str = r"
+/// Reads a log with the library `hdrhistogram` of Python's package index.
+const READ_IN_PYTHON: &str = r"
 import sys
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
@@ -176,27 +176,44 @@ while reader.add_next_interval_histogram(total) is not None:
 print(total.get_total_count(), *[total.get_value_at_percentile(p) for p in (50, 90, 99)])
 ";
 
+/// Reads a log with the library `hdr-histogram-js` of Node's.
+const READ_IN_NODE: &str = r"
+const hdr = require('hdr-histogram-js');
+const text = require('fs').readFileSync(process.argv[1], 'utf8');
+const reader = new hdr.HistogramLogReader(text);
+const total = hdr.build({ bitBucketSize: 64, autoResize: true, numberOfSignificantValueDigits: 3 });
+for (let one = reader.nextIntervalHistogram(); one; one = reader.nextIntervalHistogram()) {
+  if (!one.tag || one.tag === 'NO TAG') total.add(one);
+}
+console.log(total.totalCount, ...[50, 90, 99].map((p) => total.getValueAtPercentile(p)));
+";
+
 #[test]
-fn a_log_is_read_back_by_the_python_library_to_the_bucket() {
+fn a_log_is_read_back_by_other_libraries_to_the_bucket() {
     let python = std::env::var("HDRH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let has_it = Command::new(&python).args(["-c", "import hdrh"]).output();
-    if !has_it.is_ok_and(|output| output.status.success()) {
-        println!("skipped: {python} has no hdrhistogram; name one that has it with HDRH_PYTHON");
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
     assert_code(0, &small_run(&out, &[]));
     let log = out.join("latency.hlog");
-    let read = Command::new(&python).args(["-c", READ_BACK]).arg(&log).output().unwrap();
-    let text = String::from_utf8_lossy(&read.stdout).into_owned();
-    let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
-    assert_eq!(numbers.len(), 4, "{text} {}", String::from_utf8_lossy(&read.stderr));
     let response = &result_of(&out)["points"][0]["response"];
-    assert_eq!(numbers[0], response["count"].as_u64().unwrap());
-    for (found, name) in numbers[1..].iter().zip(["50", "90", "99"]) {
-        let ours = response["percentiles"][name].as_u64().unwrap();
-        // One bucket is a thousandth of the value or less; a library may name its lower end.
-        assert!(found.abs_diff(ours) <= ours / 1_000, "p{name}: {found} instead of {ours}");
+    for (program, flag, probe, script) in [
+        (python.as_str(), "-c", "import hdrh", READ_IN_PYTHON),
+        ("node", "-e", "require('hdr-histogram-js')", READ_IN_NODE),
+    ] {
+        let has_it = Command::new(program).args([flag, probe]).output();
+        if !has_it.is_ok_and(|output| output.status.success()) {
+            println!("skipped: {program} cannot {probe} (see HDRH_PYTHON and NODE_PATH)");
+            continue;
+        }
+        let read = Command::new(program).args([flag, script]).arg(&log).output().unwrap();
+        let text = String::from_utf8_lossy(&read.stdout).into_owned();
+        let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
+        assert_eq!(numbers.len(), 4, "{text} {}", String::from_utf8_lossy(&read.stderr));
+        assert_eq!(numbers[0], response["count"].as_u64().unwrap());
+        for (found, name) in numbers[1..].iter().zip(["50", "90", "99"]) {
+            let ours = response["percentiles"][name].as_u64().unwrap();
+            // One bucket is a thousandth of the value or less; a library may name its lower end.
+            assert!(found.abs_diff(ours) <= ours / 1_000, "{program}: p{name} {found}, not {ours}");
+        }
     }
 }
