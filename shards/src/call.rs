@@ -7,9 +7,11 @@ mod ambient;
 mod desk;
 mod errand;
 mod error;
+mod group;
 mod many;
 mod outside;
 mod post;
+mod streamed;
 mod table;
 mod withdrawal;
 
@@ -33,11 +35,14 @@ use crate::id::ShardId;
 pub use ambient::Priority;
 pub(crate) use desk::{Desk, Limits, Seed, deal};
 pub use error::CallError;
+pub(crate) use group::Shares;
+pub use group::{GroupStats, ServiceGroup};
 pub use many::Answers;
 pub(crate) use outside::refuse_to_block;
 pub use outside::{ShardsHandle, Submitted};
 pub use post::{Posting, TryPostError};
 pub(crate) use post::{post, try_post};
+pub use streamed::ItemStream;
 pub(crate) use table::MAX_PERMIT_COUNT;
 
 /// The answer of a closure that was sent with [`Shard::invoke`](crate::Shard::invoke).

@@ -51,6 +51,8 @@
 //! [`call_any`](Shard::call_any) are made of these. [`Sharded`] is a service with an instance on each
 //! shard, and [`Foreign`] a key that travels, to a value that does not.
 //!
+//! [`call_stream`](Shard::call_stream) answers with many items, one by one. A [`ServiceGroup`] keeps one
+//! kind of calls to its share of the permits.
 //! Whoever is no shard, a thread or another runtime beside them, has a [`ShardsHandle`].
 //!
 //! # When two shards wait for each other
@@ -138,7 +140,8 @@ mod watchdog;
 
 pub use balance::{Balance, LoadMeter};
 pub use call::{
-    Answers, CallError, Invoke, Posting, Priority, ShardsHandle, Submitted, TryPostError,
+    Answers, CallError, GroupStats, Invoke, ItemStream, Posting, Priority, ServiceGroup,
+    ShardsHandle, Submitted, TryPostError,
 };
 pub use cores::AllowedCores;
 pub use dump::{ShardTasks, TaskDump};

@@ -16,7 +16,7 @@ use corelane::{Error, RemoteLoop, Result, Task, yield_now};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::thread::gettid;
 
-use crate::call::{self, Desk, Invoke, Posting, Seed, ShardsHandle, TryPostError};
+use crate::call::{self, Desk, Invoke, Posting, Seed, ShardsHandle, Shares, TryPostError};
 use crate::cores::affinity_mask;
 use crate::id::ShardId;
 use crate::kept::Kept;
@@ -41,6 +41,7 @@ struct Inner {
     events: Sender<Event>,
     servers: Servers,
     kept: Kept,
+    shares: Shares,
     outside: ShardsHandle,
 }
 
@@ -233,6 +234,10 @@ impl Shard {
         &self.0.kept
     }
 
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.0.shares
+    }
+
     /// The loop of a shard of this run.
     pub(crate) fn remote(&self, id: ShardId) -> &RemoteLoop {
         self.0.outside.remote(id)
@@ -332,6 +337,7 @@ fn settle(go: Go, events: Sender<Event>) -> Result<Shard> {
         events,
         servers: Servers::new(go.groups),
         kept: Kept::default(),
+        shares: Shares::default(),
         outside: go.outside,
     }));
     CURRENT.set(Some(shard.clone()));

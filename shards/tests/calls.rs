@@ -274,8 +274,8 @@ fn a_task_that_is_cancelled_over_there_ends_the_call_cancelled() {
 
 #[test]
 fn floods_with_nested_calls_and_one_packet_a_lane_do_not_deadlock() {
-    for count in [2, 3, 8] {
-        let runs = shards(count).lane_capacity(1).permits(2).run(async |shard: Shard| {
+    for (count, permits) in [(2, 2), (3, 1), (8, 2), (16, 1)] {
+        let runs = shards(count).lane_capacity(1).permits(permits).run(async |shard: Shard| {
             let mut calls = Vec::new();
             for round in 0..60 {
                 for to in shard.all().filter(|&to| to != shard.id()) {

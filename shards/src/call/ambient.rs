@@ -141,6 +141,11 @@ impl Baggage {
     }
 }
 
+/// How deep a call that is made here would be.
+pub(super) fn depth() -> usize {
+    AMBIENT.with(|ambient| ambient.map_or(0, Ambient::depth))
+}
+
 /// What is done where a call arrives.
 pub(super) trait Job {
     /// What it gives.
