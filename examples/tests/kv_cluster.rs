@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -268,6 +269,22 @@ fn form(answer: &str) -> Vec<String> {
         _ => format!("{} words", line.split(' ').count()),
     };
     answer.split("\r\n").map(line).collect()
+}
+
+#[test]
+fn the_end_of_the_server_is_the_end_of_its_nodes() {
+    let server = cluster(2);
+    let nodes = server.nodes();
+    let mut clients: Vec<Client> = nodes.iter().map(|node| Client::to(*node)).collect();
+    for client in &mut clients {
+        assert_eq!(client.text("PING"), "+PONG\r\n");
+    }
+    server.terminate();
+    for client in &mut clients {
+        assert_eq!(client.until_closed(), b"");
+    }
+    assert!(server.wait(), "it ends well");
+    assert!(nodes.iter().all(|node| TcpStream::connect(node).is_err()), "nobody listens there");
 }
 
 #[test]

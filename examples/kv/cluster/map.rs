@@ -31,6 +31,8 @@ pub(crate) struct ClusterMap {
     nodes: Vec<Node>,
     /// For each slot the index of its node, or [`NOBODY`].
     owners: Vec<u16>,
+    /// The same in runs, for those who ask for all of it.
+    runs: Vec<(RangeInclusive<usize>, u16)>,
     /// Whether this process serves every slot.
     is_whole: bool,
 }
@@ -117,7 +119,8 @@ impl ClusterMap {
     }
 
     fn from_parts(version: u64, nodes: Vec<Node>, owners: Vec<u16>) -> Self {
-        let mut map = Self { version, nodes, owners, is_whole: false };
+        let runs = runs_of(&owners).collect();
+        let mut map = Self { version, nodes, owners, runs, is_whole: false };
         map.is_whole = (0..SLOT_COUNT).all(|slot| map.shard_of(slot).is_some());
         map
     }
@@ -184,9 +187,10 @@ impl ClusterMap {
 
     /// The slots in runs, each with its owner; those that nobody serves are left out.
     pub(crate) fn runs(&self) -> impl Iterator<Item = Run<'_>> {
-        let runs = runs_of(&self.owners);
-        runs.filter_map(|(slots, owner)| {
-            Some(Run { slots, node: self.nodes.get(usize::from(owner))? })
+        let node = |owner: &u16| self.nodes.get(usize::from(*owner));
+        let runs = self.runs.iter();
+        runs.filter_map(move |(slots, owner)| {
+            Some(Run { slots: slots.clone(), node: node(owner)? })
         })
     }
 
