@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::panic::Location;
 
+use tracing::Span;
+
 use super::handle::{Plain, task_at};
+use super::span::Spanned;
 use crate::error::Result;
 use crate::task::{LocalContext, Task};
 
@@ -13,6 +16,7 @@ use crate::task::{LocalContext, Task};
 pub struct TaskBuilder {
     name: Option<String>,
     context: Option<LocalContext>,
+    span: Option<Span>,
 }
 
 /// Begins the settings of a task (rule T40).
@@ -47,6 +51,23 @@ impl TaskBuilder {
     /// (rule T42).
     pub fn context(mut self, context: LocalContext) -> Self {
         self.context = Some(context);
+        self
+    }
+
+    /// Has the task polled, cancelled and dropped inside of `span`, so that it is around what the task logs, and
+    /// around nothing else. A span that the task enters itself and holds across an `await` is the task's too:
+    /// it is exited when the task is suspended and entered again when it goes on. (In a task without a span of its
+    /// own such a one stays entered on the thread, around whatever runs next.)
+    ///
+    /// ```
+    /// corelane::run(async || {
+    ///     let session = corelane::task().span(tracing::info_span!("session", user = "ada"));
+    ///     session.spawn(async { tracing::info!("inside of the span") }).await
+    /// })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    pub fn span(mut self, span: Span) -> Self {
+        self.span = Some(span);
         self
     }
 
@@ -91,7 +112,10 @@ impl TaskBuilder {
         future: impl Future<Output = Result<T>> + 'static,
         location: &'static Location<'static>,
     ) -> Result<Task<T>> {
-        let task = task_at(future, location)?;
+        let task = match self.span {
+            Some(span) => task_at(Spanned::new(span, future), location)?,
+            None => task_at(future, location)?,
+        };
         if let Some(name) = &self.name {
             task.set_name(name);
         }

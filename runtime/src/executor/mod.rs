@@ -17,6 +17,7 @@ mod handle;
 mod hooks;
 mod inbox;
 mod ops;
+mod span;
 mod stalls;
 mod tally;
 mod tasks;
