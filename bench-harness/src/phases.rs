@@ -329,7 +329,7 @@ fn prepare(plan: &RunPlan, console: &Console) -> io::Result<Subject> {
         Aim::Embedded(spec) => {
             let counting = match spec.target {
                 Target::Kv => Counting::Info,
-                Target::Http => Counting::Unknown,
+                Target::Http | Target::TokioHttp => Counting::Unknown,
                 _ => Counting::Pipe,
             };
             Subject::embedded(Server::start(spec)?, counting)

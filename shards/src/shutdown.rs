@@ -103,10 +103,20 @@ impl Future for Reached {
         if self.watch.stage() >= self.stage {
             return Poll::Ready(());
         }
-        let entry = (self.stage, context.waker().clone());
-        let known = self.watch.waiting.borrow_mut().insert(self.key, entry);
-        // Its drop may be foreign code, so nothing is borrowed any more.
-        drop(known);
+        let waker = context.waker();
+        // A server's connections look here with each request, and are known already.
+        let is_known = self
+            .watch
+            .waiting
+            .borrow()
+            .get(&self.key)
+            .is_some_and(|(_, known)| known.will_wake(waker));
+        if !is_known {
+            let entry = (self.stage, waker.clone());
+            let replaced = self.watch.waiting.borrow_mut().insert(self.key, entry);
+            // Its drop may be foreign code, so nothing is borrowed any more.
+            drop(replaced);
+        }
         note_wait(WaitKind::Shutdown);
         Poll::Pending
     }

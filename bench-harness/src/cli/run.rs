@@ -149,7 +149,7 @@ impl Run {
         };
         let wire = match target {
             Target::Kv => Wire::Resp,
-            Target::Http => Wire::Http,
+            Target::Http | Target::TokioHttp => Wire::Http,
             Target::Synthetic => self.synthetic.wire,
             // The others are echo servers on one runtime or another.
             _ => Wire::Echo,

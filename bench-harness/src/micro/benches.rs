@@ -1,7 +1,7 @@
 //! The list of benchmarks: what each measures, and who takes part without further crates.
 
 use super::net::Shape;
-use super::{Sample, Side, bare, local, memory, net, process, shards, sync, timers, twin};
+use super::{Sample, Side, bare, http, local, memory, net, process, shards, sync, timers, twin};
 use crate::layout::Layout;
 use crate::serve::Target;
 
@@ -46,6 +46,7 @@ pub(super) fn all() -> Vec<Bench> {
     benches.extend(timers_and_memory());
     benches.extend(across());
     benches.extend(tcp());
+    benches.extend(http());
     benches.extend(processes());
     #[cfg(feature = "rivals")]
     for bench in &mut benches {
@@ -248,6 +249,17 @@ const TCP: [(&str, &str, &str, Measure); 9] = [
         net::idle,
     ),
 ];
+
+fn http() -> Vec<Bench> {
+    let bench = |name, what, connections| {
+        let on = move |target| move |layout: &Layout| http::hello(layout, target, connections);
+        Bench::new(name, "us", what, on(Target::Http), on(Target::TokioHttp))
+    };
+    vec![
+        bench("http_1", "server CPU for an HTTP request under wrk, 1 connection", 1),
+        bench("http_64", "the same, 64 connections", 64),
+    ]
+}
 
 fn processes() -> Vec<Bench> {
     vec![

@@ -9,6 +9,7 @@
 
 mod bare;
 mod benches;
+mod http;
 mod local;
 mod memory;
 mod net;
@@ -118,7 +119,7 @@ pub(crate) fn sample(name: &str, side: Side) -> Sample {
     })?;
     let layout = divide(&physical_cores(&allowed_cpus()?));
     // What starts threads or servers pins those itself, and must still see all CPUs to do so.
-    let pins_itself = name.starts_with("tcp_") || name.starts_with("xshard_");
+    let pins_itself = ["tcp_", "http_", "xshard_"].iter().any(|kind| name.starts_with(kind));
     if let Some(cpu) = layout.load_cpus.first().filter(|_| !pins_itself) {
         threads::pin(*cpu);
     }

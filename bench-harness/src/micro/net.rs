@@ -13,7 +13,7 @@ use crate::clock;
 use crate::generator::Pacing;
 use crate::layout::Layout;
 use crate::point::{Conditions, Mode, PointSpec, run_point};
-use crate::procfs::{resident_bytes, thread_use};
+use crate::procfs::{ThreadUse, resident_bytes, thread_use};
 use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::{Counting, Subject};
 use crate::threads;
@@ -37,7 +37,8 @@ const ACCEPTS: u64 = 5_000;
 /// Connections that stay.
 const IDLE: u64 = 10_000;
 
-fn start(layout: &Layout, target: Target, frame_bytes: usize) -> io::Result<Server> {
+/// Starts a server on the first CPU for servers.
+pub(super) fn start(layout: &Layout, target: Target, frame_bytes: usize) -> io::Result<Server> {
     Server::start(&ServerSpec {
         target,
         cpus: layout.server_cpus.iter().take(1).copied().collect(),
@@ -88,15 +89,18 @@ pub(super) fn accept(layout: &Layout, target: Target) -> Sample {
     if let Some(cpu) = layout.load_cpus.first() {
         threads::pin(*cpu);
     }
-    let pid = server.ready().pid;
-    let shard = server.ready().shards.first().copied();
-    let unknown = || io::Error::other("the server's CPU is unknown");
-    let used = || shard.and_then(|shard| thread_use(pid, shard.tid)).ok_or_else(unknown);
-    let before = used()?;
+    let before = shard_use(&server)?;
     for _ in 0..ACCEPTS {
         drop(connect_and_echo(&server)?);
     }
-    Ok(used()?.since(&before).cpu_ns as f64 / ACCEPTS as f64 / 1e3)
+    Ok(shard_use(&server)?.since(&before).cpu_ns as f64 / ACCEPTS as f64 / 1e3)
+}
+
+/// What the one shard of a server has used.
+pub(super) fn shard_use(server: &Server) -> io::Result<ThreadUse> {
+    let shard = server.ready().shards.first();
+    let used = shard.and_then(|shard| thread_use(server.ready().pid, shard.tid));
+    used.ok_or_else(|| io::Error::other("the server's CPU is unknown"))
 }
 
 /// A connection on which one frame went there and back.

@@ -22,6 +22,7 @@ mod rivals;
 mod synthetic;
 mod thread_echo;
 mod tokio_echo;
+mod tokio_http;
 
 pub(crate) use child::Server;
 pub(crate) use synthetic::{Stall, SyntheticSpec};
@@ -51,6 +52,8 @@ pub(crate) enum Target {
     TokioEcho,
     /// The same echo server with a thread for each connection and blocking calls.
     ThreadEcho,
+    /// The same HTTP server on tokio's current-thread runtime, to compare.
+    TokioHttp,
     /// The same echo server without any runtime, on epoll: the limit.
     BareEcho,
     /// The same echo server on monoio's epoll driver, to compare.
@@ -74,6 +77,7 @@ impl fmt::Display for Target {
             Target::Http => "http",
             Target::TokioEcho => "tokio-echo",
             Target::ThreadEcho => "thread-echo",
+            Target::TokioHttp => "tokio-http",
             Target::BareEcho => "bare-echo",
             #[cfg(feature = "rivals")]
             Target::MonoioEcho => "monoio-echo",
@@ -206,6 +210,7 @@ pub(crate) fn start(spec: &ServerSpec, addr: SocketAddr, child: bool) -> io::Res
         Target::Http => hosted::start(spec, addr, http::run)?,
         Target::TokioEcho => hosted::start(spec, addr, tokio_echo::run)?,
         Target::ThreadEcho => hosted::start(spec, addr, thread_echo::run)?,
+        Target::TokioHttp => hosted::start(spec, addr, tokio_http::run)?,
         Target::BareEcho => hosted::start(spec, addr, bare::run)?,
         #[cfg(feature = "rivals")]
         Target::MonoioEcho => hosted::start(spec, addr, rivals::monoio)?,

@@ -76,7 +76,7 @@ impl Outgoing {
 
     /// Takes the buffer out, to be written to in place and given to [`put_tail`](Self::put_tail).
     pub(crate) fn take_tail(&mut self) -> Box<BytesMut> {
-        self.tail.take().unwrap_or_else(boxed_storage)
+        self.tail.take().unwrap_or_else(take_storage)
     }
 
     /// Puts the buffer back that [`take_tail`](Self::take_tail) gave. Nothing was written meanwhile.
@@ -150,7 +150,7 @@ impl Outgoing {
 
     /// The tail, with storage.
     fn tail(&mut self) -> &mut BytesMut {
-        self.tail.get_or_insert_with(boxed_storage)
+        self.tail.get_or_insert_with(take_storage)
     }
 }
 
@@ -194,11 +194,7 @@ pub(crate) fn reclaim(sent: WriteData) {
 }
 
 /// An empty buffer, from the pool if that has one.
-pub(crate) fn take_storage() -> BytesMut {
-    *boxed_storage()
-}
-
-fn boxed_storage() -> Box<BytesMut> {
+pub(crate) fn take_storage() -> Box<BytesMut> {
     // A thread that is ending has no pool any more.
     let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
     pooled.unwrap_or_else(|| Box::new(BytesMut::with_capacity(FIRST_BYTES)))

@@ -86,6 +86,9 @@ impl StreamWriter {
     /// # Cancel safety
     /// Safe: what was written stays written, and other tasks that drain go on waiting (rule S84).
     pub async fn drain(&self) -> io::Result<()> {
+        if self.stream.is_flowing() {
+            return Ok(());
+        }
         self.stream.failure()?;
         if self.is_closing() {
             // So that a loop of write and drain notices the end (rule S74).

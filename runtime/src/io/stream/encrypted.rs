@@ -251,7 +251,7 @@ impl Stream {
             session.seal(plaintext);
         }
         let sealed = session.has_output().then(|| {
-            let mut sealed = outgoing::take_storage();
+            let mut sealed = *outgoing::take_storage();
             session.take_output(&mut sealed);
             *in_flight_bytes = sealed.len();
             WriteData::Buf(sealed)

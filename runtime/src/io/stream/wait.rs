@@ -14,6 +14,13 @@ impl Stream {
         Wait { stream: self, line, place: Place::New }
     }
 
+    /// Whether it is open and has few enough bytes left to send: the usual case, seen by one look.
+    pub(crate) fn is_flowing(&self) -> bool {
+        self.end_with_loop();
+        let inner = self.inner.borrow();
+        matches!((inner.life, inner.flow), (Life::Open, Flow::Free))
+    }
+
     /// How a `drain` that does not wait ends, and `None` if it has to wait (rules S72, S73).
     pub(crate) fn drained(&self) -> Option<io::Result<()>> {
         let inner = self.inner.borrow();
