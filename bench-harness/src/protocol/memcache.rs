@@ -1,6 +1,6 @@
 //! memcached's text protocol: `get` and `set` over a keyspace.
 
-use super::{Note, Protocol, ProtocolError, Reply, push_number};
+use super::{Note, Protocol, ProtocolError, Reply, push_number, wrong_value};
 use crate::workload::{Draws, Tables, Workload, fill_of, is_value_of, push_key};
 
 /// Encoder of one thread.
@@ -65,7 +65,7 @@ impl Protocol for Memcache {
         if let Some(key) = note.key().filter(|_| reply.ok)
             && !value.is_some_and(|value| is_value_of(key, value, self.size_bounds))
         {
-            return Err(ProtocolError(format!("key {key} came back with another value")));
+            return Err(wrong_value(key));
         }
         Ok(Some(reply))
     }

@@ -76,6 +76,14 @@ pub(crate) trait Protocol: Send {
     ) -> Result<Option<Reply>, ProtocolError>;
 }
 
+/// What a verification found.
+fn wrong_value(key: u32) -> ProtocolError {
+    ProtocolError(format!(
+        "key {key} came back without the value that was written; if others change the keys there, or \
+         the server may drop them, use --verify off"
+    ))
+}
+
 /// Appends a number in decimal digits, without going through a formatter.
 fn push_number(number: usize, out: &mut Vec<u8>) {
     let begin = out.len();

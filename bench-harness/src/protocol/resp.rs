@@ -1,6 +1,6 @@
 //! The Redis protocol: GET and SET over a keyspace, and the parsing of any reply.
 
-use super::{Note, Protocol, ProtocolError, Reply, push_number};
+use super::{Note, Protocol, ProtocolError, Reply, push_number, wrong_value};
 use crate::workload::{Draws, Tables, Workload, fill_of, is_value_of, push_key};
 
 /// Encoder of one thread.
@@ -81,7 +81,7 @@ impl Protocol for Resp {
         if let Some(key) = note.key().filter(|_| reply.ok)
             && !self.is_value_of(key, &input[..reply.bytes])
         {
-            return Err(ProtocolError(format!("key {key} came back with another value")));
+            return Err(wrong_value(key));
         }
         Ok(Some(reply))
     }

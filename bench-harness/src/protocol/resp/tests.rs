@@ -56,7 +56,8 @@ fn a_verified_reply_must_be_the_value_of_its_key() {
     let reply = Ok(Some(Reply { bytes: right.len(), ok: true }));
     assert_eq!(resp.parse(0, Note::value_of(42), right), reply);
     for wrong in [&b"$3\r\nrrr\r\n"[..], b"$4\r\nqqqq\r\n", b"$-1\r\n", b"+OK\r\n"] {
-        assert!(resp.parse(0, Note::value_of(42), wrong).is_err(), "{wrong:?}");
+        let error = resp.parse(0, Note::value_of(42), wrong).unwrap_err().to_string();
+        assert!(error.contains("key 42") && error.contains("--verify off"), "{wrong:?}: {error}");
         assert!(resp.parse(0, Note::ANY, wrong).is_ok(), "{wrong:?}");
     }
     let refused = resp.parse(0, Note::value_of(42), b"-LOADING\r\n");
