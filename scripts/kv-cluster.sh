@@ -39,6 +39,7 @@ counter() {
 
 # One run: SHARDS and WAY to requests a CPU second, and hops a command.
 run() {
+  : >"$folder/out" # or what the server before said would be read
   # Not pinned: the generator needs a core as well, and may have none of its own.
   target/release/kv --port 0 --unpinned --shards "$1" --cluster >"$folder/out" &
   server=$!
@@ -48,12 +49,16 @@ run() {
   done
   plain=$(sed -n 's/.*listening on [^,]*:\([0-9]*\),.*/\1/p' "$folder/out")
   node=$(sed -n 's/.*cluster nodes [^ ]*:\([0-9]*\).*/\1/p' "$folder/out")
-  way=(-p "$plain")
-  [ "$2" = plain ] || way=(-p "$node" --cluster)
+  # redis-benchmark takes no cluster of one node: there the node's port is asked for everything.
+  case $2-$1 in
+    plain-*) target=(-p "$plain") ;;
+    cluster-1) target=(-p "$node") ;;
+    *) target=(-p "$node" --cluster) ;;
+  esac
   load=(-c "$connections" -P "$pipeline" -r 100000 -t "set,get" -q)
-  redis-benchmark "${way[@]}" "${load[@]}" -n $((requests / 10)) >/dev/null
+  redis-benchmark "${target[@]}" "${load[@]}" -n $((requests / 10)) >/dev/null
   before=$(ticks) commands=$(counter total_commands_processed) hops=$(counter total_hops)
-  redis-benchmark "${way[@]}" "${load[@]}" -n "$requests" >/dev/null
+  redis-benchmark "${target[@]}" "${load[@]}" -n "$requests" >/dev/null
   after=$(ticks)
   commands=$(($(counter total_commands_processed) - commands)) hops=$(($(counter total_hops) - hops))
   kill "$server"
