@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
-use ::loom::future::block_on;
+use ::loom::sync::{Condvar, Mutex};
 use ::loom::thread;
 
 use super::{channel, oneshot, watch};
@@ -15,6 +16,36 @@ fn model(body: impl Fn() + Sync + Send + 'static) {
     let mut builder = ::loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(3));
     builder.check(body);
+}
+
+/// Sleeps until it is woken.
+struct Sleeper {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        *self.woken.lock().expect("nobody panics while it is held") = true;
+        self.changed.notify_one();
+    }
+}
+
+/// Polls `future` until it is ready, and sleeps in between.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let sleeper = Arc::new(Sleeper { woken: Mutex::new(false), changed: Condvar::new() });
+    let waker = Waker::from(Arc::clone(&sleeper));
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
+        let mut woken = sleeper.woken.lock().expect("nobody panics while it is held");
+        while !*woken {
+            woken = sleeper.changed.wait(woken).expect("nobody panics while it is held");
+        }
+        *woken = false;
+    }
 }
 
 #[test]
@@ -30,7 +61,9 @@ fn loom_two_senders_share_the_room_of_one_item() {
             sum += item;
         }
         assert_eq!(sum, 3);
-        threads.map(|thread| thread.join().expect("it does not panic"));
+        for thread in threads {
+            thread.join().expect("it does not panic");
+        }
     });
 }
 
