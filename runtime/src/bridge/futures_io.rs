@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
+use futures_sink::Sink;
 
+use crate::io::codec::{Encoder, FrameSink};
 use crate::io::{Duplex, StreamReader, StreamWriter};
 use crate::net::{SocketReader, SocketWriter, TcpStream, UnixStream};
 use crate::util::copy::copy_from;
@@ -165,3 +167,25 @@ socket_reads!(UnixStream);
 socket_writes!(SocketWriter);
 socket_writes!(TcpStream);
 socket_writes!(UnixStream);
+
+/// Ready below the high water mark. A frame that was started leaves with what else the turn writes, or when it is
+/// flushed.
+impl<Item, E: Encoder<Item> + Unpin> Sink<Item> for FrameSink<E> {
+    type Error = E::Error;
+
+    fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), E::Error>> {
+        self.get_mut().writer_mut().poll_drain(context).map_err(E::Error::from)
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: Item) -> Result<(), E::Error> {
+        self.get_mut().feed(item)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), E::Error>> {
+        self.get_mut().writer_mut().poll_flush(context).map_err(E::Error::from)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), E::Error>> {
+        self.get_mut().writer_mut().poll_shutdown(context).map_err(E::Error::from)
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! | feature | what it gives |
 //! |---|---|
-//! | `futures-io` | `AsyncRead` and `AsyncBufRead` for readers, `AsyncWrite` for writers, all three for [`Duplex`] |
+//! | `futures-io` | `Sink` for a [`FrameSink`](crate::codec::FrameSink); `AsyncRead` and `AsyncBufRead` for readers, `AsyncWrite` for writers, all three for [`Duplex`] |
 //! | | the first and the last also for [`TcpStream`], [`UnixStream`] and their halves |
 //! | `tokio-io` | the same of tokio, without tokio's runtime: `tokio_util::codec`, `tokio::io::copy_bidirectional` |
 //! | `hyper` | hyper 1's `Read` and `Write` for [`Duplex`]; `HyperTimer` and `HyperExecutor` |

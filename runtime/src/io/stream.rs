@@ -47,6 +47,12 @@ mod wait;
 /// A reader's limit unless another is given (rule S4).
 pub(crate) const DEFAULT_LIMIT_BYTES: usize = 65_536;
 
+/// What is kept for a peer that does not read: 64 MiB.
+const DEFAULT_BOUND_POWER: u8 = 26;
+
+/// The same in bytes.
+pub(crate) const DEFAULT_BOUND_BYTES: usize = 1 << DEFAULT_BOUND_POWER;
+
 /// Tags of the two ops of a stream.
 const READ: u32 = 0;
 const WRITE: u32 = 1;
@@ -77,6 +83,8 @@ pub(crate) struct Stream {
     /// Unread bytes that the reader has taken over; they count for flow control (rule S40).
     held_bytes: Cell<usize>,
     writer_count: Cell<u32>,
+    /// The power of two that bounds what is kept for a peer that does not read.
+    bound_power: Cell<u8>,
     inner: RefCell<Inner>,
 }
 
@@ -199,6 +207,7 @@ impl Stream {
             way,
             held_bytes: Cell::new(0),
             writer_count: Cell::new(0),
+            bound_power: Cell::new(DEFAULT_BOUND_POWER),
             inner: RefCell::new(inner),
         });
         let read_op = stream.io.register(Rc::clone(&stream) as Rc<dyn OpOwner>, READ);
@@ -324,6 +333,11 @@ impl Stream {
 impl Inner {
     /// What ended the connection, as far as it is known.
     fn error(&self, failure: Failure) -> io::Error {
+        if let Failure::Kind(kind @ io::ErrorKind::QuotaExceeded) = failure {
+            let text =
+                "the peer does not read, and more was written than set_write_buffer_bound allows";
+            return io::Error::new(kind, text);
+        }
         self.tls.as_ref().and_then(Tls::error).unwrap_or_else(|| failure.into())
     }
 }

@@ -1,7 +1,7 @@
 //! The writing end of a connection.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
@@ -23,7 +23,8 @@ mod polling;
 /// [`write`](Self::write) never waits: it appends, and what a turn of the loop wrote leaves at its end with
 /// one system call, or at once when more than the high water mark is waiting. Nobody has to flush. A writer
 /// of much data awaits [`drain`](Self::drain) now and then, so that a slow peer slows it down instead of
-/// filling the memory.
+/// filling the memory. For a peer that does not read under a writer that does not drain there is
+/// [a bound](Self::set_write_buffer_bound).
 ///
 /// Bytes arrive in the order of the calls (rule S83). A connection ends with its loop: what a writer that
 /// is still there writes is thrown away, and what waits fails with `ConnectionAborted`.
@@ -65,6 +66,15 @@ impl StreamWriter {
     /// As [`write`](Self::write).
     pub fn write_lines(&self, slices: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<()> {
         slices.into_iter().try_for_each(|slice| self.write(slice.as_ref()))
+    }
+
+    /// Appends several slices as one. Where nothing waits to be sent and they are more than 2 KiB, they leave now, by
+    /// one gathering system call and without a copy; what the system does not take is copied, as few bytes are.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_vectored(&self, slices: &[IoSlice<'_>]) -> Result<()> {
+        self.stream.write_vectored(slices)
     }
 
     /// Lets `append` write into the send buffer, without a copy in between. Bytes that are in it already were
@@ -157,6 +167,20 @@ impl StreamWriter {
         let marks = Watermarks::new(high_bytes, low_bytes).map_err(Error::value)?;
         self.stream.set_marks(marks);
         Ok(())
+    }
+
+    /// How many bytes may wait to be sent before a further write ends the connection: 64 MiB unless told otherwise,
+    /// rounded up to a power of two, and never below the high water mark. It is for peers that do not read, under
+    /// writers that do not [`drain`](Self::drain): the reader, and who drains, get an error of the kind
+    /// `QuotaExceeded`. One write may be as large as it likes.
+    pub fn set_write_buffer_bound(&self, bytes: usize) {
+        self.stream.set_bound_bytes(bytes);
+    }
+
+    /// How many bytes may wait to be sent before a further write ends the connection.
+    #[must_use]
+    pub fn write_buffer_bound(&self) -> usize {
+        self.stream.bound_bytes()
     }
 
     /// The low and the high water mark, in bytes.

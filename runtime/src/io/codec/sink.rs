@@ -56,6 +56,12 @@ impl<E> FrameSink<E> {
         &self.writer
     }
 
+    /// The writer, to be polled.
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn writer_mut(&mut self) -> &mut StreamWriter {
+        &mut self.writer
+    }
+
     /// The encoder.
     pub fn encoder(&mut self) -> &mut E {
         &mut self.encoder

@@ -88,6 +88,20 @@ impl Stream {
         Poll::Ready(Ok(room_bytes - left_bytes))
     }
 
+    /// Waits while the buffer is too full.
+    pub(crate) fn poll_drained(
+        self: &Rc<Self>,
+        place: &mut PolledPlace,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.failure()?;
+        if let Some(drained) = self.drained() {
+            return Poll::Ready(drained);
+        }
+        place.wait(self, Line::Drained, context);
+        Poll::Pending
+    }
+
     /// Sends what was written, and the end if one is wanted; waits until the system has all of it. Of a
     /// connection that is closing it waits for the end.
     pub(crate) fn poll_sent(

@@ -34,6 +34,14 @@ impl StreamWriter {
         self.stream.poll_write(slices, &mut self.polled, context)
     }
 
+    /// [`drain`](Self::drain) for who writes futures: waits while the high water mark is passed.
+    ///
+    /// # Errors
+    /// As [`drain`](Self::drain).
+    pub fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_drained(&mut self.polled, context)
+    }
+
     /// Sends what was written now, not only at the end of the turn, and waits until the system has all of it.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::{ConnectionChange, Server};
 use crate::driver::{End, SourceId, SourceKind, SourceSpec};
 use crate::error::{Error, Result};
 use crate::executor::{IoHandle, current_io, try_create_task};
-use crate::io::stream::DEFAULT_LIMIT_BYTES;
+use crate::io::stream::{DEFAULT_BOUND_BYTES, DEFAULT_LIMIT_BYTES};
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::resolve::{ToSocketAddrs, resolve};
 use crate::net::tcp::{adopt, check_limit, streams};
@@ -44,6 +44,7 @@ impl ServerBuilder {
     pub(super) fn new() -> Self {
         let limits = Limits {
             read_bytes: DEFAULT_LIMIT_BYTES,
+            write_bytes: DEFAULT_BOUND_BYTES,
             backlog: DEFAULT_BACKLOG,
             max_connections: usize::MAX,
         };
@@ -60,6 +61,13 @@ impl ServerBuilder {
     /// be 0.
     pub fn limit_bytes(mut self, limit_bytes: usize) -> Self {
         self.limits.read_bytes = limit_bytes;
+        self
+    }
+
+    /// How many bytes may wait to be sent to a peer that does not read before a further write ends its connection:
+    /// [`StreamWriter::set_write_buffer_bound`] for each. 64 MiB by default.
+    pub fn write_buffer_bound(mut self, bytes: usize) -> Self {
+        self.limits.write_bytes = bytes;
         self
     }
 

@@ -82,6 +82,8 @@ pub(super) enum Phase {
 pub(super) struct Limits {
     /// Of each reader.
     pub(super) read_bytes: usize,
+    /// Of each writer: bytes that may wait to be sent.
+    pub(super) write_bytes: usize,
     /// Of each listener: connections that the system keeps waiting.
     pub(super) backlog: u32,
     /// Of the service.
@@ -233,6 +235,7 @@ impl Service {
         let list = Rc::clone(self) as Rc<dyn ConnectionList>;
         let io = Rc::clone(&self.io);
         let stream = Stream::new(io, source, self.limits.read_bytes, Some((list, key)));
+        stream.set_bound_bytes(self.limits.write_bytes);
         // It may be lost already, and then has left the list.
         if let Some(entry) = self.connections.borrow_mut().get_mut(key) {
             *entry = Rc::downgrade(&stream);
