@@ -136,6 +136,8 @@ mod shutdown;
 mod supervisor;
 mod survey;
 pub mod sync;
+#[cfg(feature = "tower")]
+mod tower;
 mod watchdog;
 
 pub use balance::{Balance, LoadMeter};
@@ -158,3 +160,5 @@ pub use sharded::Sharded;
 pub use shards::{Builder, Shards};
 pub use shutdown::Shutdown;
 pub use survey::{FromShard, Silence};
+#[cfg(feature = "tower")]
+pub use tower::ShardService;
