@@ -1,3 +1,5 @@
+use std::task::{Context, Poll, Waker};
+
 use super::*;
 
 /// Restores this thread's judge and scope, so that a test leaves nothing to the next one.
@@ -59,4 +61,77 @@ fn g26_a_step_in_which_a_frame_answered_forgets_whom_the_task_awaited_before() {
     let notes = end_step();
     assert!(!notes.changes_nothing(before));
     assert_eq!(notes.links(before).awaiting(), 0);
+}
+
+/// Polls `poll` as a step of the task with this number, whose links it keeps.
+fn step(task: u64, links: &mut Links, poll: impl FnOnce(&mut Context<'_>)) {
+    let before = current();
+    begin_step(Scope::new(task), *links);
+    poll(&mut Context::from_waker(Waker::noop()));
+    *links = end_step().links(*links);
+    enter(before);
+}
+
+#[test]
+fn g23_a_frame_that_outlives_the_one_around_it_is_not_taken_for_whoever_gets_that_ones_node() {
+    let (outer, inner, stranger) = (Frame::new(), Frame::new(), Frame::new());
+    let (mut mine, mut others) = (Links::default(), Links::default());
+    step(7, &mut mine, |context| {
+        let polled = outer.enter(context, |context| inner.enter(context, |_| Poll::<()>::Pending));
+        assert!(polled.is_pending());
+    });
+    assert_eq!(tree::leaves_of(mine.root()).len(), 1);
+    // It was moved out of the outer one, whose node is the next to be given away.
+    outer.leave();
+    step(8, &mut others, |context| {
+        assert!(stranger.enter(context, |_| Poll::<()>::Pending).is_pending());
+    });
+    assert_eq!(tree::alarm_task(inner.number()), Some(7));
+    assert_eq!(tree::alarm_task(stranger.number()), Some(8));
+    assert_eq!(tree::leaves_of(others.root()).len(), 1, "the stranger's");
+    // Polled again by its task it is found again.
+    step(7, &mut mine, |context| {
+        assert!(inner.enter(context, |_| Poll::<()>::Pending).is_pending());
+    });
+    assert_eq!(tree::leaves_of(mine.root()), tree::leaves_below(inner.number()));
+    drop((inner, stranger));
+    tree::end_root(mine.root());
+    tree::end_root(others.root());
+}
+
+/// Takes every request.
+struct Taker;
+
+impl CancelTarget for Taker {
+    fn request(&self, _message: &Message) -> bool {
+        true
+    }
+}
+
+#[test]
+fn g26_a_frame_lets_go_of_the_target_that_it_does_not_wait_for_alone_any_more() {
+    let frame = Frame::new();
+    let mut links = Links::default();
+    let taker: Rc<dyn CancelTarget> = Rc::new(Taker);
+    let mut wait = |others: usize| {
+        step(7, &mut links, |context| {
+            let polled = frame.enter(context, |_| {
+                note_forwarding(WaitKind::Gather, &taker);
+                for _ in 0..others {
+                    note_wait(WaitKind::Lock);
+                }
+                Poll::<()>::Pending
+            });
+            assert!(polled.is_pending());
+            drop(take_target());
+        });
+        let leaf = tree::leaves_of(links.root())[0];
+        (matches!(leaf.forward(), Forward::Other(_)), Rc::weak_count(&taker))
+    };
+    assert_eq!(wait(0), (true, 1));
+    assert_eq!(wait(1), (false, 0));
+    assert_eq!(wait(0), (true, 1));
+    frame.leave();
+    tree::end_root(links.root());
+    assert_eq!(Rc::weak_count(&taker), 0);
 }
