@@ -22,7 +22,7 @@ use super::pulse::Pulse;
 use super::registry::Lease;
 use super::report::{self, Report, ReportHandler, ReportKind};
 use super::requests::Cascade;
-use super::table::{Step, TaskTable};
+use super::table::{PlainEnd, Step, TaskTable};
 use super::tree::Births;
 use super::waker;
 use crate::error::{CancelledError, Error, Result, drop_quietly};
@@ -255,18 +255,31 @@ impl Home {
             return self.end_with_care(slot, cell);
         }
         let mut tasks = self.tasks.borrow_mut();
-        if let Some(cell) = tasks.table.end_plainly(slot, cell) {
-            drop(tasks);
-            return self.end_with_care(slot, cell);
-        }
+        let unwanted = match tasks.table.end_plainly(slot, cell) {
+            PlainEnd::Kept => None,
+            PlainEnd::Unwanted(cell) => Some(cell),
+            PlainEnd::NotPlain(cell) => {
+                drop(tasks);
+                return self.end_with_care(slot, cell);
+            }
+        };
         match joiner {
-            Joiner::Nobody => {}
-            Joiner::Task(id) if id.loop_id() == self.lease.id() => tasks.wake(id),
+            Joiner::Nobody => drop(tasks),
+            Joiner::Task(id) if id.loop_id() == self.lease.id() => {
+                tasks.wake(id);
+                drop(tasks);
+            }
             Joiner::Task(id) => {
                 drop(tasks);
                 super::wake::wake(id);
             }
-            Joiner::Notice(place) => tasks.post_notice(place),
+            Joiner::Notice(place) => {
+                tasks.post_notice(place);
+                drop(tasks);
+            }
+        }
+        if let Some(cell) = unwanted {
+            self.recycle(slot, cell);
         }
     }
 

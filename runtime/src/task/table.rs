@@ -122,6 +122,16 @@ pub(super) struct Step {
 /// What is left of a task when its slot was given away, for the caller to drop.
 pub(super) type Leftover = Option<Box<Rare>>;
 
+/// What [`TaskTable::end_plainly`] did.
+pub(super) enum PlainEnd {
+    /// The value waits for its handle.
+    Kept,
+    /// The handle is gone: the value is to be dropped, and the slot given away.
+    Unwanted(TaskCell),
+    /// Nothing: there is more to do.
+    NotPlain(TaskCell),
+}
+
 impl TaskTable {
     pub(super) fn new(loop_id: u16, first_generation: u32) -> Self {
         Self {
@@ -231,19 +241,23 @@ impl TaskTable {
         Some(cell)
     }
 
-    /// The end of a task that has a value which its handle wants, if it needs no more than to be marked as done
-    /// and to have told whom its cell names: no request came during its last step, and nobody counts it. Else
-    /// the cell comes back.
+    /// The end of a task that has a value, if it needs no more than to be marked as done and to have told whom
+    /// its cell names: no request came during its last step, and nobody counts it.
     #[inline]
-    pub(super) fn end_plainly(&mut self, index: u32, cell: TaskCell) -> Option<TaskCell> {
+    pub(super) fn end_plainly(&mut self, index: u32, cell: TaskCell) -> PlainEnd {
         let slot = &mut self.slots[index as usize];
-        if slot.word & (CANCEL | LEFTOVER | HANDLE | JOINERS) != HANDLE {
-            return Some(cell);
-        }
+        let wanted = match slot.word & (CANCEL | LEFTOVER | HANDLE | HELD | JOINERS) {
+            0 => false,
+            HANDLE => true,
+            _ => return PlainEnd::NotPlain(cell),
+        };
         self.unfinished -= 1;
         slot.word = slot.word & !RUNNING | DONE;
-        slot.cell = Some(cell);
-        None
+        if wanted {
+            slot.cell = Some(cell);
+            return PlainEnd::Kept;
+        }
+        PlainEnd::Unwanted(cell)
     }
 
     /// Gives the slot away if nobody needs it any more.
