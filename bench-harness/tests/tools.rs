@@ -171,8 +171,9 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 total = HdrHistogram(1, 60_000_000_000, 3)
 reader = HistogramLogReader(sys.argv[1], total)
-while reader.add_next_interval_histogram(total) is not None:
-    pass
+while (one := reader.get_next_interval_histogram()) is not None:
+    if one.get_tag() is None:
+        total.add(one)
 print(total.get_total_count(), *[total.get_value_at_percentile(p) for p in (50, 90, 99)])
 ";
 
