@@ -33,6 +33,7 @@ thread_local! {
 
 /// The unused buffers of one thread.
 struct Pool {
+    #[expect(clippy::vec_box, reason = "a buffer that is in use is one word, this box")]
     idle: RefCell<Vec<Box<State>>>,
     /// How many are kept: one poll's worth for each loop that the thread has.
     limit: Cell<usize>,

@@ -24,6 +24,7 @@ const KEEP_BYTES: usize = 16 * 1024;
 const KEEP_COUNT: usize = 256;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a writer that uses a buffer holds one word, this box")]
     static POOL: RefCell<Vec<Box<BytesMut>>> = const { RefCell::new(Vec::new()) };
 }
 
