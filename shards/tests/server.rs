@@ -185,8 +185,15 @@ fn a_name_is_looked_up_beside_the_loop() {
             #[allow(unreachable_code, reason = "it says what the task would return")]
             Ok(())
         });
-        let server = shard.serve("localhost:0", answer).await?;
-        assert!(turns.get() > 0, "the loop went on");
+        // One that is over before anybody else had a turn proves nothing: ask again.
+        let mut server = shard.serve("localhost:0", answer).await?;
+        for _ in 0..100 {
+            if turns.get() > 0 {
+                break;
+            }
+            server = shard.serve("localhost:0", answer).await?;
+        }
+        assert!(turns.get() > 0, "the loop never went on");
         bystander.cancel();
         assert!(server.local_addrs().iter().all(|addr| addr.ip().is_loopback()));
         let nowhere = shard.serve("no port", answer).await.unwrap_err();
