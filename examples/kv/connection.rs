@@ -49,6 +49,9 @@ pub(crate) async fn handle(
         writer.close();
         return Ok(());
     };
+    // One answer may be a value of 512 MB, which no bound may cut off; and none is needed, as whoever does not
+    // read is not read from: see `converse`.
+    writer.set_write_buffer_bound(usize::MAX);
     let id = admission.id;
     let session = local.with_home(|home| {
         let client = Client::new(peer, own, home.store.now_ms());
