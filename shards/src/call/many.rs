@@ -163,7 +163,7 @@ impl<T> fmt::Debug for Answers<T> {
     }
 }
 
-/// How [`call_any`] spreads its calls.
+/// How [`call_any`](crate::Shard::call_any) spreads its calls.
 #[derive(Debug, Default)]
 pub(super) struct Spread {
     /// The shard that is asked first among equals.
