@@ -13,10 +13,12 @@ use crate::threads;
 /// How long wrk loads the server before, and while it is measured.
 const WARM_UP_SECONDS: u32 = 1;
 const SECONDS: u32 = 2;
+/// The size of echo's frames, which every target takes and these do not use.
+const UNUSED_FRAME_BYTES: usize = 64;
 
 /// Microseconds of server CPU for a request that is answered with a greeting.
 pub(super) fn hello(layout: &Layout, target: Target, connections: usize) -> Sample {
-    let server = start(layout, target, 0)?;
+    let server = start(layout, target, UNUSED_FRAME_BYTES)?;
     let url = format!("http://{}/", server.ready().addr);
     // wrk inherits where this thread may run.
     if let Some(cpu) = layout.load_cpus.first() {
