@@ -69,18 +69,20 @@ fn a_target_that_does_not_read_stops_the_client_and_memory_does_not_grow() {
     for _ in 0..10 {
         let client = proxy.socket();
         let held = accept(&listener);
-        client.set_nonblocking(true).unwrap();
+        client.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
         pairs.push((client, held));
     }
     let piece = pattern(1_000_000);
-    let (mut sent_bytes, mut quiet_since) = (0, Instant::now());
-    while quiet_since.elapsed() < Duration::from_millis(300) {
+    let mut sent_bytes = 0;
+    // Until each of them has waited in vain for room.
+    loop {
+        let before_bytes = sent_bytes;
         for (client, _) in &mut pairs {
-            if let Ok(count) = client.write(&piece) {
-                (sent_bytes, quiet_since) = (sent_bytes + count, Instant::now());
-            }
+            sent_bytes += client.write(&piece).unwrap_or(0);
         }
-        thread::sleep(Duration::from_millis(1));
+        if sent_bytes == before_bytes {
+            break;
+        }
     }
     // The system's buffers are large; what the proxy adds is less than a MiB for each.
     assert!(sent_bytes > 10_000_000, "{sent_bytes} bytes fit into the system's buffers");
@@ -98,7 +100,6 @@ fn a_connection_over_which_nothing_moves_is_ended_on_both_sides() {
     while begun.elapsed() < Duration::from_millis(800) {
         client.write_all(b"x").unwrap();
         far.read_exact(&mut [0; 1]).unwrap();
-        thread::sleep(Duration::from_millis(50));
     }
     let quiet = Instant::now();
     assert!(is_ended(&mut client) && is_ended(&mut far));
@@ -139,12 +140,16 @@ fn a_side_that_goes_away_takes_the_other_along() {
 fn connections_above_the_limit_wait_for_their_turn() {
     let (listener, port) = target();
     let proxy = Server::proxy(port, &["--max-connections", "1"]);
-    let first = proxy.socket();
-    let far = accept(&listener);
+    let mut first = proxy.socket();
+    let mut far = accept(&listener);
     let mut second = proxy.socket();
     second.write_all(b"patience").unwrap();
     listener.set_nonblocking(true).unwrap();
-    thread::sleep(Duration::from_millis(200));
+    // The proxy goes round many times, and does not take the second in.
+    for _ in 0..500 {
+        first.write_all(b"x").unwrap();
+        far.read_exact(&mut [0; 1]).unwrap();
+    }
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     drop((first, far));
     listener.set_nonblocking(false).unwrap();
@@ -160,7 +165,8 @@ fn sigterm_ends_the_proxy_when_its_connections_have_ended() {
     let mut client = proxy.socket();
     let mut far = accept(&listener);
     proxy.terminate();
-    thread::sleep(Duration::from_millis(100));
+    // It has begun to end when it refuses.
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port)).is_ok() {}
     client.write_all(b"the rest").unwrap();
     far.read_exact(&mut [0; 8]).unwrap();
     drop((client, far));

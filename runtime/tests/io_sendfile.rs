@@ -5,13 +5,15 @@ mod peer;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use corelane::fs::File;
 use corelane::process::Stdio;
 use corelane::{
-    Result, Runner, StreamReader, StreamWriter, UnixStream, create_subprocess_exec, create_task,
-    run, timeout, to_thread, yield_now,
+    Result, Runner, StreamReader, StreamWriter, Task, UnixStream, create_subprocess_exec,
+    create_task, run, timeout, to_thread, yield_now,
 };
 use peer::{pair, pattern, receive, reset, settle};
 
@@ -47,6 +49,17 @@ async fn has_begun(peer: &mut TcpStream) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Reads everything on a thread.
+fn read_to_end(peer: UnixStream) -> Result<Task<Vec<u8>>> {
+    let mut peer = peer.into_std()?;
+    peer.set_nonblocking(false)?;
+    Ok(create_task(to_thread(move || {
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got)?;
+        Ok(got)
+    })))
 }
 
 #[test]
@@ -218,6 +231,35 @@ fn an_end_that_is_wanted_meanwhile_comes_after_the_file() {
 }
 
 #[test]
+fn room_that_came_before_the_refusal_was_heard_of_is_not_forgotten() {
+    let sent = run(async || {
+        let (_kept, path) = file_of(&pattern(1_000_000))?;
+        let file = open(&path).await?;
+        // The thread that is refused must lose its CPU before it says so: the machine is to be busy.
+        let over = Arc::new(AtomicBool::new(false));
+        for _ in 0..8 {
+            let over = Arc::clone(&over);
+            std::thread::spawn(move || while !over.load(Ordering::Relaxed) {});
+        }
+        let sent = timeout(Duration::from_secs(60), async |_| {
+            for _ in 0..100 {
+                let (ours, theirs) = UnixStream::pair()?;
+                let reading = read_to_end(theirs)?;
+                let (_reader, writer) = ours.into_streams();
+                assert_eq!(writer.sendfile(&file, 0, None).await?, 1_000_000);
+                writer.close();
+                assert_eq!(reading.await?.len(), 1_000_000);
+            }
+            Ok(())
+        });
+        let sent = sent.await;
+        over.store(true, Ordering::Relaxed);
+        sent
+    });
+    sent.unwrap();
+}
+
+#[test]
 fn e6_what_the_system_cannot_send_from_is_read_and_written() {
     run(async || {
         let (_reader, writer, mut peer) = small_pair().await?;
@@ -245,22 +287,11 @@ fn files_go_to_unix_sockets_and_to_children_too() {
         let (_kept, path) = file_of(&bytes)?;
         let (ours, theirs) = UnixStream::pair()?;
         let (_reader, writer) = ours.into_streams();
-        let mut peer = theirs.into_std()?;
-        peer.set_nonblocking(false)?;
-        let reading = to_thread(move || {
-            let mut got = Vec::new();
-            peer.read_to_end(&mut got)?;
-            Ok(got)
-        });
+        let reading = read_to_end(theirs)?;
         let file = open(&path).await?;
-        let sending = async move {
-            let sent = writer.sendfile(&file, 0, None).await?;
-            drop(writer);
-            Ok::<_, corelane::Error>(sent)
-        };
-        let (sent, got) = corelane::gather((sending, reading)).await?;
-        assert_eq!(sent, 1_000_000);
-        assert!(got == bytes);
+        assert_eq!(writer.sendfile(&file, 0, None).await?, 1_000_000);
+        drop(writer);
+        assert!(reading.await? == bytes);
 
         let wc = create_subprocess_exec("wc", ["-c"]).stdin(Stdio::Pipe).stdout(Stdio::Pipe);
         let mut wc = wc.spawn().await?;

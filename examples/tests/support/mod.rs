@@ -111,15 +111,15 @@ impl Server {
         let options =
             ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--databases", "1"];
         let mut command = Command::new("redis-server");
-        let child = command.args(options).args(more_options).stdout(Stdio::null()).spawn();
-        let child = child.map_err(|error| format!("redis-server does not start: {error}"))?;
+        let child = command.args(options).args(more_options).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| format!("redis-server does not start: {error}"))?;
+        let said = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let server = Self { child, address, port, greeting: String::new() };
-        for _ in 0..200 {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        for line in said.lines().map_while(Result::ok) {
+            if line.contains("Ready to accept connections") {
                 return Ok((server, version));
             }
-            std::thread::sleep(Duration::from_millis(25));
         }
         Err("redis-server does not listen".into())
     }

@@ -125,10 +125,13 @@ pub(crate) trait Driver {
     /// What the system says; `NotConnected` for a stale source.
     fn share(&self, source: SourceId) -> io::Result<OwnedFd>;
 
-    /// What is known of a source's room for bytes by who sends on a shared descriptor: none before it tries, so
-    /// that an event that comes meanwhile is not missed, and some again unless it was refused. A stale id does
-    /// nothing.
-    fn set_room(&mut self, source: SourceId, has_room: bool);
+    /// Somebody is about to send on a shared descriptor: that there is room for bytes is not known from now on,
+    /// until an event or [`found_room`](Self::found_room) says so. A stale id does nothing.
+    fn forget_room(&mut self, source: SourceId);
+
+    /// Who sends on a shared descriptor was not refused, so there may be room. Who was refused says nothing: the
+    /// event that tells of room may have come before the refusal was heard of here. A stale id does nothing.
+    fn found_room(&mut self, source: SourceId);
 
     /// Closes a source and gives its descriptor away instead of closing that too.
     ///

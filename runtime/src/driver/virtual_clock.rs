@@ -66,7 +66,9 @@ impl Driver for VirtualClock {
         Err(io::ErrorKind::NotConnected.into())
     }
 
-    fn set_room(&mut self, _source: SourceId, _has_room: bool) {}
+    fn forget_room(&mut self, _source: SourceId) {}
+
+    fn found_room(&mut self, _source: SourceId) {}
 
     fn take(&mut self, _source: SourceId) -> io::Result<OwnedFd> {
         Err(io::ErrorKind::NotConnected.into())

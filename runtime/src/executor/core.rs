@@ -362,9 +362,14 @@ impl LoopCore {
         self.driver.borrow().share(source)
     }
 
-    /// What who sends on a shared descriptor knows of the room there.
-    pub(crate) fn set_room(&self, source: SourceId, has_room: bool) {
-        self.driver.borrow_mut().set_room(source, has_room);
+    /// Somebody is about to send on a shared descriptor.
+    pub(crate) fn forget_room(&self, source: SourceId) {
+        self.driver.borrow_mut().forget_room(source);
+    }
+
+    /// Who sends on a shared descriptor was not refused.
+    pub(crate) fn found_room(&self, source: SourceId) {
+        self.driver.borrow_mut().found_room(source);
     }
 
     /// Closes a source and gives its descriptor away.

@@ -106,7 +106,7 @@ impl Transfer {
         while self.left > 0 {
             let (file, offset) = (Arc::clone(&self.file.file), self.offset);
             let count = self.left.min(PIECE_BYTES) as usize;
-            self.hold().set_room(false);
+            self.hold().forget_room();
             let piece = self.piece.insert(Box::pin(on_thread(move || {
                 let mut offset = offset;
                 let sent = rustix::fs::sendfile(&socket, &file, Some(&mut offset), count);
@@ -116,7 +116,9 @@ impl Transfer {
             self.piece = None;
             let sent;
             (socket, sent) = outcome?;
-            self.hold().set_room(sent != Err(Errno::AGAIN));
+            if sent != Err(Errno::AGAIN) {
+                self.hold().found_room();
+            }
             match sent {
                 // The end of the file.
                 Ok(0) => return Ok(true),
@@ -171,8 +173,10 @@ struct LastPiece {
 impl LastPiece {
     async fn end(mut self) -> Result<(), Error> {
         let outcome = self.piece.as_mut().await;
-        if let Some(hold) = self.hold.take() {
-            hold.set_room(!matches!(outcome, Ok((_, Err(Errno::AGAIN)))));
+        if let Some(hold) = self.hold.take()
+            && !matches!(outcome, Ok((_, Err(Errno::AGAIN))))
+        {
+            hold.found_room();
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corelane::{ConnectBuilder, Result, StreamReader, StreamWriter, yield_now};
 
@@ -69,7 +69,9 @@ pub(crate) async fn receive(peer: &mut TcpStream, count_bytes: usize) -> Result<
     peer.set_nonblocking(true)?;
     let mut got = vec![0; count_bytes];
     let mut filled = 0;
+    let begun = Instant::now();
     while filled < count_bytes {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{filled} of {count_bytes} bytes came");
         match peer.read(&mut got[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,

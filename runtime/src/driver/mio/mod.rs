@@ -237,9 +237,15 @@ impl Driver for MioDriver {
         self.source(source)?.descriptor.try_clone()
     }
 
-    fn set_room(&mut self, source: SourceId, has_room: bool) {
+    fn forget_room(&mut self, source: SourceId) {
         if let Some(source) = self.slots.get_mut(source) {
-            source.writable = has_room;
+            source.writable = false;
+        }
+    }
+
+    fn found_room(&mut self, source: SourceId) {
+        if let Some(source) = self.slots.get_mut(source) {
+            source.writable = true;
         }
     }
 

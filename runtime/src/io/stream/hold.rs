@@ -99,9 +99,14 @@ impl Hold {
         self.stream.io.share(self.stream.source)
     }
 
-    /// That thread is about to try, or has tried and was not refused.
-    pub(crate) fn set_room(&self, has_room: bool) {
-        self.stream.io.set_room(self.stream.source, has_room);
+    /// That thread is about to try.
+    pub(crate) fn forget_room(&self) {
+        self.stream.io.forget_room(self.stream.source);
+    }
+
+    /// That thread was not refused.
+    pub(crate) fn found_room(&self) {
+        self.stream.io.found_room(self.stream.source);
     }
 
     /// Waits until there is room again, after that thread was refused.
