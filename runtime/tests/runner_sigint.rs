@@ -397,7 +397,12 @@ impl Case {
                 shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]).arg(own);
                 shell
             }
-            _ => Command::new(own),
+            // A job in the background has SIGINT ignored, and with it the whole test run.
+            _ => {
+                let mut env = Command::new("env");
+                env.arg("--default-signal=INT").arg(own);
+                env
+            }
         };
         command.args(["--child", self.name]).stdout(Stdio::piped()).spawn().unwrap()
     }

@@ -118,9 +118,10 @@ fn what_cannot_be_handled_is_refused_and_so_is_a_virtual_clock() {
     assert!(signal(libc::SIGALRM).is_err(), "off a loop");
 }
 
-/// Runs one test of this file in a child, with `PART` set.
+/// Runs one test of this file in a child, with `PART` set. What a job in the background has ignored, it has not.
 fn child(test: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,QUIT"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env("PART", "1").stdout(Stdio::null());
     command
 }
