@@ -3,7 +3,7 @@
 mod peer;
 
 use std::cell::{Cell, RefCell};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::rc::Rc;
 
@@ -264,36 +264,59 @@ fn s1_out_of_descriptors_is_an_error_and_the_loop_goes_on() {
     });
 }
 
+/// A handler that answers when `gate` is set.
+fn answer_after(
+    gate: &Rc<Event>,
+) -> impl AsyncFn(StreamReader, StreamWriter) -> Result<()> + use<> {
+    let gate = Rc::clone(gate);
+    async move |reader, writer| {
+        gate.wait().await;
+        answer_messages(reader, writer).await
+    }
+}
+
+/// So many come by `connect` to a server for one at a time, whose handler waits for `gate`: all are served.
+async fn check_all_are_served<F>(
+    server: &Server,
+    gate: &Event,
+    count: usize,
+    connect: impl Fn() -> F,
+) -> Result<()>
+where
+    F: Future<Output = io::Result<(StreamReader, StreamWriter)>> + 'static,
+{
+    let clients: Vec<_> = (0..count)
+        .map(|_| {
+            let connecting = connect();
+            create_task(async move {
+                let (mut reader, writer) = connecting.await?;
+                writer.write(&pattern(MESSAGE_BYTES))?;
+                Ok(reader.read_exactly(1).await?)
+            })
+        })
+        .collect();
+    settle().await;
+    assert!(clients.iter().all(|client| !client.done()));
+    assert_eq!(server.connection_count(), 1);
+    gate.set();
+    for client in clients {
+        assert_eq!(client.await?, pattern(1));
+    }
+    all_gone(server).await;
+    // A handler ends a turn after its connection.
+    settle().await;
+    assert_eq!(all_tasks()?.len(), 1);
+    Ok(())
+}
+
 #[test]
 fn s10_when_the_queue_is_full_others_wait_and_all_are_served_in_the_end() {
     run(async || {
         let path = format!("\0corelane-queue-{}", std::process::id());
-        let go = Rc::new(Event::new());
-        let gate = Rc::clone(&go);
-        let handler = async move |reader, writer| {
-            gate.wait().await;
-            answer_messages(reader, writer).await
-        };
+        let gate = Rc::new(Event::new());
         let builder = Server::builder().backlog(1).max_connections(1);
-        let server = builder.start_unix(handler, &path).await?;
-        let clients: Vec<_> = (0..20)
-            .map(|_| {
-                let path = path.clone();
-                create_task(async move {
-                    let (mut reader, writer) = open_unix_connection(path).await?;
-                    writer.write(&pattern(MESSAGE_BYTES))?;
-                    Ok(reader.read_exactly(1).await?)
-                })
-            })
-            .collect();
-        settle().await;
-        assert!(clients.iter().all(|client| !client.done()));
-        go.set();
-        for client in clients {
-            assert_eq!(client.await?, pattern(1));
-        }
-        all_gone(&server).await;
-        Ok(())
+        let server = builder.start_unix(answer_after(&gate), &path).await?;
+        check_all_are_served(&server, &gate, 20, || open_unix_connection(path.clone())).await
     })
     .unwrap();
 }
@@ -301,37 +324,12 @@ fn s10_when_the_queue_is_full_others_wait_and_all_are_served_in_the_end() {
 #[test]
 fn s10_connections_that_a_full_queue_of_tcp_turns_away_come_again_and_none_is_lost() {
     run(async || {
-        let go = Rc::new(Event::new());
-        let gate = Rc::clone(&go);
-        let handler = async move |reader, writer| {
-            gate.wait().await;
-            answer_messages(reader, writer).await
-        };
+        let gate = Rc::new(Event::new());
         let builder = Server::builder().backlog(1).max_connections(1);
-        let server = builder.start(handler, "127.0.0.1:0").await?;
+        let server = builder.start(answer_after(&gate), "127.0.0.1:0").await?;
         let addr = server.local_addrs()[0];
-        let clients: Vec<_> = (0..8)
-            .map(|_| {
-                create_task(async move {
-                    let (mut reader, writer) = open_connection(addr).await?;
-                    writer.write(&pattern(MESSAGE_BYTES))?;
-                    Ok(reader.read_exactly(1).await?)
-                })
-            })
-            .collect();
-        settle().await;
         // One is served, and the queue holds two: the system asks again for the others, a second later.
-        assert!(clients.iter().all(|client| !client.done()));
-        assert_eq!(server.connection_count(), 1);
-        go.set();
-        for client in clients {
-            assert_eq!(client.await?, pattern(1));
-        }
-        all_gone(&server).await;
-        // A handler ends a turn after its connection.
-        settle().await;
-        assert_eq!(all_tasks()?.len(), 1);
-        Ok(())
+        check_all_are_served(&server, &gate, 8, || open_connection(addr)).await
     })
     .unwrap();
 }

@@ -10,6 +10,7 @@ mod error;
 mod group;
 mod many;
 mod outside;
+mod peer;
 mod post;
 mod streamed;
 mod table;

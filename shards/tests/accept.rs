@@ -1,5 +1,7 @@
 //! How connections come to shards: few long ones for each way of accepting, limits, and parts that close.
 
+mod support;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -13,6 +15,7 @@ use corelane_shards::{
     Accept, AllowedCores, Builder, Placement, Shard, ShardServer, ShardServerBuilder, Shards,
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
+use support::shards;
 
 thread_local! {
     /// The part of the shard that this thread is.
@@ -46,10 +49,6 @@ struct Run {
     addr: SocketAddr,
     remotes: Vec<RemoteLoop>,
     thread: JoinHandle<Result<Vec<()>>>,
-}
-
-fn unpinned(shard_count: usize) -> Builder {
-    Shards::builder().placement(Placement::Unpinned(shard_count)).handle_signals(false)
 }
 
 /// Serves on every shard until it is stopped; shard 0 is the first to serve.
@@ -127,7 +126,7 @@ fn shards_of(clients: &[(Client, usize)]) -> Vec<usize> {
 
 #[test]
 fn in_turn_deals_few_long_connections_exactly() {
-    let run = serve(unpinned(3), 3, Accept::InTurn);
+    let run = serve(shards(3), 3, Accept::InTurn);
     let mut clients = run.connect_each(7);
     assert_eq!(shards_of(&clients), [0, 1, 2, 0, 1, 2, 0]);
     assert_eq!(clients[0].0.ask("balance"), "3.00, 2.00, 2.00 (max/mean 1.29)");
@@ -138,7 +137,7 @@ fn in_turn_deals_few_long_connections_exactly() {
 
 #[test]
 fn the_least_loaded_gets_the_next_of_few_long_connections() {
-    let run = serve(unpinned(SHARD_COUNT), SHARD_COUNT, Accept::LeastLoaded);
+    let run = serve(shards(SHARD_COUNT), SHARD_COUNT, Accept::LeastLoaded);
     let mut clients = run.connect_each(6);
     assert_eq!(shards_of(&clients), [0, 1, 0, 1, 0, 1]);
     // All of the first shard's end: it gets the next three.
@@ -155,7 +154,7 @@ fn the_least_loaded_gets_the_next_of_few_long_connections() {
 
 #[test]
 fn a_shared_port_leaves_few_long_connections_to_chance_and_says_how_they_fell() {
-    let run = serve(unpinned(SHARD_COUNT), SHARD_COUNT, Accept::ReusePort);
+    let run = serve(shards(SHARD_COUNT), SHARD_COUNT, Accept::ReusePort);
     let mut clients = run.connect_each(6);
     let mut counts = BTreeMap::from([(0, 0), (1, 0)]);
     shards_of(&clients).into_iter().for_each(|shard| *counts.entry(shard).or_default() += 1);
@@ -235,7 +234,7 @@ fn by_cpu_falls_back_to_the_hash_when_one_core_gets_everything() {
 fn when_every_shard_is_full_the_next_connection_waits_for_room() {
     let limits = Server::builder().max_connections(1);
     let builder = ShardServer::builder().accept(Accept::LeastLoaded).limits(limits);
-    let run = serve(unpinned(SHARD_COUNT), SHARD_COUNT, builder);
+    let run = serve(shards(SHARD_COUNT), SHARD_COUNT, builder);
     let mut clients = run.connect_each(2);
     assert_eq!(shards_of(&clients), [0, 1]);
     for (full, mut waiting) in [(1, run.connect()), (0, run.connect())] {
@@ -255,7 +254,7 @@ fn when_every_shard_is_full_the_next_connection_waits_for_room() {
 
 #[test]
 fn a_part_that_is_closed_gets_nothing_more_also_if_its_shard_accepts_for_all() {
-    let run = serve(unpinned(3), 3, Accept::InTurn);
+    let run = serve(shards(3), 3, Accept::InTurn);
     let mut clients = run.connect_each(3);
     // Shard 0 was the first to serve, so it accepts for all, and goes on with that.
     assert_eq!(clients[0].0.ask("close"), "[]");
@@ -274,7 +273,7 @@ fn a_part_that_is_closed_gets_nothing_more_also_if_its_shard_accepts_for_all() {
 fn an_address_of_somebody_else_is_an_error_also_if_he_would_share_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
-    let run = unpinned(1).run(async move |shard: Shard| {
+    let run = shards(1).run(async move |shard: Shard| {
         shard.serve_with(Accept::InTurn, addr, answer).await?;
         Ok(())
     });
@@ -285,7 +284,7 @@ fn an_address_of_somebody_else_is_an_error_also_if_he_would_share_it() {
 
 #[test]
 fn shards_that_would_accept_in_different_ways_are_told() {
-    let run = unpinned(SHARD_COUNT).run(async |shard: Shard| {
+    let run = shards(SHARD_COUNT).run(async |shard: Shard| {
         let ways = [Accept::InTurn, Accept::LeastLoaded];
         let addr = "127.0.0.1:0";
         let served = shard.serve_with(ways[shard.id().index()], addr, answer).await;

@@ -1,5 +1,7 @@
 //! Calls between shards: what comes back, in which order, and what does not hang.
 
+mod support;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -8,29 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::{Error, LocalKey, Result, WaitKind, describe_tasks, sleep, spawn, task, yield_now};
-use corelane_shards::{Builder, CallError, Placement, Shard, ShardId, Shards};
-
-const FAR: ShardId = ShardId::new(1);
-
-fn shards(count: usize) -> Builder {
-    Shards::builder().placement(Placement::Unpinned(count)).handle_signals(false)
-}
-
-/// Runs `main` on shard 0 of two; shard 1 only answers.
-fn on_first<T: Send + Default + 'static>(
-    builder: Builder,
-    main: impl AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
-) -> T {
-    let run = builder.run(async move |shard: Shard| match shard.id().index() {
-        0 => main(shard).await,
-        _ => Ok(T::default()),
-    });
-    run.expect("no main fails").swap_remove(0)
-}
-
-fn call_error(error: &Error) -> &CallError {
-    error.downcast_ref().unwrap_or_else(|| panic!("not a call error: {error:?}"))
-}
+use corelane_shards::{CallError, Shard, ShardId};
+use support::{FAR, call_error, on_first, shards};
 
 #[test]
 fn a_value_comes_back_from_a_closure_and_from_a_task() {

@@ -1,29 +1,20 @@
 //! Channels between shards, plain threads and loops.
 #![allow(clippy::disallowed_methods, reason = "threads that are no shards are part of the subject")]
 
+mod support;
+
 use std::thread;
 use std::time::Duration;
 
-use corelane::{Result, create_task, sleep, spawn};
+use corelane::{create_task, sleep, spawn};
+use corelane_shards::Shard;
 use corelane_shards::sync::channel::{SendError, bounded};
 use corelane_shards::sync::{oneshot, watch};
-use corelane_shards::{Placement, Shard, ShardId, Shards};
-
-const FAR: ShardId = ShardId::new(1);
-
-/// Runs `main` on shard 0 of `count`; the others only answer.
-fn on_first(count: usize, main: impl AsyncFnOnce(Shard) -> Result<()> + Clone + Send + 'static) {
-    let builder = Shards::builder().placement(Placement::Unpinned(count)).handle_signals(false);
-    let run = builder.run(async move |shard: Shard| match shard.id().index() {
-        0 => main(shard).await,
-        _ => Ok(()),
-    });
-    run.expect("no main fails");
-}
+use support::{FAR, on_first, shards};
 
 #[test]
 fn a_slow_receiver_holds_its_senders_back_and_gets_everything_in_their_order() {
-    on_first(4, async |shard| {
+    on_first(shards(4), async |shard| {
         let (sender, mut receiver) = bounded(1);
         let sending: Vec<_> = shard
             .all()
@@ -53,7 +44,7 @@ fn a_slow_receiver_holds_its_senders_back_and_gets_everything_in_their_order() {
 
 #[test]
 fn a_send_that_is_cancelled_with_its_call_leaves_the_room_to_others() {
-    on_first(2, async |shard| {
+    on_first(shards(2), async |shard| {
         let (sender, mut receiver) = bounded(1);
         sender.send(1).await?;
         let there = sender.clone();
@@ -79,7 +70,7 @@ fn a_send_that_is_cancelled_with_its_call_leaves_the_room_to_others() {
 
 #[test]
 fn threads_and_shards_meet_in_a_channel_and_a_shard_is_not_stopped() {
-    on_first(1, async |_| {
+    on_first(shards(1), async |_| {
         let (to_thread, mut at_thread) = bounded::<u32>(1);
         let (to_shard, mut at_shard) = bounded::<u32>(1);
         let thread = thread::spawn(move || {
@@ -107,7 +98,7 @@ fn threads_and_shards_meet_in_a_channel_and_a_shard_is_not_stopped() {
 
 #[test]
 fn every_shard_sees_the_latest_value() {
-    on_first(3, async |shard| {
+    on_first(shards(3), async |shard| {
         let (sender, receiver) = watch::channel(0);
         let seen = shard.call_all(move || {
             let mut receiver = receiver.clone();
@@ -134,7 +125,7 @@ fn every_shard_sees_the_latest_value() {
 
 #[test]
 fn a_shard_that_ends_closes_what_it_held() {
-    let builder = Shards::builder().placement(Placement::Unpinned(2)).handle_signals(false);
+    let builder = shards(2);
     let (sender, mut receiver) = bounded(4);
     let run = builder.run(async move |shard: Shard| {
         sender.send(shard.id().index()).await?;

@@ -1,6 +1,8 @@
 //! What can be seen of shards from shards and from outside: counters, tasks, and who is stalled.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod support;
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -9,14 +11,11 @@ use std::time::Duration;
 
 use corelane::lowlevel::Holder;
 use corelane::{Result, catch_cancel_plain, task};
-use corelane_shards::{Builder, Placement, Shard, ShardId, Shards, Silence};
+use corelane_shards::{Shard, ShardId, Silence};
+use support::shards;
 
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
-
-fn shards(count: usize) -> Builder {
-    Shards::builder().placement(Placement::Unpinned(count)).handle_signals(false)
-}
 
 async fn until_asked_to_end(shard: Shard) -> Result<()> {
     shard.shutdown().requested().await;

@@ -1,18 +1,15 @@
 //! How a run of shards begins and ends.
 
+mod support;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::{Error, Result, catch_cancel_plain, sleep};
-use corelane_shards::{
-    AllowedCores, Builder, CallError, Placement, PlacementError, Shard, ShardId, Shards,
-};
-
-fn shards(count: usize) -> Builder {
-    Shards::builder().placement(Placement::Unpinned(count)).handle_signals(false)
-}
+use corelane_shards::{AllowedCores, CallError, Placement, PlacementError, Shard, ShardId, Shards};
+use support::shards;
 
 #[test]
 fn each_main_runs_on_a_thread_named_for_its_shard_and_results_come_in_order() {

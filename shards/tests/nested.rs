@@ -1,5 +1,7 @@
 //! What travels with a call: its deadline, its priority and its path.
 
+mod support;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
@@ -7,35 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use corelane::{Error, Result, create_task, gather, now, sleep, spawn, yield_now};
-use corelane_shards::{Builder, CallError, Placement, Priority, Shard, ShardId, Shards};
+use corelane::{Result, create_task, gather, now, sleep, spawn, yield_now};
+use corelane_shards::{CallError, Priority, Shard, ShardId};
+use support::{FAR, call_error, on_first, shards};
 
 const NEAR: ShardId = ShardId::new(0);
-const FAR: ShardId = ShardId::new(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-
-fn shards(count: usize) -> Builder {
-    Shards::builder().placement(Placement::Unpinned(count)).handle_signals(false)
-}
-
-/// Runs `main` on shard 0 of two; shard 1 only answers.
-fn on_first(
-    builder: Builder,
-    main: impl AsyncFnOnce(Shard) -> Result<()> + Clone + Send + 'static,
-) {
-    let run = builder.run(async move |shard: Shard| match shard.id().index() {
-        0 => main(shard).await,
-        _ => Ok(()),
-    });
-    run.expect("no main fails");
-}
 
 fn here() -> Shard {
     Shard::current().expect("it runs on a shard")
-}
-
-fn call_error(error: &Error) -> &CallError {
-    error.downcast_ref().unwrap_or_else(|| panic!("not a call error: {error:?}"))
 }
 
 /// Keeps shard 1 from everything until what is returned is dropped.

@@ -1,6 +1,8 @@
 //! Shards as threads and runtimes outside of them meet them.
 #![allow(clippy::disallowed_methods, reason = "threads that are no shards are the subject")]
 
+mod support;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,15 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use corelane::{Error, LocalKey, Result, sleep, yield_now};
-use corelane_shards::{
-    Builder, CallError, Placement, Running, Shard, ShardId, Shards, ShardsHandle, TryPostError,
-};
-
-const FAR: ShardId = ShardId::new(1);
-
-fn shards(count: usize) -> Builder {
-    Shards::builder().placement(Placement::Unpinned(count)).handle_signals(false)
-}
+use corelane_shards::{Builder, CallError, Running, Shard, ShardId, ShardsHandle, TryPostError};
+use support::{FAR, call_error, shards};
 
 /// Two shards that serve until the end is asked for.
 fn serving() -> (Running<()>, ShardsHandle) {
@@ -41,10 +36,6 @@ fn end(running: Running<()>) {
 
 fn own_number() -> Option<ShardId> {
     Shard::current().map(|shard| shard.id())
-}
-
-fn call_error(error: &Error) -> &CallError {
-    error.downcast_ref().unwrap_or_else(|| panic!("not a call error: {error:?}"))
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! A shard that panics, in every phase of its life: the run ends, and everybody else is told.
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::{Error, Result, catch_cancel, create_task};
-use corelane_shards::{CallError, Placement, Shard, ShardId, Sharded, Shards};
+use corelane_shards::{CallError, Shard, ShardId, Sharded};
+use support::shards;
 
 /// The shard that panics, in runs of three.
 const BAD: ShardId = ShardId::new(1);
@@ -26,7 +29,7 @@ fn others_end(
 ) -> (usize, Result<()>) {
     let ended = Arc::new(AtomicUsize::new(0));
     let ends = Arc::clone(&ended);
-    let builder = Shards::builder().placement(Placement::Unpinned(3)).handle_signals(false);
+    let builder = shards(3);
     let run = builder.permits(1).lane_capacity(1).drain(Duration::from_millis(200));
     let run = run.run(async move |shard: Shard| {
         if shard.id() == BAD {

@@ -1,14 +1,15 @@
 //! Posts between shards: they run once and in order, a flood is held back, nobody is told.
 
+mod support;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use corelane::{Error, ReportKind, Result, set_report_handler, yield_now};
-use corelane_shards::{Builder, CallError, Placement, Shard, ShardId, Shards, TryPostError};
-
-const FAR: ShardId = ShardId::new(1);
+use corelane::{Error, ReportKind, set_report_handler, yield_now};
+use corelane_shards::{CallError, Shard, ShardId, TryPostError};
+use support::{FAR, call_error, on_first, shards};
 
 thread_local! {
     static SEEN: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
@@ -20,26 +21,6 @@ fn see(number: u32) {
 
 fn count(runs: &AtomicUsize) {
     runs.fetch_add(1, Ordering::Relaxed);
-}
-
-fn shards(count: usize) -> Builder {
-    Shards::builder().placement(Placement::Unpinned(count)).handle_signals(false)
-}
-
-/// Runs `main` on shard 0 of two; shard 1 only serves.
-fn on_first(
-    builder: Builder,
-    main: impl AsyncFnOnce(Shard) -> Result<()> + Clone + Send + 'static,
-) {
-    let run = builder.run(async move |shard: Shard| match shard.id().index() {
-        0 => main(shard).await,
-        _ => Ok(()),
-    });
-    run.expect("no main fails");
-}
-
-fn call_error(error: &Error) -> &CallError {
-    error.downcast_ref().unwrap_or_else(|| panic!("not a call error: {error:?}"))
 }
 
 /// Keeps shard 1 from its mail until the guard is dropped.

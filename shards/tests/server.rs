@@ -1,5 +1,7 @@
 //! A server on several shards, and how it ends.
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use corelane::{RemoteLoop, Result, StreamReader, StreamWriter, sleep};
-use corelane_shards::{Builder, Placement, Shard, Shards};
+use corelane_shards::{Builder, Shard};
+use support::shards;
 
 /// Answers every line with the number of its shard.
 async fn answer(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
@@ -21,10 +24,6 @@ async fn answer(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
 }
 
 const SHARD_COUNT: usize = 2;
-
-fn shards() -> Builder {
-    Shards::builder().placement(Placement::Unpinned(SHARD_COUNT)).handle_signals(false)
-}
 
 /// What stops a run from outside, and where it listens.
 struct Run {
@@ -72,7 +71,7 @@ fn ask(connection: &mut BufReader<TcpStream>) -> String {
 
 #[test]
 fn all_shards_listen_on_one_port_and_share_the_connections() {
-    let run = serve(shards());
+    let run = serve(shards(SHARD_COUNT));
     assert_eq!(run.addrs.iter().collect::<BTreeSet<_>>().len(), 1, "{:?}", run.addrs);
     let mut connections: Vec<_> = (0..40).map(|_| run.connect()).collect();
     let shards_seen: BTreeSet<_> = connections.iter_mut().map(ask).collect();
@@ -84,7 +83,7 @@ fn all_shards_listen_on_one_port_and_share_the_connections() {
 
 #[test]
 fn at_the_end_no_connection_is_accepted_and_open_ones_may_finish() {
-    let run = serve(shards());
+    let run = serve(shards(SHARD_COUNT));
     let mut open = run.connect();
     let first = ask(&mut open);
     run.request_stop();
@@ -102,7 +101,7 @@ fn at_the_end_no_connection_is_accepted_and_open_ones_may_finish() {
 
 #[test]
 fn connections_that_stay_are_cut_at_the_deadline() {
-    let run = serve(shards().drain(Duration::from_millis(100)));
+    let run = serve(shards(SHARD_COUNT).drain(Duration::from_millis(100)));
     let mut open = run.connect();
     ask(&mut open);
     #[expect(clippy::disallowed_methods, reason = "the deadline is the subject")]
@@ -116,7 +115,7 @@ fn connections_that_stay_are_cut_at_the_deadline() {
 
 #[test]
 fn a_server_whose_handle_is_dropped_goes_on_until_the_end_and_is_drained() {
-    let answers = shards().placement(Placement::Unpinned(1)).run(async |shard: Shard| {
+    let answers = shards(1).run(async |shard: Shard| {
         let addr = shard.serve("127.0.0.1:0", answer).await?.local_addrs()[0];
         let (mut reader, writer) = corelane::open_connection(addr).await?;
         writer.write(b"who\n")?;
@@ -137,7 +136,7 @@ fn a_server_whose_handle_is_dropped_goes_on_until_the_end_and_is_drained() {
 fn a_port_that_is_taken_without_sharing_is_an_error() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
-    let run = shards().run(async move |shard: Shard| {
+    let run = shards(SHARD_COUNT).run(async move |shard: Shard| {
         shard.serve(addr, answer).await?;
         Ok(())
     });
@@ -147,7 +146,7 @@ fn a_port_that_is_taken_without_sharing_is_an_error() {
 #[test]
 fn an_adopted_listener_is_its_shards_alone_and_ends_with_the_run() {
     static SERVED: AtomicUsize = AtomicUsize::new(0);
-    let addrs = shards().run(async |shard: Shard| {
+    let addrs = shards(SHARD_COUNT).run(async |shard: Shard| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let server = shard.adopt(corelane::Server::builder(), listener, answer)?;
         let addr = server.local_addrs()[0];
@@ -174,7 +173,7 @@ fn an_adopted_listener_is_its_shards_alone_and_ends_with_the_run() {
 #[test]
 fn a_name_is_looked_up_beside_the_loop() {
     // What is asked for on the loop itself would have no turns: the look-up takes one at least.
-    let run = shards().run(async |shard: Shard| {
+    let run = shards(SHARD_COUNT).run(async |shard: Shard| {
         let turns = std::rc::Rc::new(std::cell::Cell::new(0));
         let counted = std::rc::Rc::clone(&turns);
         let bystander = corelane::create_task(async move {

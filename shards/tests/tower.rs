@@ -1,14 +1,17 @@
 //! tower's combinators over services that other shards answer.
 #![cfg(feature = "tower")]
 
+mod support;
+
 use corelane::{Error, Result};
-use corelane_shards::{CallError, Placement, Shard, ShardId, Shards};
+use corelane_shards::{CallError, Shard, ShardId};
+use support::shards;
 use tower::{ServiceBuilder, ServiceExt};
 
 fn on_two<T: Send + 'static>(
     main: impl AsyncFn(Shard) -> Result<T> + Clone + Send + 'static,
 ) -> Result<Vec<T>> {
-    Shards::builder().placement(Placement::Unpinned(2)).handle_signals(false).run(main)
+    shards(2).run(main)
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! One shard's desk for calls: what came in by the lanes is run or handed in, what goes out is
 //! written.
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
 use std::rc::{Rc, Weak};
@@ -10,18 +8,22 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use corelane::lowlevel::{Flush, Poller, enlist_flush};
-use corelane::{LocalContext, RemoteLoop, Task, try_create_task};
+use corelane::{LocalContext, RemoteLoop, try_create_task};
 
 use super::ambient::Priority;
 use super::errand::Errand;
 use super::many::Spread;
+use super::peer::{Boards, Line, Peer};
 use super::post::Spent;
-use super::table::{CallTable, Departure, Left, Polled, Ticket};
+use super::table::{Departure, Left, Polled, Ticket};
 use super::withdrawal::Withdrawals;
 use crate::foreign::{drop_quietly, guarded, wake_all};
 use crate::id::ShardId;
 use crate::lane::LaneStats;
 use crate::mesh::{self, Arrival, Ends, Post};
+
+pub(super) use super::peer::Kind;
+pub(crate) use super::peer::Limits;
 
 /// What a lane carries.
 pub(crate) enum Message {
@@ -37,23 +39,8 @@ const SETTLED_PART: u32 = 4;
 /// The largest box of a post that is kept for the next one: with 256 permits a lane keeps 64 KiB at most.
 const KEPT_BOX_BYTES: usize = 256;
 
-/// The kinds of calls, each with permits of its own. A plain closure never waits, so its
-/// permits always come back, and a task that runs for one shard may invoke closures on any without
-/// a circle of permits coming about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A closure.
-    Invoke,
-    /// A closure whose future becomes a task, made inside of so many other calls. Each depth has
-    /// permits of its own, so that a task with a permit only waits for permits of a greater depth.
-    Call(u8),
-}
-
 // Two words, because the tag hides in the box's pointer: lanes move these by the million.
 const _: () = assert!(size_of::<Message>() == 16);
-
-/// The marks of one direction between two shards: those of closures, then those of calls by depth.
-type Boards = Arc<[Withdrawals]>;
 
 /// One shard's part of the mesh, on its way to the shard's thread.
 pub(crate) struct Seed {
@@ -62,17 +49,6 @@ pub(crate) struct Seed {
     limits: Limits,
     /// For each peer: what we no longer want of it, and what it no longer wants of us.
     withdrawals: Vec<[Boards; 2]>,
-}
-
-/// What bounds a mesh.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Packets in a lane.
-    pub(crate) lane_capacity: usize,
-    /// Calls of one kind in flight from one shard to another.
-    pub(crate) permit_count: u32,
-    /// How deep calls may be made inside of calls.
-    pub(crate) call_depth: u8,
 }
 
 /// Makes the mesh between the loops that `bells` ring at, and deals it out.
@@ -106,98 +82,6 @@ pub(crate) struct Desk {
     /// Who is chosen when any shard will do.
     pub(super) spread: Spread,
     this: Weak<Desk>,
-}
-
-struct Peer {
-    invoke: Line,
-    /// By depth; most are never used.
-    calls: Box<[OnceCell<Box<Line>>]>,
-    /// The context that a call of it begins with, if it brought nothing.
-    context: OnceCell<LocalContext>,
-    /// The boxes of its posts that we have run: their permits have not gone home.
-    unsettled: RefCell<Vec<Box<dyn Errand>>>,
-    /// Boxes of our posts that have come home, the oldest first: no more than there are permits.
-    kept_boxes: RefCell<VecDeque<Box<dyn Errand>>>,
-    boards: [Boards; 2],
-    permit_limit: u32,
-}
-
-/// The calls of one kind between this shard and one peer.
-struct Line {
-    /// Ours to it.
-    calls: RefCell<CallTable<Box<dyn Errand>>>,
-    /// Its calls to us that became tasks, by permit.
-    running: RefCell<Vec<Option<Task<()>>>>,
-}
-
-impl Line {
-    fn new(permit_limit: u32) -> Self {
-        Self { calls: RefCell::new(CallTable::new(permit_limit)), running: RefCell::default() }
-    }
-}
-
-impl Peer {
-    fn new(boards: [Boards; 2], limits: Limits) -> Self {
-        Self {
-            invoke: Line::new(limits.permit_count),
-            calls: (0..limits.call_depth).map(|_| OnceCell::new()).collect(),
-            context: OnceCell::new(),
-            unsettled: RefCell::default(),
-            kept_boxes: RefCell::default(),
-            boards,
-            permit_limit: limits.permit_count,
-        }
-    }
-
-    fn line(&self, kind: Kind) -> &Line {
-        match kind {
-            Kind::Invoke => &self.invoke,
-            Kind::Call(depth) => self.calls[usize::from(depth)]
-                .get_or_init(|| Box::new(Line::new(self.permit_limit))),
-        }
-    }
-
-    /// The lines that were used.
-    fn lines(&self) -> impl Iterator<Item = &Line> {
-        [&self.invoke].into_iter().chain(self.call_lines())
-    }
-
-    fn call_lines(&self) -> impl Iterator<Item = &Line> {
-        self.calls.iter().filter_map(OnceCell::get).map(|line| &**line)
-    }
-
-    fn ours_withdrawn(&self, kind: Kind) -> &Withdrawals {
-        &self.boards[0][kind.board()]
-    }
-
-    fn theirs_withdrawn(&self, kind: Kind) -> &Withdrawals {
-        &self.boards[1][kind.board()]
-    }
-}
-
-impl Kind {
-    /// The place of its marks.
-    fn board(self) -> usize {
-        match self {
-            Self::Invoke => 0,
-            Self::Call(depth) => 1 + usize::from(depth),
-        }
-    }
-
-    /// The ticket with the kind on it.
-    fn on(self, ticket: Ticket) -> Ticket {
-        match self {
-            Self::Invoke => ticket,
-            Self::Call(depth) => ticket.at_depth(depth),
-        }
-    }
-}
-
-impl Ticket {
-    /// What it is for, if it is a call's.
-    pub(super) fn call_kind(self) -> Kind {
-        Kind::Call(self.depth())
-    }
 }
 
 impl Desk {
