@@ -71,18 +71,11 @@ pub(crate) fn read(log: &[u8], interval_ns: u64) -> io::Result<Recording> {
             .deserialize(&mut bytes.as_slice())
             .map_err(|error| invalid(format!("a histogram cannot be decoded: {error}")))?;
         // Timestamps are rounded to milliseconds, hence the half.
-        let number = (clock::ns(line.start_timestamp()) + interval_ns / 2) / interval_ns.max(1);
-        let number = usize::try_from(number)
-            .ok()
-            .filter(|number| *number < MAX_INTERVALS)
-            .ok_or_else(|| invalid("an interval begins too late".to_owned()))?;
-        recording.interval_mut(number).add(metric, &histogram);
+        let at_ns = clock::ns(line.start_timestamp()).saturating_add(interval_ns / 2);
+        recording.interval_at(at_ns).add(metric, &histogram);
     }
     Ok(recording)
 }
-
-/// More than a day of the shortest intervals; a log that claims more is damaged.
-const MAX_INTERVALS: usize = 10_000_000;
 
 /// Decodes standard base64 with padding; `None` if it is none.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {

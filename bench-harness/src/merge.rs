@@ -30,7 +30,7 @@ pub(crate) fn merge(
             ));
         }
         for (mine, other) in sum.iter_mut().zip(recorded) {
-            add(mine, &other)?;
+            add(mine, other)?;
         }
         result.complete &= other.complete;
         result.noise.extend(other.noise);
@@ -45,9 +45,17 @@ pub(crate) fn merge(
     Ok((result, sum))
 }
 
-fn add(mine: &mut Recorded, other: &Recorded) -> Result<(), String> {
+fn add(mine: &mut Recorded, mut other: Recorded) -> Result<(), String> {
     let (point, more) = (&mut mine.point, &other.point);
-    if mine.recording.interval_ns != other.recording.interval_ns {
+    let (sum, addend) = (&mut mine.recording, &mut other.recording);
+    // The longer of two runs may have doubled its intervals, which the other one can do as well.
+    while sum.interval_ns < addend.interval_ns {
+        sum.coarsen();
+    }
+    while addend.interval_ns < sum.interval_ns {
+        addend.coarsen();
+    }
+    if sum.interval_ns != addend.interval_ns {
         return Err(format!("the intervals of {} differ in length: give all runs one", more.label));
     }
     if point.mode != more.mode {
@@ -56,16 +64,11 @@ fn add(mine: &mut Recorded, other: &Recorded) -> Result<(), String> {
             more.label, point.mode, more.mode
         ));
     }
-    for (number, interval) in other.recording.intervals.iter().enumerate() {
-        let sum = mine.recording.interval_mut(number);
-        for metric in Metric::ALL {
-            if !interval.counts(metric).is_empty() {
-                sum.add(metric, &interval.histogram(metric));
-            }
-        }
-        sum.overflow += interval.overflow;
-        sum.done += interval.done;
+    for (number, interval) in (0..).zip(&addend.intervals) {
+        let begin_ns = number * addend.interval_ns;
+        sum.interval_at(begin_ns).absorb(interval);
     }
+    point.interval_ns = sum.interval_ns;
     point.ledger.add(&more.ledger);
     point.offered_rps = point.offered_rps.zip(more.offered_rps).map(|(a, b)| a + b);
     point.achieved_rps += more.achieved_rps;

@@ -4,6 +4,10 @@
 //! hands the set to the control thread and goes on with an empty one. Nothing is allocated and no
 //! lock is taken between two requests. What reaches the control thread is kept sparse, because an
 //! interval holds a few hundred distinct values in 27 000 buckets.
+//!
+//! A run may last for days and its memory may not grow with it: once there are [`MAX_INTERVALS`],
+//! neighbours are added up and intervals are twice as long from then on. No value is lost by that,
+//! only when exactly it occurred.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -194,6 +198,8 @@ pub(crate) struct Collected {
 pub(crate) struct Collector {
     full: Receiver<(usize, Box<IntervalSet>)>,
     empty: Vec<Sender<Box<IntervalSet>>>,
+    /// Length of the intervals as they come.
+    length_ns: u64,
     recording: Recording,
 }
 
@@ -206,7 +212,7 @@ impl Collector {
         let percentiles = (!response.is_empty())
             .then(|| (response.value_at_percentile(50.0), response.value_at_percentile(99.0)));
         let collected = Collected { done: set.done, percentiles };
-        self.recording.add(&set);
+        self.recording.add(&set, set.number.saturating_mul(self.length_ns));
         set.clear();
         // The thread may have ended: then nobody needs the set.
         let _ = self.empty[thread].send(set);
@@ -244,12 +250,28 @@ pub(crate) fn recorders(threads: usize, intervals: Intervals) -> (Vec<Recorder>,
         });
         to_threads.push(to_thread);
     }
-    let recording = Recording::new(intervals.length_ns);
-    (recorders, Collector { full: from_threads, empty: to_threads, recording })
+    let length_ns = intervals.length_ns;
+    let recording = Recording::new(length_ns);
+    (recorders, Collector { full: from_threads, empty: to_threads, length_ns, recording })
 }
 
-/// Latencies and how often each occurred, by bucket; unordered, and a bucket may occur twice.
-pub(crate) type Sparse = Vec<(u64, u32)>;
+/// Latencies and how often each occurred, one entry for each bucket, in the order of the latencies.
+pub(crate) type Sparse = Vec<(u64, u64)>;
+
+/// Adds the counts of `more` to those of `sum`, and keeps no more room than they need.
+fn add_counts(sum: &mut Sparse, more: impl Iterator<Item = (u64, u64)>) {
+    let mine = std::mem::take(sum);
+    let mut mine = mine.into_iter().peekable();
+    for (value, count) in more {
+        while let Some(before) = mine.next_if(|(own, _)| *own < value) {
+            sum.push(before);
+        }
+        let same = mine.next_if(|(own, _)| *own == value).map_or(0, |(_, own)| own);
+        sum.push((value, same + count));
+    }
+    sum.extend(mine);
+    sum.shrink_to_fit();
+}
 
 /// One interval of all threads together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -274,20 +296,30 @@ impl Interval {
 
     /// Adds the values of `histogram`.
     pub(crate) fn add<C: Counter>(&mut self, metric: Metric, histogram: &Histogram<C>) {
-        self.counts[metric.index()].extend(histogram.iter_recorded().map(|step| {
-            (
-                step.value_iterated_to(),
-                u32::try_from(step.count_at_value().as_u64()).unwrap_or(u32::MAX),
-            )
-        }));
+        let steps = histogram.iter_recorded();
+        let counts = steps.map(|step| (step.value_iterated_to(), step.count_at_value().as_u64()));
+        add_counts(&mut self.counts[metric.index()], counts);
+    }
+
+    /// Adds all that another interval holds.
+    pub(crate) fn absorb(&mut self, other: &Interval) {
+        for (sum, more) in self.counts.iter_mut().zip(&other.counts) {
+            add_counts(sum, more.iter().copied());
+        }
+        self.overflow += other.overflow;
+        self.done += other.done;
     }
 }
+
+/// The most intervals that are kept of a load point: about as many as a picture has room for. It is
+/// even, so that they can be added up in pairs.
+pub(crate) const MAX_INTERVALS: usize = 512;
 
 /// Everything that was recorded at one load point: what the files are written from, and what
 /// reading them gives back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recording {
-    /// Length of each interval.
+    /// Length of each interval; it doubles when there would be more than [`MAX_INTERVALS`].
     pub(crate) interval_ns: u64,
     /// The intervals in order; one in which nothing happened is empty.
     pub(crate) intervals: Vec<Interval>,
@@ -296,15 +328,34 @@ pub(crate) struct Recording {
 impl Recording {
     /// A recording of nothing yet.
     pub(crate) fn new(interval_ns: u64) -> Self {
-        Recording { interval_ns, intervals: Vec::new() }
+        Recording { interval_ns: interval_ns.max(1), intervals: Vec::new() }
     }
 
-    /// The interval with this number, made if it is new.
-    pub(crate) fn interval_mut(&mut self, number: usize) -> &mut Interval {
+    /// The interval that holds the moment `at_ns` after the beginning; made if it is new.
+    pub(crate) fn interval_at(&mut self, at_ns: u64) -> &mut Interval {
+        let number = loop {
+            let number = at_ns / self.interval_ns;
+            match usize::try_from(number) {
+                Ok(number) if number < MAX_INTERVALS => break number,
+                _ => self.coarsen(),
+            }
+        };
         if self.intervals.len() <= number {
             self.intervals.resize_with(number + 1, Interval::default);
         }
         &mut self.intervals[number]
+    }
+
+    /// Makes intervals twice as long.
+    pub(crate) fn coarsen(&mut self) {
+        self.interval_ns = self.interval_ns.saturating_mul(2);
+        let mut finer = std::mem::take(&mut self.intervals).into_iter();
+        while let Some(mut sum) = finer.next() {
+            if let Some(second) = finer.next() {
+                sum.absorb(&second);
+            }
+            self.intervals.push(sum);
+        }
     }
 
     /// The whole histogram of one metric. Percentiles are never averaged: intervals are added.
@@ -328,8 +379,9 @@ impl Recording {
         }
     }
 
-    fn add(&mut self, set: &IntervalSet) {
-        let interval = self.interval_mut(usize::try_from(set.number).unwrap_or(usize::MAX - 1));
+    /// Adds what a load thread recorded from `begin_ns` on, counted from the beginning.
+    fn add(&mut self, set: &IntervalSet, begin_ns: u64) {
+        let interval = self.interval_at(begin_ns);
         for metric in Metric::ALL {
             let histogram = &set.histograms[metric.index()];
             if !histogram.is_empty() {
@@ -348,7 +400,7 @@ pub(crate) fn histogram_of<'a>(
 ) -> Histogram<u64> {
     let mut sum = new_histogram();
     for (value, count) in intervals.into_iter().flat_map(|interval| interval.counts(metric)) {
-        sum.saturating_record_n(*value, u64::from(*count));
+        sum.saturating_record_n(*value, *count);
     }
     sum
 }

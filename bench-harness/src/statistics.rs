@@ -100,7 +100,7 @@ impl Blocks {
         let dense = |block: &Interval| {
             let mut counts = vec![0; values.len()];
             for (value, count) in block.counts(metric) {
-                counts[order[value]] += u64::from(*count);
+                counts[order[value]] += *count;
             }
             counts
         };

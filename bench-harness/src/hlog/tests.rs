@@ -11,7 +11,7 @@ fn recording(values: &[(usize, u64)]) -> Recording {
         let mut histogram = new_histogram::<u32>();
         histogram.saturating_record(*value);
         for metric in [Metric::Response, Metric::GeneratorLag] {
-            recording.interval_mut(*number).add(metric, &histogram);
+            recording.interval_at(*number as u64 * INTERVAL_NS).add(metric, &histogram);
         }
     }
     recording
@@ -47,6 +47,15 @@ fn a_damaged_log_is_an_error() {
     log.truncate(log.len() - 12);
     log.push(b'\n');
     assert!(read(&log, INTERVAL_NS).is_err());
+}
+
+#[test]
+fn a_log_that_claims_to_last_for_centuries_needs_no_more_memory() {
+    let log = String::from_utf8(written(&recording(&[(0, 5), (2, 7)]))).unwrap();
+    let late = log.replace("0.400,0.200,", "9999999999.000,0.200,");
+    let read = read(late.as_bytes(), INTERVAL_NS).unwrap();
+    assert!(read.intervals.len() <= crate::record::MAX_INTERVALS);
+    assert_eq!(read.total(Metric::Response).len(), 2);
 }
 
 #[test]

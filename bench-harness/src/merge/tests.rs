@@ -7,7 +7,7 @@ fn run(values: std::ops::RangeInclusive<u64>) -> (RunResult, Vec<Recorded>) {
     let mut histogram = new_histogram::<u64>();
     values.for_each(|us| histogram.saturating_record(us * 1_000));
     let mut recording = Recording::new(1_000_000);
-    recording.interval_mut(2).add(Metric::Response, &histogram);
+    recording.interval_at(2_000_000).add(Metric::Response, &histogram);
     let mut point = sample_point("open");
     point.response = Summary::new(&histogram);
     point.achieved_rps = 100.0;
@@ -50,6 +50,25 @@ fn what_does_not_belong_together_is_refused() {
     short.1.clear();
     assert!(merge(vec![run(1..=900), short]).unwrap_err().contains("one command"));
     let mut other = run(1..=900);
+    // Not the same length times a power of two, as a longer run would have.
     other.1[0].recording.interval_ns = 7;
     assert!(merge(vec![run(1..=900), other]).unwrap_err().contains("length"));
+}
+
+#[test]
+fn a_run_that_doubled_its_intervals_and_one_that_did_not_add_up() {
+    let long = || {
+        let mut run = run(1..=900);
+        run.1[0].recording.coarsen();
+        run
+    };
+    for runs in [vec![long(), run(1..=50)], vec![run(1..=50), long()]] {
+        let (result, recorded) = merge(runs).unwrap();
+        assert_eq!(result.points[0].response.count, 950);
+        assert_eq!(
+            (recorded[0].recording.interval_ns, result.points[0].interval_ns),
+            (2_000_000, 2_000_000)
+        );
+        assert_eq!(recorded[0].recording.intervals.len(), 2);
+    }
 }

@@ -71,6 +71,58 @@ fn a_set_that_comes_back_is_empty() {
     assert_eq!(drain(collector).total(Metric::Response).len(), 10);
 }
 
+/// Runs for so many intervals, with 40 different latencies in each; what is left in the end.
+fn run_for(intervals: u64) -> Recording {
+    let (mut recorders, mut collector) = recorders(1, INTERVALS);
+    let mut recorder = recorders.pop().unwrap();
+    for number in 0..intervals {
+        for value in 1..=40 {
+            recorder.record(Metric::Response, value * 1_000);
+        }
+        recorder.count_done();
+        recorder.roll(INTERVALS.origin_ns + number * INTERVALS.length_ns + 99);
+        recorder.roll(INTERVALS.origin_ns + (number + 1) * INTERVALS.length_ns);
+        while collector.collect(Duration::ZERO).is_ok() {}
+    }
+    drop(recorder);
+    drain(collector)
+}
+
+fn retained_entries(recording: &Recording) -> usize {
+    let counts = recording.intervals.iter().flat_map(|interval| &interval.counts);
+    counts.map(Vec::capacity).sum()
+}
+
+#[test]
+fn a_run_a_hundred_times_as_long_keeps_no_more_and_loses_nothing() {
+    let full = MAX_INTERVALS as u64;
+    let (short, long) = (run_for(full), run_for(full * 100));
+    assert_eq!(short.interval_ns, INTERVALS.length_ns, "a full recording is not made coarser");
+    assert_eq!(long.interval_ns, INTERVALS.length_ns * 128);
+    assert_eq!(short.intervals.len(), MAX_INTERVALS);
+    assert!((MAX_INTERVALS / 2..=MAX_INTERVALS).contains(&long.intervals.len()));
+    assert!(retained_entries(&long) <= retained_entries(&short));
+    assert_eq!(long.total(Metric::Response).len(), full * 100 * 40);
+    assert_eq!(long.intervals.iter().map(|interval| interval.done).sum::<u64>(), full * 100);
+}
+
+#[test]
+fn intervals_that_are_added_up_keep_when_and_how_often() {
+    let mut recording = Recording::new(100);
+    for (at_ns, value) in [(0, 5), (150, 5), (199, 6), (250, 7), (450, 8)] {
+        let mut histogram = new_histogram::<u32>();
+        histogram.saturating_record(value);
+        recording.interval_at(at_ns).add(Metric::Response, &histogram);
+    }
+    recording.interval_at(450).overflow = 3;
+    recording.coarsen();
+    let counts = |number: usize| recording.intervals[number].counts(Metric::Response).clone();
+    assert_eq!((recording.interval_ns, recording.intervals.len()), (200, 3));
+    assert_eq!(counts(0), [(5, 2), (6, 1)]);
+    assert_eq!((counts(1), counts(2)), (vec![(7, 1)], vec![(8, 1)]));
+    assert_eq!(recording.overflow(), 3);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn every_interval_is_a_line_and_what_is_not_known_is_empty() {
         let mut recording = Recording::new(100_000_000);
-        recording.interval_mut(1).add(Metric::Response, &milliseconds());
+        recording.interval_at(100_000_000).add(Metric::Response, &milliseconds());
         let text = intervals_csv(&[Recorded { point: sample_point("a \"b\", c"), recording }]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);

@@ -13,7 +13,7 @@ fn recording(lag_ns: impl Fn(usize) -> u64) -> Recording {
         let mut lag = crate::record::new_histogram::<u64>();
         response.record_n(number as u64 + 1, 50).unwrap();
         lag.record_n(lag_ns(number).max(1), 50).unwrap();
-        let interval = recording.interval_mut(number);
+        let interval = recording.interval_at(number as u64 * recording.interval_ns);
         interval.add(Metric::Response, &response);
         interval.add(Metric::GeneratorLag, &lag);
     }
