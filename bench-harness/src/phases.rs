@@ -26,6 +26,7 @@ use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::slo::Slo;
 use crate::subject::{Counting, Subject, preload};
 use crate::verdict::{Status, Verdict};
+use corelane_shards::Accept;
 
 /// A rate as it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -297,6 +298,7 @@ fn floor(
     let null = ServerSpec {
         target: Target::Synthetic,
         cpus: server.cpus.iter().take(1).copied().collect(),
+        accept: Accept::default(),
         frame_bytes,
         synthetic: SyntheticSpec::null(wire, frame_bytes),
     };

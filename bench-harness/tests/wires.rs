@@ -72,59 +72,97 @@ fn a_server_that_answers_wrongly_is_1_and_the_reason_is_told() {
     assert!(text.contains("came back with other bytes"), "{text}");
 }
 
-#[test]
-fn a_real_memcached_counts_what_we_count() {
+/// Loads a server of somebody else's that `program` starts on a free port; `None` if it is not installed.
+/// The ledger of the point.
+fn load_real(
+    program: &str,
+    server_arguments: &[&str],
+    scheme: &str,
+    more: &[&str],
+) -> Option<Value> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let server = Command::new("memcached")
-        .args(["-p", &port, "-l", "127.0.0.1", "-u", "nobody"])
+    let server = Command::new(program)
+        .args(server_arguments.iter().map(|word| word.replace("PORT", &port)))
         .stdout(Stdio::null())
         .spawn();
     let Ok(mut server) = server else {
-        println!("skipped: memcached is not installed");
-        return;
+        println!("skipped: {program} is not installed");
+        return None;
     };
     while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
-        assert!(server.try_wait().unwrap().is_none(), "memcached ended early");
+        assert!(server.try_wait().unwrap().is_none(), "{program} ended early");
     }
-    let url = format!("memcache://127.0.0.1:{port}");
-    let mut arguments = vec!["attack", url.as_str(), "--rate=2000", "--keys=1000", "--verify=1"];
+    let url = format!("{scheme}://127.0.0.1:{port}");
+    let mut arguments = vec!["attack", url.as_str(), "--rate=2000", "--keys=1000"];
     arguments.extend(["--no-files", "--format=json"]);
     arguments.extend(QUICK);
+    arguments.extend(more);
     let output = run(&arguments);
     server.kill().unwrap();
     server.wait().unwrap();
     assert_code(0, &output);
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ledger = &result["points"][0]["ledger"];
+    Some(result["points"][0]["ledger"].clone())
+}
+
+#[test]
+fn a_real_memcached_counts_what_we_count() {
+    let arguments = ["-p", "PORT", "-l", "127.0.0.1", "-u", "nobody"];
+    let Some(ledger) = load_real("memcached", &arguments, "memcache", &["--verify=1"]) else {
+        return;
+    };
     assert_eq!(ledger["ok"], 1_000, "{ledger}");
     assert_eq!(ledger["server_count"], 1_000, "{ledger}");
 }
 
 #[test]
 fn a_real_redis_server_counts_what_we_count() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let server = Command::new("redis-server")
-        .args(["--port", &port, "--save", "", "--bind", "127.0.0.1"])
-        .stdout(Stdio::null())
-        .spawn();
-    let Ok(mut server) = server else {
-        println!("skipped: redis-server is not installed");
+    let arguments = ["--port", "PORT", "--save", "", "--bind", "127.0.0.1"];
+    let Some(ledger) = load_real("redis-server", &arguments, "redis", &[]) else {
         return;
     };
-    while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
-        assert!(server.try_wait().unwrap().is_none(), "redis-server ended early");
-    }
-    let url = format!("redis://127.0.0.1:{port}");
-    let mut arguments = vec!["attack", url.as_str(), "--rate=2000", "--keys=1000"];
-    arguments.extend(["--no-files", "--format=json"]);
-    arguments.extend(QUICK);
-    let output = run(&arguments);
-    server.kill().unwrap();
-    server.wait().unwrap();
-    assert_code(0, &output);
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ledger = &result["points"][0]["ledger"];
     assert_eq!(ledger["ok"], 1_000, "{ledger}");
     assert_eq!(ledger["server_count"], 1_000, "{ledger}");
     assert_eq!(ledger["errors"], 0, "{ledger}");
+}
+
+#[test]
+fn each_way_of_accepting_gives_every_connection_to_a_shard() {
+    for target in ["kv", "echo", "http"] {
+        for accept in ["by-cpu", "in-turn", "least-loaded"] {
+            let mut arguments = vec!["run", target, "--accept", accept, "--rate=500", "--keys=100"];
+            arguments.extend(["--no-files", "--format=json"]);
+            arguments.extend(QUICK);
+            let output = run(&arguments);
+            assert_code(0, &output);
+            let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let ledger = &result["points"][0]["ledger"];
+            assert_eq!((&ledger["ok"], &ledger["errors"]), (&250.into(), &0.into()), "{ledger}");
+        }
+    }
+}
+
+#[test]
+fn what_would_do_nothing_is_refused() {
+    let url = "--url=echo://127.0.0.1:9";
+    for (command, option) in [
+        ("sweep", "--shards=2"),
+        ("sweep", "--accept=in-turn"),
+        ("max-rate", "--server-cpus=0"),
+        ("max-rate", "--stall=1ms/1s"),
+    ] {
+        let output = run(&[command, url, option, "--slo=p99<1ms"]);
+        assert_code(2, &output);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let name = option.split('=').next().unwrap();
+        assert!(text.contains("--url") && text.contains(name), "{command} {option}: {text}");
+    }
+    for arguments in
+        [["run", "synthetic", "--accept=in-turn"], ["serve", "bare-echo", "--accept=by-cpu"]]
+    {
+        let output = run(&arguments);
+        assert_code(2, &output);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("accepts in one way only"), "{text}");
+    }
 }

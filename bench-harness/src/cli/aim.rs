@@ -11,13 +11,26 @@ use super::{Exit, usage};
 use crate::layout::Layout;
 use crate::phases::RunPlan;
 
+/// What is for a server of ours: beside a URL it would do nothing.
+const SERVER_OPTIONS: [&str; 9] = [
+    "target",
+    "runtime",
+    "shards",
+    "server_cpus",
+    "accept",
+    "wire",
+    "service_time",
+    "stall",
+    "spin",
+];
+
 /// Whom to load, and with what.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Aimed {
     #[command(flatten)]
     run: Run,
     /// Load the server there instead of one of ours: redis://HOST:PORT and so on, as attack takes it
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = SERVER_OPTIONS)]
     url: Option<String>,
     /// Allow an address that is not of this machine: be sure that you may load it
     #[arg(long, requires = "url")]

@@ -3,6 +3,7 @@
 use std::io;
 
 use clap::{Args, CommandFactory, FromArgMatches, ValueEnum};
+use corelane_shards::Accept;
 
 use super::load_args::LoadArgs;
 use super::{Exit, usage};
@@ -29,6 +30,9 @@ pub(crate) struct Run {
     /// CPUs of the server, such as 1,3 [default: two thirds of the allowed cores]
     #[arg(long, value_parser = units::cpus)]
     server_cpus: Option<units::CpuList>,
+    /// How connections come to the shards: reuse-port, by-cpu, in-turn or least-loaded
+    #[arg(long, default_value_t)]
+    accept: Accept,
     #[command(flatten)]
     synthetic: SyntheticArgs,
     #[command(flatten)]
@@ -58,6 +62,14 @@ impl Runtime {
             }
         }
     }
+}
+
+/// Only the servers on the runtime of this project have a choice of how they accept.
+pub(super) fn check_accept(target: Target, accept: Accept) -> Result<(), String> {
+    if accept == Accept::default() || matches!(target, Target::Kv | Target::Echo | Target::Http) {
+        return Ok(());
+    }
+    Err(format!("{target} accepts in one way only; --accept is for kv, echo and http"))
 }
 
 /// Options of the synthetic server.
@@ -140,10 +152,14 @@ impl Run {
             Ok(target) => target,
             Err(text) => return Ok(Err(text)),
         };
+        if let Err(text) = check_accept(target, self.accept) {
+            return Ok(Err(text));
+        }
         let frame_bytes = self.load.frame_size as usize;
         let spec = ServerSpec {
             target,
             cpus: layout.server_cpus.clone(),
+            accept: self.accept,
             frame_bytes,
             synthetic: self.synthetic.spec(frame_bytes),
         };

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Args;
+use corelane_shards::Accept;
 
-use super::run::SyntheticArgs;
+use super::run::{SyntheticArgs, check_accept};
 use super::{Exit, usage};
 use crate::layout::allowed_cpus;
 use crate::serve::{ServerSpec, Target, start};
@@ -26,6 +27,9 @@ pub(crate) struct Serve {
     /// Bytes of an echo frame
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
     frame_size: u32,
+    /// How connections come to the shards: reuse-port, by-cpu, in-turn or least-loaded
+    #[arg(long, default_value_t)]
+    accept: Accept,
     #[command(flatten)]
     synthetic: SyntheticArgs,
     /// Obey the parent process over the standard input
@@ -44,9 +48,13 @@ impl Serve {
         if let Some(cpu) = cpus.iter().find(|cpu| !allowed.contains(cpu)) {
             return Ok(usage(&format!("this process may not use cpu {cpu}, only {allowed:?}")));
         }
+        if let Err(text) = check_accept(self.target, self.accept) {
+            return Ok(usage(&text));
+        }
         let frame_bytes = self.frame_size as usize;
         let synthetic = self.synthetic.spec(frame_bytes);
-        let spec = ServerSpec { target: self.target, cpus, frame_bytes, synthetic };
+        let spec =
+            ServerSpec { target: self.target, cpus, accept: self.accept, frame_bytes, synthetic };
         start(&spec, self.addr, self.child)?;
         Ok(Exit::Done)
     }

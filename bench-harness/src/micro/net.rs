@@ -18,6 +18,7 @@ use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::{Counting, Subject};
 use crate::threads;
 use crate::traffic::Traffic;
+use corelane_shards::Accept;
 
 /// The load of an echo benchmark.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,7 @@ pub(super) fn start(layout: &Layout, target: Target, frame_bytes: usize) -> io::
     Server::start(&ServerSpec {
         target,
         cpus: layout.server_cpus.iter().take(1).copied().collect(),
+        accept: Accept::default(),
         frame_bytes,
         synthetic: SyntheticSpec::null(Wire::Echo, frame_bytes),
     })

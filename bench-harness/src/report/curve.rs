@@ -6,8 +6,8 @@ use std::path::Path;
 use plotters::coord::combinators::IntoLogRange;
 use plotters::prelude::*;
 
-use super::svg::{COLOURS, FONT, draw, latency_range};
-use super::{Point, format_ns, format_rate};
+use super::svg::{COLOURS, draw, draw_legend, draw_mesh, frame, latency_range, legend_line};
+use super::{Point, format_rate};
 use crate::verdict::Status;
 
 /// Fewer open loops than this are no curve.
@@ -40,43 +40,24 @@ pub(crate) fn write_curve(path: &Path, title: &str, points: &[Point]) -> io::Res
     let values = || series.iter().flat_map(|(_, marks)| marks).map(|(_, value, _)| *value as u64);
     let (low, high) = (values().min().unwrap_or(1), values().max().unwrap_or(1));
     draw(path, |root| {
-        let mut chart = ChartBuilder::on(root)
-            .caption(title, (FONT, 20))
-            .margin(16)
-            .x_label_area_size(46)
-            .y_label_area_size(78)
+        let mut chart = frame(root, title)
             .build_cartesian_2d(0.0..right * 1.05, latency_range(low, high).log_scale())?;
-        chart
-            .configure_mesh()
-            .x_desc("answers a second")
-            .y_desc("response time from the intended start")
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
-            .x_label_formatter(&|rate| format_rate(*rate))
-            .y_label_formatter(&|value_ns| format_ns(value_ns.round() as u64))
-            .light_line_style(WHITE)
-            .bold_line_style(RGBColor(225, 225, 225))
-            .draw()?;
+        draw_mesh(
+            &mut chart,
+            ("answers a second", "response time from the intended start"),
+            &|rate| format_rate(*rate),
+        )?;
         let shown = series.iter().enumerate().filter(|(_, (_, marks))| !marks.is_empty());
         for (index, (name, marks)) in shown {
             let colour = COLOURS[index];
             let valid = marks.iter().filter(|(_, _, invalid)| !invalid);
             let line = LineSeries::new(valid.map(|(x, y, _)| (*x, *y)), colour.stroke_width(2));
-            chart.draw_series(line)?.label(format!("p{name}")).legend(move |(x, y)| {
-                PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3))
-            });
+            chart.draw_series(line)?.label(format!("p{name}")).legend(legend_line(colour));
             chart.draw_series(marks.iter().map(|(x, y, invalid)| {
                 let style = if *invalid { colour.stroke_width(1) } else { colour.filled() };
                 Circle::new((*x, *y), 4, style)
             }))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font((FONT, 14))
-            .draw()?;
-        Ok(())
+        draw_legend(&mut chart, SeriesLabelPosition::UpperLeft)
     })
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use hdrhistogram::Histogram;
-use plotters::coord::combinators::IntoLogRange;
+use plotters::coord::combinators::{IntoLogRange, LogCoord};
+use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
 
 use super::{Recorded, format_ns};
@@ -40,38 +41,22 @@ pub(crate) fn write_percentiles(
     let count = curves.iter().map(|(_, histogram)| histogram.len()).max().unwrap_or(1);
     let right = (count as f64).clamp(100.0, 1e6);
     draw(path, |root| {
-        let mut chart = ChartBuilder::on(root)
-            .caption(title, (FONT, 20))
-            .margin(16)
-            .x_label_area_size(46)
-            .y_label_area_size(78)
+        let mut chart = frame(root, title)
             .build_cartesian_2d((1.0..right).log_scale(), latency_range(low, high).log_scale())?;
-        chart
-            .configure_mesh()
-            .x_desc("percentile of requests (logarithmic in 1/(1-p))")
-            .y_desc("response time from the intended start")
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
-            .x_label_formatter(&|odds| percentile_label(*odds))
-            .y_label_formatter(&|value_ns| format_ns(value_ns.round() as u64))
-            .light_line_style(WHITE)
-            .bold_line_style(RGBColor(225, 225, 225))
-            .draw()?;
+        draw_mesh(
+            &mut chart,
+            (
+                "percentile of requests (logarithmic in 1/(1-p))",
+                "response time from the intended start",
+            ),
+            &|odds| percentile_label(*odds),
+        )?;
         for (index, (name, histogram)) in curves.iter().enumerate() {
             let colour = COLOURS[index % COLOURS.len()];
             let line = LineSeries::new(curve(histogram, right), colour.stroke_width(2));
-            chart.draw_series(line)?.label(name.clone()).legend(move |(x, y)| {
-                PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3))
-            });
+            chart.draw_series(line)?.label(name.clone()).legend(legend_line(colour));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font((FONT, 14))
-            .draw()?;
-        Ok(())
+        draw_legend(&mut chart, SeriesLabelPosition::UpperLeft)
     })
 }
 
@@ -113,23 +98,13 @@ pub(crate) fn write_timeline(path: &Path, title: &str, recorded: &[Recorded]) ->
     let low = medians.map(|(_, value)| *value).fold(high, f64::min);
     let end = tracks.iter().map(|track| track.end_s).fold(0.1, f64::max);
     draw(path, |root| {
-        let mut chart = ChartBuilder::on(root)
-            .caption(title, (FONT, 20))
-            .margin(16)
-            .x_label_area_size(46)
-            .y_label_area_size(78)
+        let mut chart = frame(root, title)
             .build_cartesian_2d(0.0..end, latency_range(low as u64, high as u64).log_scale())?;
-        chart
-            .configure_mesh()
-            .x_desc("seconds since the run began")
-            .y_desc("response time, one point each interval")
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
-            .x_label_formatter(&|seconds| format!("{seconds:.0}"))
-            .y_label_formatter(&|value_ns| format_ns(value_ns.round() as u64))
-            .light_line_style(WHITE)
-            .bold_line_style(RGBColor(225, 225, 225))
-            .draw()?;
+        draw_mesh(
+            &mut chart,
+            ("seconds since the run began", "response time, one point each interval"),
+            &|seconds| format!("{seconds:.0}"),
+        )?;
         let top = 10f64.powf(high.max(1.0).log10() + 0.08);
         for track in &tracks {
             let style = (FONT, 14).into_font().color(&RGBColor(90, 90, 90));
@@ -146,20 +121,11 @@ pub(crate) fn write_timeline(path: &Path, title: &str, recorded: &[Recorded]) ->
                     LineSeries::new(series(track).iter().copied(), colour.stroke_width(width));
                 let drawn = chart.draw_series(line)?;
                 if index == 0 {
-                    drawn.label(name).legend(move |(x, y)| {
-                        PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3))
-                    });
+                    drawn.label(name).legend(legend_line(colour));
                 }
             }
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font((FONT, 14))
-            .draw()?;
-        Ok(())
+        draw_legend(&mut chart, SeriesLabelPosition::LowerRight)
     })
 }
 
@@ -226,7 +192,65 @@ pub(super) fn latency_range(low_ns: u64, high_ns: u64) -> Range<f64> {
 }
 
 pub(super) type Root<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+/// A chart of a picture of ours: a range across, and a latency upwards.
+pub(super) type Chart<'a, 'b, X> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, LogCoord<f64>>>;
 pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// A chart with its title and room for both axes, not yet built.
+pub(super) fn frame<'a, 'b>(
+    root: &'a Root<'b>,
+    title: &str,
+) -> ChartBuilder<'a, 'a, SVGBackend<'b>> {
+    let mut builder = ChartBuilder::on(root);
+    builder.caption(title, (FONT, 20)).margin(16).x_label_area_size(46).y_label_area_size(78);
+    builder
+}
+
+/// Draws axes, grid and what the axes show; the vertical one is a latency.
+pub(super) fn draw_mesh<X>(
+    chart: &mut Chart<'_, '_, X>,
+    (across, upwards): (&str, &str),
+    label: &dyn Fn(&f64) -> String,
+) -> Drawn
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    chart
+        .configure_mesh()
+        .x_desc(across)
+        .y_desc(upwards)
+        .axis_desc_style((FONT, 15))
+        .label_style((FONT, 13))
+        .x_label_formatter(&label)
+        .y_label_formatter(&|value_ns| format_ns(value_ns.round() as u64))
+        .light_line_style(WHITE)
+        .bold_line_style(RGBColor(225, 225, 225))
+        .draw()?;
+    Ok(())
+}
+
+/// The stroke that stands for a series in the legend.
+pub(super) fn legend_line(colour: RGBColor) -> impl Fn((i32, i32)) -> PathElement<(i32, i32)> {
+    move |(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3))
+}
+
+/// Draws the legend.
+pub(super) fn draw_legend<'a, 'b: 'a, X>(
+    chart: &mut Chart<'a, 'b, X>,
+    position: SeriesLabelPosition,
+) -> Drawn
+where
+    X: Ranged<ValueType = f64>,
+{
+    chart
+        .configure_series_labels()
+        .position(position)
+        .background_style(WHITE.mix(0.85))
+        .border_style(RGBColor(200, 200, 200))
+        .label_font((FONT, 14))
+        .draw()?;
+    Ok(())
+}
 
 /// Draws a picture into a file.
 ///

@@ -30,6 +30,7 @@ use crate::serve::{Gap, Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::Subject;
 use crate::traffic::Traffic;
 use crate::verdict::{LAG_NS, Status};
+use corelane_shards::Accept;
 
 /// What to check.
 pub(crate) struct Options {
@@ -199,6 +200,7 @@ impl Bench {
         Server::start(&ServerSpec {
             target: Target::Synthetic,
             cpus: self.layout.server_cpus.iter().take(1).copied().collect(),
+            accept: Accept::default(),
             frame_bytes: FRAME_BYTES,
             synthetic: SyntheticSpec { spin, ..synthetic },
         })

@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane::{Server, StreamReader, StreamWriter};
+use corelane::{StreamReader, StreamWriter};
 use corelane_shards::{Placement, Shard, Shards};
 
 use super::control::Tally;
@@ -15,16 +15,14 @@ use super::hosted::Host;
 /// # Errors
 /// If the shards cannot be started or cannot listen.
 pub(super) fn run(host: Host) -> io::Result<()> {
-    let Host { cpus, addr, frame_bytes, tallies } = host;
+    let Host { cpus, accept, addr, frame_bytes, tallies } = host;
     let placement = if cpus.is_empty() { Placement::Unpinned(1) } else { Placement::Cores(cpus) };
     let main = async move |shard: Shard| {
         let tally = Rc::new(Arc::clone(&tallies[shard.id().index()]));
         let handler = async move |reader: StreamReader, writer: StreamWriter| {
             echo(reader, writer, frame_bytes, &tally).await
         };
-        let server = Server::builder().reuse_port(true).start(handler, addr).await?;
-        shard.shutdown().requested().await;
-        server.close();
+        shard.serve_with(accept, addr, handler).await?.wait_closed().await;
         Ok(())
     };
     let builder = Shards::builder().placement(placement).handle_signals(false);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use corelane_shards::Accept;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::control::Tally;
@@ -17,6 +18,8 @@ use crate::threads;
 pub(super) struct Host {
     /// One CPU for each shard; none for one shard that is not pinned.
     pub(super) cpus: Vec<usize>,
+    /// How connections come to the shards.
+    pub(super) accept: Accept,
     /// Where to listen.
     pub(super) addr: SocketAddr,
     /// Length of an echo frame.
@@ -40,6 +43,7 @@ pub(super) fn start(
     let tallies: Vec<Arc<Tally>> = (0..shard_count).map(|_| Arc::default()).collect();
     let host = Host {
         cpus: spec.cpus.clone(),
+        accept: spec.accept,
         addr,
         frame_bytes: spec.frame_bytes,
         tallies: tallies.clone(),
@@ -74,12 +78,15 @@ pub(super) fn start(
 }
 
 /// What the servers of the examples are told of their shards.
-pub(super) fn shard_arguments(cpus: &[usize]) -> Vec<String> {
+pub(super) fn shard_arguments(cpus: &[usize], accept: Accept) -> Vec<String> {
+    let mut arguments = vec![format!("--accept={accept}")];
     if cpus.is_empty() {
-        return vec!["--shards=1".to_owned(), "--unpinned".to_owned()];
+        arguments.extend(["--shards=1".to_owned(), "--unpinned".to_owned()]);
+    } else {
+        let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
+        arguments.push(format!("--cores={}", cpus.join(",")));
     }
-    let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
-    vec![format!("--cores={}", cpus.join(","))]
+    arguments
 }
 
 /// Length of the buffer that a connection of an echo server has on a runtime where it must have one.

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use corelane_shards::Accept;
 use serde::{Deserialize, Serialize};
 
 use crate::threads;
@@ -122,6 +123,8 @@ pub(crate) struct ServerSpec {
     pub(crate) target: Target,
     /// One shard on each; none means one shard that is not pinned.
     pub(crate) cpus: Vec<usize>,
+    /// How connections come to the shards of a server on the runtime; others have one way.
+    pub(crate) accept: Accept,
     /// Length of an echo frame.
     pub(crate) frame_bytes: usize,
     /// What the synthetic server does; ignored by the others.
@@ -136,6 +139,7 @@ impl ServerSpec {
             self.target.to_string(),
             "--child".to_owned(),
             format!("--frame-size={}", self.frame_bytes),
+            format!("--accept={}", self.accept),
         ];
         if !self.cpus.is_empty() {
             let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
