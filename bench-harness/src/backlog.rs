@@ -22,6 +22,8 @@ pub(crate) struct Due {
 pub(crate) struct Backlog {
     next: Schedule,
     ahead: Schedule,
+    /// The schedule of all threads, and how many of its requests are measured, if that is what ends it.
+    counted: Option<(Schedule, u64)>,
     turns: VecDeque<Turn>,
     noticed: u64,
     waiting: u64,
@@ -43,9 +45,34 @@ impl Backlog {
         Backlog {
             next: schedule.clone(),
             ahead: schedule,
+            counted: None,
             turns: VecDeque::with_capacity(1_024),
             noticed: 0,
             waiting: 0,
+        }
+    }
+
+    /// The same, and it ends after so many measured requests of all threads together, whose schedule is
+    /// `whole`.
+    pub(crate) fn counted(mut self, whole: Schedule, requests: u64) -> Self {
+        self.counted = Some((whole, requests));
+        self
+    }
+
+    /// Whether it ends by a count.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted.is_some()
+    }
+
+    /// Learns when the measurement begins and ends. Neither may have passed.
+    pub(crate) fn measure(&mut self, measure_ns: u64, end_ns: u64) {
+        for cursor in [&mut self.next, &mut self.ahead] {
+            cursor.set_end(end_ns);
+        }
+        if let Some((whole, requests)) = &self.counted {
+            let limit = whole.first_from(measure_ns).saturating_add(*requests);
+            self.next.set_limit(limit);
+            self.ahead.set_limit(limit);
         }
     }
 

@@ -35,7 +35,7 @@ impl Console {
         }
     }
 
-    /// A bar for something that takes `length`.
+    /// A bar for something that takes `length`, or nobody knows how long if that is zero.
     pub(crate) fn bar(&self, label: &str, length: Duration) -> Bar {
         let target =
             if self.bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -74,7 +74,11 @@ impl Bar {
         }
         let whole_s = self.length.as_secs_f64();
         let passed_s = progress.share * whole_s;
-        let mut text = format!("{passed_s:.1}/{whole_s:.1} s  {}", format_rate(self.rate));
+        let mut text = if self.length.is_zero() {
+            format!("{:.0} %  {}", progress.share * 100.0, format_rate(self.rate))
+        } else {
+            format!("{passed_s:.1}/{whole_s:.1} s  {}", format_rate(self.rate))
+        };
         if let Some((p50_ns, p99_ns)) = progress.latest {
             text.push_str(&format!("  p50 {}  p99 {}", format_ns(p50_ns), format_ns(p99_ns)));
         }

@@ -18,17 +18,20 @@
 //! The loop sees time and sockets through a [`World`], so that its arithmetic is tested on a
 //! simulated one.
 
+mod outcome;
+
+pub(crate) use outcome::ThreadOutcome;
+
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::backlog::Backlog;
-use crate::connection::{Connection, Flight, Landed};
-use crate::ledger::Ledger;
+use crate::connection::{Connection, Flight};
 use crate::protocol::{Note, Protocol};
 use crate::record::{Metric, Recorder};
-use crate::statistics::Moments;
+use outcome::{Landing, record_lateness};
 
 /// Time and readiness, real or simulated.
 pub(crate) trait World {
@@ -70,13 +73,29 @@ pub(crate) struct Times {
     pub(crate) drain_end_ns: u64,
 }
 
+impl Times {
+    /// The same lengths, measured from `measure_ns` on.
+    pub(crate) fn measured_from(self, measure_ns: u64) -> Self {
+        let end_ns = measure_ns.saturating_add(self.end_ns - self.measure_ns);
+        let drain_end_ns = end_ns.saturating_add(self.drain_end_ns - self.end_ns);
+        Times { measure_ns, end_ns, drain_end_ns, ..self }
+    }
+}
+
 /// What a load thread sends.
 #[allow(clippy::large_enum_variant, reason = "there is one in each thread, and it never moves")]
 pub(crate) enum Work {
     /// Requests when they are due, whatever the server does.
     Open(Backlog),
     /// A request whenever an answer makes room.
-    Closed,
+    Closed {
+        /// So many are measured; `u64::MAX` for as many as there is time for.
+        requests: u64,
+        /// From an answer to the next request of its connection.
+        think_ns: u64,
+        /// Connections begin one after the other during this time.
+        ramp_ns: u64,
+    },
 }
 
 /// All that one load thread needs.
@@ -99,31 +118,11 @@ pub(crate) struct Load<W: World> {
     pub(crate) timeout_ns: u64,
     /// How to wait.
     pub(crate) pacing: Pacing,
+    /// When the measurement begins, told from outside while it runs; zero as long as it is not known.
+    /// Unless told, it begins as the times say. It must not have passed when it is told.
+    pub(crate) measure_from: Arc<AtomicU64>,
     /// Set from outside to end early.
     pub(crate) stop: Arc<AtomicBool>,
-}
-
-/// What a load thread reports at its end.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct ThreadOutcome {
-    /// What became of the requests.
-    pub(crate) ledger: Ledger,
-    /// Answers that arrived between `measure_ns` and `end_ns`.
-    pub(crate) done_in_window: u64,
-    /// Measured requests that were recorded at their age because no answer came.
-    pub(crate) censored: u64,
-    /// The least age of those.
-    pub(crate) censored_min_ns: Option<u64>,
-    /// Why connections broke, for each that did.
-    pub(crate) lost: Vec<String>,
-    /// How many of those broke because the server sent something that is no reply to the request.
-    pub(crate) wrong_replies: u64,
-    /// Gaps between measured requests as they left.
-    pub(crate) send_gaps: Moments,
-    /// The longest turn, waiting not counted.
-    pub(crate) loop_gap_max_ns: u64,
-    /// CPU time of the thread.
-    pub(crate) cpu_ns: u64,
 }
 
 struct Slot<S> {
@@ -145,6 +144,15 @@ pub(crate) struct Generator<W: World> {
     times: Times,
     timeout_ns: u64,
     pacing: Pacing,
+    measure_from: Arc<AtomicU64>,
+    /// The measurement has begun, or when it will is known.
+    is_decided: bool,
+    /// So many requests end the run, and all of them are due.
+    is_exhausted: bool,
+    /// Connections that have begun.
+    joined: usize,
+    /// Connections of a closed loop whose users think, and until when.
+    thinking: VecDeque<(u64, usize)>,
     stop: Arc<AtomicBool>,
     outcome: ThreadOutcome,
     alive: usize,
@@ -169,7 +177,7 @@ impl<W: World> Generator<W> {
             .collect();
         Generator {
             world: load.world,
-            free: (0..slots.len()).collect(),
+            free: VecDeque::with_capacity(slots.len()),
             dirty: Vec::with_capacity(slots.len()),
             alive: slots.len(),
             slots,
@@ -179,6 +187,11 @@ impl<W: World> Generator<W> {
             times: load.times,
             timeout_ns: load.timeout_ns,
             pacing: load.pacing,
+            measure_from: load.measure_from,
+            is_decided: false,
+            is_exhausted: false,
+            joined: 0,
+            thinking: VecDeque::new(),
             stop: load.stop,
             outcome: ThreadOutcome::default(),
             in_flight: 0,
@@ -192,6 +205,8 @@ impl<W: World> Generator<W> {
         let mut ready = Vec::with_capacity(self.slots.len());
         let mut now_ns = self.world.now_ns();
         while !self.finished(now_ns) {
+            self.decide(now_ns);
+            self.admit(now_ns);
             self.assign(now_ns);
             self.flush();
             self.recorder.roll(now_ns);
@@ -212,7 +227,7 @@ impl<W: World> Generator<W> {
     fn finished(&self, now_ns: u64) -> bool {
         let all_sent = match &self.work {
             Work::Open(backlog) => backlog.waiting() == 0 && backlog.next_due_ns().is_none(),
-            Work::Closed => true,
+            Work::Closed { .. } => true,
         };
         self.alive == 0
             || now_ns >= self.times.drain_end_ns
@@ -220,12 +235,62 @@ impl<W: World> Generator<W> {
             || self.stop.load(Ordering::Relaxed)
     }
 
+    /// Learns when the measurement begins, and notices when a counted run has all its requests.
+    fn decide(&mut self, now_ns: u64) {
+        if !self.is_decided {
+            let told_ns = self.measure_from.load(Ordering::Acquire);
+            if told_ns == 0 && now_ns < self.times.measure_ns {
+                return;
+            }
+            let measure_ns = if told_ns == 0 { self.times.measure_ns } else { told_ns };
+            self.times = self.times.measured_from(measure_ns);
+            if let Work::Open(backlog) = &mut self.work {
+                backlog.measure(measure_ns, self.times.end_ns);
+            }
+            self.is_decided = true;
+        }
+        let is_exhausted = match &self.work {
+            Work::Open(backlog) => backlog.is_counted() && backlog.next_due_ns().is_none(),
+            Work::Closed { requests, .. } => *requests == 0,
+        };
+        if is_exhausted && !self.is_exhausted {
+            self.is_exhausted = true;
+            let drain_ns = self.times.drain_end_ns - self.times.end_ns;
+            (self.times.end_ns, self.times.drain_end_ns) = (now_ns, now_ns + drain_ns);
+        }
+    }
+
+    /// Lets connections begin that wait for their time.
+    fn admit(&mut self, now_ns: u64) {
+        while self.joins_ns().is_some_and(|at_ns| at_ns <= now_ns) {
+            self.free.push_back(self.joined);
+            self.joined += 1;
+        }
+        while let Some(&(until_ns, number)) = self.thinking.front()
+            && until_ns <= now_ns
+        {
+            self.thinking.pop_front();
+            self.free.push_back(number);
+        }
+    }
+
+    /// When the next connection begins.
+    fn joins_ns(&self) -> Option<u64> {
+        let (joined, all) = (self.joined as u64, self.slots.len() as u64);
+        let ramp_ns = match &self.work {
+            Work::Open(_) => 0,
+            Work::Closed { ramp_ns, .. } => *ramp_ns,
+        };
+        (joined < all).then(|| self.times.start_ns + ramp_ns / all * joined)
+    }
+
     /// Gives what is due to connections with a free place, in turn.
     fn assign(&mut self, now_ns: u64) {
+        let in_time = (self.times.start_ns..self.times.end_ns).contains(&now_ns);
         match &mut self.work {
             Work::Open(backlog) => backlog.notice(now_ns),
-            Work::Closed if !(self.times.start_ns..self.times.end_ns).contains(&now_ns) => return,
-            Work::Closed => {}
+            Work::Closed { .. } if !in_time => return,
+            Work::Closed { .. } => {}
         }
         while let Some(&number) = self.free.front() {
             let slot = &mut self.slots[number];
@@ -235,7 +300,12 @@ impl<W: World> Generator<W> {
                 continue;
             }
             let (intended_ns, noticed_ns) = match &mut self.work {
-                Work::Closed => (now_ns, now_ns),
+                Work::Closed { requests: 0, .. } => return,
+                Work::Closed { requests, .. } => {
+                    let is_counted = *requests < u64::MAX && now_ns >= self.times.measure_ns;
+                    *requests -= u64::from(is_counted);
+                    (now_ns, now_ns)
+                }
                 Work::Open(backlog) => match backlog.take() {
                     Some(due) => (due.intended_ns, due.noticed_ns),
                     None => return,
@@ -300,7 +370,10 @@ impl<W: World> Generator<W> {
         .unwrap_or(now_ns);
         let due_ns = match &self.work {
             Work::Open(backlog) => backlog.next_due_ns().unwrap_or(u64::MAX),
-            Work::Closed => u64::MAX,
+            Work::Closed { .. } => {
+                let thought_ns = self.thinking.front().map(|(until_ns, _)| *until_ns);
+                thought_ns.into_iter().chain(self.joins_ns()).min().unwrap_or(u64::MAX)
+            }
         };
         let until_boundary = boundary_ns - now_ns;
         let until_due = due_ns.saturating_sub(now_ns);
@@ -324,6 +397,10 @@ impl<W: World> Generator<W> {
             times: self.times,
             timeout_ns: self.timeout_ns,
             open: matches!(self.work, Work::Open(_)),
+            is_counted: match &self.work {
+                Work::Open(backlog) => backlog.is_counted(),
+                Work::Closed { requests, .. } => *requests < u64::MAX,
+            },
         };
         let (recorder, outcome) = (&mut self.recorder, &mut self.outcome);
         let mut last_ns = self.active_ns;
@@ -341,7 +418,12 @@ impl<W: World> Generator<W> {
             self.lose(number, &error);
         } else if !slot.listed && slot.connection.has_space() {
             slot.listed = true;
-            self.free.push_back(number);
+            match &self.work {
+                Work::Closed { think_ns, .. } if *think_ns > 0 => {
+                    self.thinking.push_back((last_ns + think_ns, number));
+                }
+                _ => self.free.push_back(number),
+            }
         }
     }
 
@@ -395,73 +477,6 @@ impl<W: World> Generator<W> {
         }
         self.recorder.finish(now_ns);
         self.outcome
-    }
-}
-
-impl ThreadOutcome {
-    fn censor(&mut self, age_ns: u64, recorder: &mut Recorder) {
-        self.censored += 1;
-        self.censored_min_ns = Some(self.censored_min_ns.map_or(age_ns, |least| least.min(age_ns)));
-        recorder.record(Metric::Response, age_ns);
-    }
-
-    /// Adds another thread's report. The gaps between sends are those of one thread, so they are
-    /// kept only if there is one.
-    pub(crate) fn add(&mut self, other: ThreadOutcome) {
-        self.ledger.add(&other.ledger);
-        self.done_in_window += other.done_in_window;
-        self.censored += other.censored;
-        self.censored_min_ns = match (self.censored_min_ns, other.censored_min_ns) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        self.lost.extend(other.lost);
-        self.send_gaps = Moments::default();
-        self.loop_gap_max_ns = self.loop_gap_max_ns.max(other.loop_gap_max_ns);
-        self.cpu_ns += other.cpu_ns;
-    }
-}
-
-fn record_lateness(recorder: &mut Recorder, flight: &Flight) {
-    let lateness_ns = flight.sent_ns.saturating_sub(flight.intended_ns);
-    let queue_ns = flight.free_ns.saturating_sub(flight.noticed_ns);
-    recorder.record(Metric::Lateness, lateness_ns);
-    recorder.record(Metric::ClientQueue, queue_ns);
-    recorder.record(Metric::GeneratorLag, lateness_ns.saturating_sub(queue_ns));
-}
-
-/// What is needed to judge a reply.
-struct Landing {
-    times: Times,
-    timeout_ns: u64,
-    open: bool,
-}
-
-impl Landing {
-    fn record(&self, landed: Landed, recorder: &mut Recorder, outcome: &mut ThreadOutcome) {
-        let Landed { flight, done_ns, ok } = landed;
-        let service_ns = done_ns.saturating_sub(flight.sent_ns);
-        let response_ns =
-            if self.open { done_ns.saturating_sub(flight.intended_ns) } else { service_ns };
-        recorder.count_done();
-        if (self.times.measure_ns..self.times.end_ns).contains(&done_ns) {
-            outcome.done_in_window += 1;
-        }
-        match (ok, service_ns > self.timeout_ns) {
-            (false, _) => outcome.ledger.errors += 1,
-            (true, true) => outcome.ledger.timeouts += 1,
-            (true, false) => outcome.ledger.ok += 1,
-        }
-        if !ok {
-            // An error may be answered faster than the work would have been done.
-            return;
-        }
-        if flight.intended_ns < self.times.measure_ns {
-            recorder.record(Metric::Warmup, response_ns);
-        } else {
-            recorder.record(Metric::Response, response_ns);
-            recorder.record(Metric::Service, service_ns);
-        }
     }
 }
 

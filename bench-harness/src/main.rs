@@ -26,6 +26,7 @@ mod ledger;
 mod merge;
 mod micro;
 mod noise;
+mod peer;
 mod phases;
 mod plan;
 mod point;
@@ -44,7 +45,9 @@ mod subject;
 mod threads;
 mod traffic;
 mod units;
+mod usage;
 mod verdict;
+mod warmup;
 mod workload;
 
 use std::process::ExitCode;

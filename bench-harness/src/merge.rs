@@ -4,17 +4,18 @@
 //! never averaged. Intervals of machines whose clocks differ do not matter to the sum, only to the
 //! picture over time.
 
-use crate::record::{Metric, Recording};
+use crate::record::Metric;
 use crate::report::{Point, Recorded, RunResult, Summary};
-use crate::statistics::percentile_interval;
+use crate::statistics::{Percentile, percentile_interval};
 use crate::verdict::Verdict;
 
-/// Adds runs up: the first one's facts, everybody's requests.
+/// Adds runs up: the first one's facts, everybody's requests, and these percentiles beside the usual ones.
 ///
 /// # Errors
 /// A text for the user, if the runs cannot be added.
 pub(crate) fn merge(
     runs: Vec<(RunResult, Vec<Recorded>)>,
+    percentiles: &[Percentile],
 ) -> Result<(RunResult, Vec<Recorded>), String> {
     let count = runs.len();
     let mut runs = runs.into_iter();
@@ -38,7 +39,7 @@ pub(crate) fn merge(
         result.environment.warnings.extend(other.environment.warnings);
     }
     for recorded in &mut sum {
-        summarize(recorded, result.seed);
+        summarize(recorded, percentiles, result.seed);
     }
     result.workload.description = format!("{} · {count} generators", result.workload.description);
     result.points = sum.iter().map(|recorded| recorded.point.clone()).collect();
@@ -102,15 +103,16 @@ fn worse(a: &Verdict, b: &Verdict) -> Verdict {
     Verdict { status: a.status.max(b.status), overloaded: a.overloaded || b.overloaded, reasons }
 }
 
-fn summarize(recorded: &mut Recorded, seed: u64) {
+fn summarize(recorded: &mut Recorded, percentiles: &[Percentile], seed: u64) {
     let (point, recording) = (&mut recorded.point, &recorded.recording);
     point.balanced = balanced(point);
+    let summary = |metric| Summary::with(&recording.total(metric), percentiles);
     let old = std::mem::take(&mut point.response);
     point.response = Summary {
         overflow: old.overflow,
         censored: old.censored,
         lower_bound_from_ns: old.lower_bound_from_ns,
-        ..summary(recording, Metric::Response)
+        ..summary(Metric::Response)
     };
     for (name, percentile) in [("50", 50.0), ("99", 99.0)] {
         let blocks = recording.span(Metric::Response);
@@ -119,9 +121,9 @@ fn summarize(recorded: &mut Recorded, seed: u64) {
             point.response.ci95.insert(name.to_owned(), interval);
         }
     }
-    point.service = summary(recording, Metric::Service);
-    point.client_queue = summary(recording, Metric::ClientQueue);
-    point.generator_lag = summary(recording, Metric::GeneratorLag);
+    point.service = summary(Metric::Service);
+    point.client_queue = summary(Metric::ClientQueue);
+    point.generator_lag = summary(Metric::GeneratorLag);
 }
 
 /// Each generator has compared the server's count with its own, and a server that several load counts
@@ -129,10 +131,6 @@ fn summarize(recorded: &mut Recorded, seed: u64) {
 fn balanced(point: &mut Point) -> bool {
     point.ledger.server_count = None;
     point.ledger.balanced()
-}
-
-fn summary(recording: &Recording, metric: Metric) -> Summary {
-    Summary::new(&recording.total(metric))
 }
 
 #[cfg(test)]

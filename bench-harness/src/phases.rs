@@ -18,6 +18,7 @@ use crate::doctor;
 use crate::files::Files;
 use crate::layout::Layout;
 use crate::noise::{self, Noise};
+use crate::peer::Peer;
 use crate::plan::{Arrival, Rate};
 use crate::point::{Conditions, Mode, PointSpec, run_point};
 use crate::report::{self, Artifacts, Floor, Point, Recorded, RunResult, SCHEMA, Tool, Workload};
@@ -26,6 +27,7 @@ use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::slo::Slo;
 use crate::subject::{Counting, Subject, preload};
 use crate::verdict::{Status, Verdict};
+use crate::warmup::Warmup;
 use corelane_shards::Accept;
 
 /// A rate as it was asked for.
@@ -56,7 +58,7 @@ pub(crate) enum Aim {
         /// As it was written on the command line.
         url: String,
         /// Its address.
-        addr: std::net::SocketAddr,
+        peer: Peer,
     },
 }
 
@@ -81,6 +83,8 @@ pub(crate) struct RunPlan {
     pub(crate) tries: u32,
     /// Length of the probe.
     pub(crate) probe: Duration,
+    /// When the first point begins, in nanoseconds since 1970; as soon as possible if not given.
+    pub(crate) begin_unix_ns: Option<u64>,
     /// How long to listen to the machine before the run; zero for not at all.
     pub(crate) noise: Duration,
     /// Whether to fill the keyspace before the run, where there is one.
@@ -129,6 +133,8 @@ pub(crate) struct Session<'a> {
     console: &'a Console,
     conditions: Conditions,
     subject: Subject,
+    /// When the first point begins.
+    begin_unix_ns: Option<u64>,
     result: RunResult,
     recorded: Vec<Recorded>,
 }
@@ -175,7 +181,8 @@ impl<'a> Session<'a> {
             bracket: None,
             artifacts: Artifacts::default(),
         };
-        Ok(Session { plan, console, conditions, subject, result, recorded: Vec::new() })
+        let (begin_unix_ns, recorded) = (plan.begin_unix_ns, Vec::new());
+        Ok(Session { plan, console, conditions, subject, begin_unix_ns, result, recorded })
     }
 
     /// Whether a signal has asked to end.
@@ -193,8 +200,10 @@ impl<'a> Session<'a> {
             label: "closed".to_owned(),
             mode: Mode::Closed,
             depth: plan.closed_depth,
-            warmup: PROBE_WARMUP,
+            warmup: Warmup::Fixed(PROBE_WARMUP),
             duration: plan.probe,
+            requests: None,
+            think: Duration::ZERO,
             ..plan.point.clone()
         })
     }
@@ -204,10 +213,12 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If the server is gone.
     pub(crate) fn point(&mut self, spec: &PointSpec) -> io::Result<f64> {
-        let mut bar = self.console.bar(&spec.label, spec.warmup + spec.duration);
+        let spec = &PointSpec { begin_ns: self.begin_ns()?, ..spec.clone() };
+        let mut bar = self.console.bar(&spec.label, bar_length(spec));
         let (subject, conditions) = (&mut self.subject, &self.conditions);
         let mut point = run_point(spec, subject, conditions, &mut |progress| bar.set(progress))?;
         bar.finish();
+        self.tell_of_coarser_intervals(spec, &point);
         let slos = self.plan.slos.iter().map(|slo| slo.check(&point.point));
         // A closed loop is the probe of an open one, or says how much and not how long.
         let has_slos = spec.mode != Mode::Closed || self.plan.loads.contains(&LoadPlan::Closed);
@@ -220,6 +231,27 @@ impl<'a> Session<'a> {
             return Err(io::Error::other(format!("every connection was lost: {reason}")));
         }
         Ok(achieved)
+    }
+
+    /// When the first point begins, if that was asked for; `None` for all others.
+    fn begin_ns(&mut self) -> io::Result<Option<u64>> {
+        let Some(begin_unix_ns) = self.begin_unix_ns.take() else { return Ok(None) };
+        let (now_ns, now_unix_ns) = (clock::now_ns(), clock::unix_ns());
+        match begin_unix_ns.checked_sub(now_unix_ns) {
+            Some(left_ns) => Ok(Some(now_ns + left_ns)),
+            None => Err(io::Error::other(format!(
+                "the time of --start-at had passed by {} when everything was ready",
+                report::format_ns(now_unix_ns - begin_unix_ns)
+            ))),
+        }
+    }
+
+    fn tell_of_coarser_intervals(&self, spec: &PointSpec, point: &Recorded) {
+        let interval_ns = point.recording.interval_ns;
+        if interval_ns > clock::ns(spec.interval) {
+            let length = report::format_ns(interval_ns);
+            self.console.note(&format!("{}: intervals became {length} long", spec.label));
+        }
     }
 
     /// What was measured last.
@@ -270,6 +302,11 @@ impl<'a> Session<'a> {
     }
 }
 
+/// How long a bar is; nothing for a point whose end is not known.
+fn bar_length(spec: &PointSpec) -> Duration {
+    if spec.requests.is_some() { Duration::ZERO } else { spec.longest() }
+}
+
 fn listen(plan: &RunPlan, layout: &Layout, console: &Console) -> io::Result<Vec<Noise>> {
     if plan.noise.is_zero() {
         return Ok(Vec::new());
@@ -309,7 +346,10 @@ fn floor(
         connections: 1,
         depth: 1,
         duration: FLOOR.0,
-        warmup: FLOOR.1,
+        requests: None,
+        think: Duration::ZERO,
+        ramp: Duration::ZERO,
+        warmup: Warmup::Fixed(FLOOR.1),
         traffic,
         ..plan.point.clone()
     };
@@ -336,18 +376,18 @@ fn prepare(plan: &RunPlan, console: &Console) -> io::Result<Subject> {
             };
             Subject::embedded(Server::start(spec)?, counting)
         }
-        Aim::External { addr, .. } => {
+        Aim::External { peer, .. } => {
             let counting = match plan.point.traffic.wire() {
                 Wire::Resp => Counting::Info,
                 Wire::Memcache => Counting::Stats,
                 Wire::Echo | Wire::Http => Counting::Unknown,
             };
-            Subject::external(*addr, counting)
+            Subject::external(peer.clone(), counting)
         }
     };
     if plan.preload && plan.point.traffic.workload().is_some() {
         console.status("writing the keys once");
-        preload(subject.addr(), &plan.point.traffic)?;
+        preload(subject.peer(), &plan.point.traffic)?;
     }
     Ok(subject)
 }

@@ -8,6 +8,9 @@
 //! A burst is a group of requests that are all due when the first of them is. Random arrivals are one
 //! seeded stream for the whole run; each thread draws all of it and keeps its share, so that the
 //! arrivals do not depend on the number of threads.
+//!
+//! A ramp bends the time of the schedule at its beginning, so that the rate rises evenly from nothing;
+//! the requests stay the same.
 
 use std::fmt;
 
@@ -87,14 +90,19 @@ pub(crate) struct Schedule {
     gaps: Gaps,
     start_ns: u64,
     end_ns: u64,
+    ramp_ns: u64,
     stride: u64,
+    /// Of the next request, in the schedule of all threads.
+    index: u64,
+    /// Requests of all threads from this one on are not due any more.
+    limit: u64,
     next_ns: u64,
 }
 
 #[derive(Debug, Clone)]
 enum Gaps {
-    /// Request `index` is due with the first of its burst of `burst`.
-    Exact { rate: Rate, index: u64, burst: u64 },
+    /// A request is due with the first of its burst of `burst`.
+    Exact { rate: Rate, burst: u64 },
     /// The elapsed time is kept in 2⁻¹⁶ ns, so that three million gaps a second add up exactly.
     Drawn { mean: f64, shape: Shape, elapsed: u128, rng: Rng },
 }
@@ -129,8 +137,7 @@ impl Schedule {
         (thread, threads): (u64, u64),
     ) -> Self {
         debug_assert!(thread < threads, "thread {thread} of {threads}");
-        let exact =
-            |burst: u32| Gaps::Exact { rate, index: thread, burst: u64::from(burst.max(1)) };
+        let exact = |burst: u32| Gaps::Exact { rate, burst: u64::from(burst.max(1)) };
         let drawn = |shape| Gaps::Drawn {
             mean: SECOND_NS as f64 / rate.as_per_second() * FRACTION,
             shape,
@@ -143,34 +150,66 @@ impl Schedule {
             Arrival::Poisson => drawn(Shape::Exponential),
             Arrival::Uniform(percent) => drawn(Shape::Uniform(f64::from(percent) / 100.0)),
         };
-        let mut schedule = Schedule { gaps, start_ns, end_ns, stride: threads, next_ns: start_ns };
-        match schedule.gaps {
-            Gaps::Exact { .. } => schedule.step(0),
-            // The first random arrival comes one gap after the start, for thread 0.
-            Gaps::Drawn { .. } => schedule.step(thread + 1),
-        }
+        let mut schedule = Schedule {
+            gaps,
+            start_ns,
+            end_ns,
+            ramp_ns: 0,
+            stride: threads,
+            index: thread,
+            limit: u64::MAX,
+            next_ns: start_ns,
+        };
+        // The first random arrival comes one gap after the start, for thread 0.
+        schedule.place(thread + 1);
         schedule
+    }
+
+    /// The same arrivals, and the rate rises from nothing in the first `ramp_ns`. Nothing may have been
+    /// taken yet.
+    pub(crate) fn ramped(mut self, ramp_ns: u64) -> Self {
+        let offset_ns = self.next_ns - self.start_ns;
+        self.ramp_ns = ramp_ns;
+        self.next_ns = self.start_ns.saturating_add(bend(offset_ns, ramp_ns));
+        self
+    }
+
+    /// Moves the end.
+    pub(crate) fn set_end(&mut self, end_ns: u64) {
+        self.end_ns = end_ns;
+    }
+
+    /// Lets no request of any thread be due whose number is `limit` or more.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    /// The number of the first request that is due at `from_ns` or later, of those that are this cursor's.
+    pub(crate) fn first_from(&self, from_ns: u64) -> u64 {
+        let mut cursor = self.clone();
+        while cursor.peek().is_some_and(|due_ns| due_ns < from_ns) {
+            cursor.advance();
+        }
+        cursor.index
     }
 
     /// When the next request is due; `None` once the schedule has ended.
     pub(crate) fn peek(&self) -> Option<u64> {
-        (self.next_ns < self.end_ns).then_some(self.next_ns)
+        (self.next_ns < self.end_ns && self.index < self.limit).then_some(self.next_ns)
     }
 
     /// Takes the next request and returns when it is due.
     pub(crate) fn advance(&mut self) -> Option<u64> {
         let due_ns = self.peek()?;
-        self.step(self.stride);
+        self.index += self.stride;
+        self.place(self.stride);
         Some(due_ns)
     }
 
-    /// Goes on by so many requests of the whole schedule.
-    fn step(&mut self, requests: u64) {
+    /// Computes when the next request is due, which is so many behind the one before.
+    fn place(&mut self, requests: u64) {
         let offset_ns = match &mut self.gaps {
-            Gaps::Exact { rate, index, burst } => {
-                *index += requests;
-                rate.offset_ns(*index - *index % *burst)
-            }
+            Gaps::Exact { rate, burst } => rate.offset_ns(self.index - self.index % *burst),
             Gaps::Drawn { mean, shape, elapsed, rng } => {
                 for _ in 0..requests {
                     *elapsed += (*mean * shape.draw(rng)).round() as u128;
@@ -178,8 +217,18 @@ impl Schedule {
                 u64::try_from(*elapsed >> 16).unwrap_or(u64::MAX)
             }
         };
-        self.next_ns = self.start_ns.saturating_add(offset_ns);
+        self.next_ns = self.start_ns.saturating_add(bend(offset_ns, self.ramp_ns));
     }
+}
+
+/// When something happens that would happen at `offset_ns` if the rate did not rise first.
+///
+/// After a share `x` of the ramp its rate is that share of the whole, and so half of `x²` ramps of
+/// requests have come; when it ends, as many as come in half of it otherwise.
+fn bend(offset_ns: u64, ramp_ns: u64) -> u64 {
+    let (offset, ramp) = (u128::from(offset_ns), u128::from(ramp_ns));
+    let bent = if 2 * offset < ramp { (2 * offset * ramp).isqrt() } else { offset + ramp / 2 };
+    u64::try_from(bent).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

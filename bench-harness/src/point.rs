@@ -1,12 +1,16 @@
 //! One load point: connect, warm up, measure, drain, and judge.
 
+mod control;
+
+pub(crate) use control::Progress;
+
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use socket2::Socket;
 
 use crate::backlog::Backlog;
 use crate::clock::{self, ns};
@@ -14,14 +18,16 @@ use crate::generator::{Generator, Load, Pacing, ThreadOutcome, Times, Work};
 use crate::layout::Layout;
 use crate::plan::{Arrival, Rate, Schedule};
 use crate::poller::RealWorld;
-use crate::procfs::{self, ThreadUse};
-use crate::record::{Collector, Intervals, Metric, Recording, recorders};
+use crate::record::{Intervals, Metric, Recording, recorders};
 use crate::report::{Connections, GeneratorUse, Point, Recorded, ShardUse, Stationary, Summary};
-use crate::statistics::{drift_percent, percentile_interval};
+use crate::statistics::{Percentile, drift_percent, percentile_interval};
 use crate::subject::Subject;
 use crate::threads;
 use crate::traffic::Traffic;
+use crate::usage::{Usage, Used};
 use crate::verdict::{DRIFT_PERCENT, Evidence, Lag, judge};
+use crate::warmup::Warmup;
+use control::{Control, LOOK};
 
 /// When requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +51,18 @@ pub(crate) struct PointSpec {
     pub(crate) connections: usize,
     /// Requests on their way per connection.
     pub(crate) depth: usize,
+    /// Time in which the load rises from nothing, before the warm-up.
+    pub(crate) ramp: Duration,
     /// Time before the measurement, under the same load.
-    pub(crate) warmup: Duration,
-    /// Measured time.
+    pub(crate) warmup: Warmup,
+    /// Measured time; the most it may last if requests are counted.
     pub(crate) duration: Duration,
+    /// So many measured requests end the load point, if given.
+    pub(crate) requests: Option<u64>,
+    /// In a closed loop, from an answer to the next request of its connection.
+    pub(crate) think: Duration,
+    /// Monotonic time of the first request; as soon as possible if not given.
+    pub(crate) begin_ns: Option<u64>,
     /// How long answers are waited for afterwards.
     pub(crate) drain: Duration,
     /// A later answer counts as a timeout.
@@ -59,6 +73,15 @@ pub(crate) struct PointSpec {
     pub(crate) interval: Duration,
     /// Seed of arrivals and keys.
     pub(crate) seed: u64,
+    /// Percentiles that are reported beside the usual ones.
+    pub(crate) percentiles: Vec<Percentile>,
+}
+
+impl PointSpec {
+    /// The most that ramp, warm-up and measurement take.
+    pub(crate) fn longest(&self) -> Duration {
+        self.ramp + self.warmup.longest() + self.duration
+    }
 }
 
 /// What all points of a run have in common.
@@ -74,24 +97,8 @@ pub(crate) struct Conditions {
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
-/// How far a load point is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Progress {
-    /// Share of its time that has passed.
-    pub(crate) share: f64,
-    /// Seconds that have passed.
-    pub(crate) passed_s: f64,
-    /// Answers so far.
-    pub(crate) done: u64,
-    /// Median and 99th percentile of the response in the last interval of a thread, in nanoseconds.
-    pub(crate) latest: Option<(u64, u64)>,
-}
-
 /// Threads need this long to start before the first request is due.
 const LEAD: Duration = Duration::from_millis(30);
-
-/// How often the control thread looks up when no interval arrives.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs a load point. `progress` is told how far it is.
 ///
@@ -111,11 +118,18 @@ pub(crate) fn run_point(
     let length_ns = ns(spec.interval).max(1);
     // Megabytes are written to for the first time here, before the clock is set.
     let (mut recorders, mut collector) = recorders(threads, Intervals { origin_ns: 0, length_ns });
+    let origin_ns = wait_for_begin(spec, conditions);
     let before = Usage::take(subject);
-    let origin_ns = clock::now_ns() + ns(LEAD);
     let times = times(spec, origin_ns);
     recorders.iter_mut().for_each(|recorder| recorder.begin_at(origin_ns));
-    let stop = Arc::new(AtomicBool::new(false));
+    let control = Control {
+        times,
+        measure_from: Arc::new(AtomicU64::new(match spec.warmup {
+            Warmup::Fixed(_) => times.measure_ns,
+            Warmup::Automatic => 0,
+        })),
+        stop: Arc::new(AtomicBool::new(false)),
+    };
 
     let mut handles = Vec::with_capacity(threads);
     let shares = streams.into_iter().zip(recorders).zip(encoders);
@@ -130,20 +144,53 @@ pub(crate) fn run_point(
             times,
             timeout_ns: ns(spec.timeout),
             pacing: spec.pacing,
-            stop: Arc::clone(&stop),
+            measure_from: Arc::clone(&control.measure_from),
+            stop: Arc::clone(&control.stop),
         };
         handles.push(start(load, conditions.layout.load_cpus.get(thread).copied())?);
     }
-    collect(&mut collector, times, &conditions.interrupted, &stop, progress);
+    let times = control.collect(&mut collector, spec, &conditions.interrupted, progress);
     let (outcome, busiest) = join(handles)?;
     let used = before.until_now(subject);
-    let ended_ns = clock::now_ns().min(times.end_ns);
-    let measured_ns = ended_ns.saturating_sub(times.measure_ns).max(1);
+    let measured_ns = measured_ns(spec, times, &outcome, &conditions.interrupted);
     let count_after = subject.count().unwrap_or(None);
     let mut run = Run { spec, conditions, times, measured_ns, outcome, used, busiest };
     run.outcome.ledger.server_count = server_count(&run, subject, count_before, count_after);
     let recording = collector.into_recording();
     Ok(Recorded { point: run.point(&recording), recording })
+}
+
+/// When the first request is due: soon, or when all generators of a run begin together.
+fn wait_for_begin(spec: &PointSpec, conditions: &Conditions) -> u64 {
+    if let Some(begin_ns) = spec.begin_ns {
+        while clock::now_ns().saturating_add(ns(LEAD)) < begin_ns {
+            if conditions.interrupted.load(Ordering::Relaxed) {
+                break;
+            }
+            let left_ns = begin_ns.saturating_sub(clock::now_ns() + ns(LEAD));
+            threads::sleep(LOOK.min(Duration::from_nanos(left_ns)));
+        }
+    }
+    (clock::now_ns() + ns(LEAD)).max(spec.begin_ns.unwrap_or(0))
+}
+
+/// How long the measurement took.
+fn measured_ns(
+    spec: &PointSpec,
+    times: Times,
+    outcome: &ThreadOutcome,
+    interrupted: &AtomicBool,
+) -> u64 {
+    let until_ns = match (spec.requests, spec.mode) {
+        _ if interrupted.load(Ordering::Relaxed) => clock::now_ns().min(times.end_ns),
+        (None, _) => clock::now_ns().min(times.end_ns),
+        (Some(_), Mode::Closed) => outcome.last_done_ns,
+        (Some(requests), Mode::Open(rate, _)) => {
+            let planned_ns = times.measure_ns.saturating_add(rate.offset_ns(requests));
+            outcome.last_done_ns.max(planned_ns)
+        }
+    };
+    until_ns.saturating_sub(times.measure_ns).max(1)
 }
 
 /// The server's count of our requests. A server of somebody else's may have other clients: what
@@ -158,29 +205,45 @@ fn server_count(
     (subject.is_ours() || count <= run.outcome.ledger.sent).then_some(count)
 }
 
+/// The times if the warm-up takes as long as it may.
 fn times(spec: &PointSpec, start_ns: u64) -> Times {
-    let measure_ns = start_ns.saturating_add(ns(spec.warmup));
+    let measure_ns =
+        start_ns.saturating_add(ns(spec.ramp)).saturating_add(ns(spec.warmup.longest()));
     let end_ns = measure_ns.saturating_add(ns(spec.duration));
     Times { start_ns, measure_ns, end_ns, drain_end_ns: end_ns.saturating_add(ns(spec.drain)) }
 }
 
-fn work(spec: &PointSpec, times: Times, share: (u64, u64)) -> Work {
+fn work(spec: &PointSpec, times: Times, (thread, threads): (u64, u64)) -> Work {
     match spec.mode {
-        Mode::Closed => Work::Closed,
+        Mode::Closed => Work::Closed {
+            requests: spec.requests.map_or(u64::MAX, |requests| {
+                requests / threads + u64::from(thread < requests % threads)
+            }),
+            think_ns: ns(spec.think),
+            ramp_ns: ns(spec.ramp),
+        },
         Mode::Open(rate, arrival) => {
-            let span = (times.start_ns, times.end_ns);
-            Work::Open(Backlog::new(Schedule::new(rate, arrival, spec.seed, span, share)))
+            let schedule = |end_ns, share| {
+                let span = (times.start_ns, end_ns);
+                Schedule::new(rate, arrival, spec.seed, span, share).ramped(ns(spec.ramp))
+            };
+            let backlog = Backlog::new(schedule(times.end_ns, (thread, threads)));
+            Work::Open(match spec.requests {
+                Some(requests) => backlog.counted(schedule(u64::MAX, (0, 1)), requests),
+                None => backlog,
+            })
         }
     }
 }
 
 /// Connects and deals the streams out to the threads.
-fn connect(spec: &PointSpec, subject: &Subject, threads: usize) -> io::Result<Vec<Vec<TcpStream>>> {
-    let mut streams: Vec<Vec<TcpStream>> = (0..threads).map(|_| Vec::new()).collect();
+fn connect(spec: &PointSpec, subject: &Subject, threads: usize) -> io::Result<Vec<Vec<Socket>>> {
+    let mut streams: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
     for number in 0..spec.connections {
-        let stream = TcpStream::connect_timeout(&subject.addr(), CONNECT_LIMIT)
+        let stream = subject
+            .peer()
+            .connect(CONNECT_LIMIT)
             .map_err(|error| connect_error(&error, number, spec, subject))?;
-        stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         streams[number % threads].push(stream);
     }
@@ -200,7 +263,7 @@ fn connect_error(
         "connection {} of {} to {} failed: {error}",
         number + 1,
         spec.connections,
-        subject.addr()
+        subject.peer()
     );
     io::Error::new(error.kind(), text)
 }
@@ -212,34 +275,6 @@ fn start(load: Load<RealWorld>, cpu: Option<usize>) -> io::Result<JoinHandle<Thr
         outcome.cpu_ns = clock::thread_cpu_ns();
         outcome
     })
-}
-
-fn collect(
-    collector: &mut Collector,
-    times: Times,
-    interrupted: &AtomicBool,
-    stop: &AtomicBool,
-    progress: &mut dyn FnMut(Progress),
-) {
-    let mut done = 0;
-    let mut latest = None;
-    loop {
-        match collector.collect(LOOK) {
-            Ok(interval) => {
-                done += interval.done;
-                latest = interval.percentiles.or(latest);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        if interrupted.load(Ordering::Relaxed) {
-            stop.store(true, Ordering::Relaxed);
-        }
-        let passed_ns = clock::now_ns().saturating_sub(times.start_ns);
-        let whole_ns = (times.end_ns - times.start_ns).max(1);
-        let share = (passed_ns as f64 / whole_ns as f64).min(1.0);
-        progress(Progress { share, passed_s: passed_ns as f64 / 1e9, done, latest });
-    }
 }
 
 /// Adds up the threads' outcomes; also the CPU time of the busiest.
@@ -255,52 +290,6 @@ fn join(handles: Vec<JoinHandle<ThreadOutcome>>) -> io::Result<(ThreadOutcome, u
         }
     }
     Ok((sum.unwrap_or_default(), busiest_ns))
-}
-
-/// What the kernel has counted at one moment, or between two.
-struct Usage {
-    at_ns: u64,
-    shards: Vec<Option<ThreadUse>>,
-    stolen: Option<(u64, u64)>,
-    throttled_us: Option<u64>,
-}
-
-impl Usage {
-    fn take(subject: &Subject) -> Self {
-        let (pid, shards) = subject.shards();
-        Usage {
-            at_ns: clock::now_ns(),
-            shards: shards.iter().map(|shard| procfs::thread_use(pid, shard.tid)).collect(),
-            stolen: procfs::stolen_ticks(),
-            throttled_us: procfs::throttled_us(),
-        }
-    }
-
-    fn until_now(&self, subject: &Subject) -> Used {
-        let after = Usage::take(subject);
-        let elapsed_ns = after.at_ns.saturating_sub(self.at_ns).max(1);
-        let (_, infos) = subject.shards();
-        let shards = infos.iter().zip(self.shards.iter().zip(&after.shards));
-        let shards = shards
-            .filter_map(|(info, (before, after))| {
-                Some((info.shard, info.cpu, after.as_ref()?.since(before.as_ref()?)))
-            })
-            .collect();
-        let steal = self.stolen.zip(after.stolen).and_then(|(before, after)| {
-            let all = after.1.saturating_sub(before.1);
-            (all > 0).then(|| after.0.saturating_sub(before.0) as f64 / all as f64)
-        });
-        let throttled_us =
-            self.throttled_us.zip(after.throttled_us).map(|(a, b)| b.saturating_sub(a));
-        Used { elapsed_ns, shards, steal, throttled_us }
-    }
-}
-
-struct Used {
-    elapsed_ns: u64,
-    shards: Vec<(usize, Option<usize>, ThreadUse)>,
-    steal: Option<f64>,
-    throttled_us: Option<u64>,
 }
 
 /// A load point that has run.
@@ -324,7 +313,7 @@ impl Run<'_> {
                 ("open", Some(arrival.to_string()), Some(rate.as_per_second()))
             }
         };
-        let summary = |metric| Summary::new(&recording.total(metric));
+        let summary = |metric| self.summary(recording, metric);
         let response = self.response(recording);
         let client_queue = summary(Metric::ClientQueue);
         let generator_lag = summary(Metric::GeneratorLag);
@@ -348,7 +337,7 @@ impl Run<'_> {
             offered_rps,
             achieved_rps,
             duration_s,
-            warmup_s: spec.warmup.as_secs_f64(),
+            warmup_s: self.times.measure_ns.saturating_sub(self.times.start_ns) as f64 / 1e9,
             interval_ns: recording.interval_ns,
             begin_s: self.times.start_ns.saturating_sub(self.conditions.began_ns) as f64 / 1e9,
             connections: self.connections(),
@@ -371,6 +360,10 @@ impl Run<'_> {
         }
     }
 
+    fn summary(&self, recording: &Recording, metric: Metric) -> Summary {
+        Summary::with(&recording.total(metric), &self.spec.percentiles)
+    }
+
     fn connections(&self) -> Connections {
         Connections {
             asked: self.spec.connections,
@@ -382,7 +375,7 @@ impl Run<'_> {
     }
 
     fn response(&self, recording: &Recording) -> Summary {
-        let mut summary = Summary::new(&recording.total(Metric::Response));
+        let mut summary = self.summary(recording, Metric::Response);
         let blocks = recording.span(Metric::Response);
         for (name, percentile) in [("50", 50.0), ("99", 99.0)] {
             let enough = summary.percentile(name).is_some();

@@ -1,11 +1,11 @@
 //! Readiness of sockets and the real clock for a load thread.
 
 use std::mem::MaybeUninit;
-use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use socket2::Socket;
 
 use crate::clock::{SECOND_NS, now_ns};
 use crate::generator::World;
@@ -67,7 +67,7 @@ impl RealWorld {
     ///
     /// # Errors
     /// As [`Poller::new`] and [`Poller::add`].
-    pub(crate) fn new(streams: &[TcpStream]) -> std::io::Result<Self> {
+    pub(crate) fn new(streams: &[Socket]) -> std::io::Result<Self> {
         let poller = Poller::new()?;
         for (number, stream) in streams.iter().enumerate() {
             poller.add(stream, number)?;
@@ -77,7 +77,7 @@ impl RealWorld {
 }
 
 impl World for RealWorld {
-    type Stream = TcpStream;
+    type Stream = Socket;
 
     #[inline]
     fn now_ns(&mut self) -> u64 {

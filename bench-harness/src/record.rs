@@ -200,6 +200,8 @@ pub(crate) struct Collector {
     empty: Vec<Sender<Box<IntervalSet>>>,
     /// Length of the intervals as they come.
     length_ns: u64,
+    /// For each thread, how many intervals it has handed over or left out.
+    past: Vec<u64>,
     recording: Recording,
 }
 
@@ -212,11 +214,21 @@ impl Collector {
         let percentiles = (!response.is_empty())
             .then(|| (response.value_at_percentile(50.0), response.value_at_percentile(99.0)));
         let collected = Collected { done: set.done, percentiles };
+        self.past[thread] = self.past[thread].max(set.number + 1);
         self.recording.add(&set, set.number.saturating_mul(self.length_ns));
         set.clear();
         // The thread may have ended: then nobody needs the set.
         let _ = self.empty[thread].send(set);
         Ok(collected)
+    }
+
+    /// The intervals that every thread has handed over so far.
+    pub(crate) fn complete(&self) -> &[Interval] {
+        let complete = self.past.iter().min().copied().unwrap_or(0);
+        let is_as_it_came = self.recording.interval_ns == self.length_ns;
+        let known = self.recording.intervals.len();
+        let count = usize::try_from(complete).unwrap_or(known).min(known);
+        if is_as_it_came { &self.recording.intervals[..count] } else { &[] }
     }
 
     /// What was collected.
@@ -252,7 +264,16 @@ pub(crate) fn recorders(threads: usize, intervals: Intervals) -> (Vec<Recorder>,
     }
     let length_ns = intervals.length_ns;
     let recording = Recording::new(length_ns);
-    (recorders, Collector { full: from_threads, empty: to_threads, length_ns, recording })
+    (
+        recorders,
+        Collector {
+            full: from_threads,
+            empty: to_threads,
+            length_ns,
+            past: vec![0; threads],
+            recording,
+        },
+    )
 }
 
 /// Latencies and how often each occurred, one entry for each bucket, in the order of the latencies.

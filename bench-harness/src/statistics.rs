@@ -32,6 +32,15 @@ impl Moments {
     }
 }
 
+/// A percentile that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Percentile {
+    /// As it is written.
+    pub(crate) name: String,
+    /// As a fraction of 100.
+    pub(crate) value: f64,
+}
+
 /// The percentiles that are reported, as they are written and as fractions of 100.
 pub(crate) const PERCENTILES: [(&str, f64); 5] =
     [("50", 50.0), ("90", 90.0), ("99", 99.0), ("99.9", 99.9), ("99.99", 99.99)];

@@ -1,16 +1,18 @@
 //! The server under load, ours or somebody else's: its address and its own count of requests.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::Socket;
+
+use crate::peer::Peer;
 use crate::protocol::{Note, ProtocolError, command, parse_reply};
 use crate::serve::{Counters, Gap, Server, ShardInfo};
 use crate::traffic::Traffic;
 
 /// A server that can be loaded.
 pub(crate) struct Subject {
-    addr: SocketAddr,
+    peer: Peer,
     server: Option<Server>,
     counting: Counting,
     asker: Option<Asker>,
@@ -32,17 +34,18 @@ pub(crate) enum Counting {
 impl Subject {
     /// A server of ours in a child process.
     pub(crate) fn embedded(server: Server, counting: Counting) -> Self {
-        Subject { addr: server.ready().addr, server: Some(server), counting, asker: None }
+        let peer = Peer::Tcp(server.ready().addr);
+        Subject { peer, server: Some(server), counting, asker: None }
     }
 
     /// A server that somebody else runs.
-    pub(crate) fn external(addr: SocketAddr, counting: Counting) -> Self {
-        Subject { addr, server: None, counting, asker: None }
+    pub(crate) fn external(peer: Peer, counting: Counting) -> Self {
+        Subject { peer, server: None, counting, asker: None }
     }
 
     /// Where it listens.
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Whether nobody else can send it requests.
@@ -89,7 +92,7 @@ impl Subject {
             (Counting::Info | Counting::Stats, _) => {
                 let asker = match &mut self.asker {
                     Some(asker) => asker,
-                    None => self.asker.insert(Asker::connect(self.addr, self.counting)?),
+                    None => self.asker.insert(Asker::connect(&self.peer, self.counting)?),
                 };
                 asker.executed()
             }
@@ -108,8 +111,8 @@ struct Asker {
 }
 
 impl Asker {
-    fn connect(addr: SocketAddr, counting: Counting) -> io::Result<Self> {
-        let client = Client::connect(addr)?;
+    fn connect(peer: &Peer, counting: Counting) -> io::Result<Self> {
+        let client = Client::connect(peer)?;
         let mut asker = Asker { client, counting, each: 0, asked: 0 };
         let (first, second) = (asker.executed()?, asker.executed()?);
         asker.each = second.unwrap_or(0).saturating_sub(first.unwrap_or(0));
@@ -137,11 +140,11 @@ const PRELOAD_BATCH: u32 = 500;
 ///
 /// # Errors
 /// If the connection breaks or the server refuses a key.
-pub(crate) fn preload(addr: SocketAddr, traffic: &Traffic) -> io::Result<()> {
+pub(crate) fn preload(peer: &Peer, traffic: &Traffic) -> io::Result<()> {
     let keys = traffic.workload().map_or(0, |workload| workload.keys);
     let mut encoders = traffic.encoders(1, 0);
     let Some(encoder) = encoders.first_mut().filter(|_| keys > 0) else { return Ok(()) };
-    let mut client = Client::connect(addr)?;
+    let mut client = Client::connect(peer)?;
     let mut out = Vec::new();
     for first in (0..keys).step_by(PRELOAD_BATCH as usize) {
         let last = first.saturating_add(PRELOAD_BATCH).min(keys);
@@ -164,7 +167,7 @@ pub(crate) fn preload(addr: SocketAddr, traffic: &Traffic) -> io::Result<()> {
 
 /// A blocking client for what is asked outside of the measurement.
 struct Client {
-    stream: TcpStream,
+    stream: Socket,
     input: Vec<u8>,
 }
 
@@ -172,14 +175,13 @@ struct Client {
 type FindReply<'a> = &'a dyn Fn(&[u8]) -> Result<Option<(usize, bool)>, ProtocolError>;
 
 impl Client {
-    fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, PATIENCE).map_err(|error| {
-            let text = format!("{addr} cannot be reached ({error}); does the server run?");
+    fn connect(peer: &Peer) -> io::Result<Self> {
+        let stream = peer.connect(PATIENCE).map_err(|error| {
+            let text = format!("{peer} cannot be reached ({error}); does the server run?");
             io::Error::new(error.kind(), text)
         })?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
         Ok(Client { stream, input: Vec::new() })
     }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::phases::RatePlan;
 use crate::plan::{Arrival, Rate};
-use crate::serve::Stall;
+use crate::report::Column;
+use crate::serve::{Fault, FaultKind, Service, Stall};
+use crate::statistics::Percentile;
+use crate::warmup::Warmup;
 use crate::workload::{KeyDistribution, SizeDistribution};
 
 /// A duration such as `500ms`, `10s`, `1.5m`. A bare number counts seconds.
@@ -83,6 +86,24 @@ pub(crate) struct CpuList(pub(crate) Vec<usize>);
 /// A list of CPUs such as `0,2-5`.
 pub(crate) fn cpus(text: &str) -> Result<CpuList, String> {
     crate::layout::parse_list(text).map(CpuList)
+}
+
+/// A service time such as `200us` or `exp:200us`.
+pub(crate) fn service(text: &str) -> Result<Service, String> {
+    let (exponential, length) = match text.strip_prefix("exp:") {
+        Some(mean) => (true, mean),
+        None => (false, text),
+    };
+    Ok(Service { mean_ns: crate::clock::ns(duration(length)?), exponential })
+}
+
+/// A fault such as `drop:1000`.
+pub(crate) fn fault(text: &str) -> Result<Fault, String> {
+    let wrong = || format!("{text:?} is none of drop:N, wrong:N and die:N");
+    let (name, request) = text.split_once(':').ok_or_else(wrong)?;
+    let known = FaultKind::ALL.into_iter().find(|(word, _)| *word == name);
+    let (_, kind) = known.ok_or_else(wrong)?;
+    Ok(Fault { kind, request: positive_count(request)? })
 }
 
 /// A freeze such as `100ms/1s`: its length, and from one to the next.
@@ -278,6 +299,55 @@ pub(crate) fn mix(text: &str) -> Result<(u32, u32), String> {
     Ok((get, set))
 }
 
+/// A warm-up: a duration, or `auto`.
+pub(crate) fn warmup(text: &str) -> Result<Warmup, String> {
+    if text == "auto" {
+        return Ok(Warmup::Automatic);
+    }
+    duration(text).map(Warmup::Fixed)
+}
+
+/// A count that is not zero.
+pub(crate) fn positive_count(text: &str) -> Result<u64, String> {
+    count(text)
+        .and_then(|count| if count == 0 { Err("none is too few".to_owned()) } else { Ok(count) })
+}
+
+/// When something begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum StartAt {
+    /// Seconds since 1970.
+    Unix(f64),
+    /// So long after the command began.
+    After(Duration),
+}
+
+/// A moment such as `1795369500.5` or `+5s`.
+pub(crate) fn start_at(text: &str) -> Result<StartAt, String> {
+    if let Some(length) = text.strip_prefix('+') {
+        return duration(length).map(StartAt::After);
+    }
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..1e10).contains(&seconds) => Ok(StartAt::Unix(seconds)),
+        _ => Err(format!("{text:?} is neither seconds since 1970 nor a time from now such as +5s")),
+    }
+}
+
+/// A column of the table: a percentile such as `99.9` or `p99.9`, or `max`.
+pub(crate) fn column(text: &str) -> Result<Column, String> {
+    let text = text.trim();
+    if text == "max" {
+        return Ok(Column::Max);
+    }
+    let name = text.strip_prefix('p').unwrap_or(text);
+    match name.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 100.0 => {
+            Ok(Column::Percentile(Percentile { name: name.to_owned(), value }))
+        }
+        _ => Err(format!("{text:?} is neither a percentile between 0 and 100 nor max")),
+    }
+}
+
 /// A label such as `commit=abc`.
 pub(crate) fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
@@ -308,94 +378,4 @@ fn not_a_number(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("200us"), Ok(Duration::from_micros(200)));
-        assert_eq!(duration("1.5 m"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
-        for bad in ["", "ms", "-1s", "3 parsecs", "1e99h"] {
-            assert!(duration(bad).is_err(), "{bad:?}");
-        }
-        assert!(positive_duration("0s").is_err());
-        assert_eq!(trials("1s,2s,10s").unwrap().full, Duration::from_secs(10));
-        assert!(trials("1s,2s").is_err() && trials("1s,0s,2s").is_err());
-        assert_eq!(positive_duration("1ns"), Ok(Duration::from_nanos(1)));
-    }
-
-    #[test]
-    fn rates_are_exact_or_a_share_of_the_probe() {
-        let exact = |per_second| Ok(RatePlan::Exact(Rate::per_second(per_second).unwrap()));
-        assert_eq!(rate("50k"), exact(50_000.0));
-        assert_eq!(rate("1.2M"), exact(1_200_000.0));
-        assert_eq!(rate("0.5/s"), exact(0.5));
-        assert_eq!(rate("60%"), Ok(RatePlan::OfProbe(60.0)));
-        for bad in ["0", "fast", "-5", "0%", "1x", "5G"] {
-            assert!(rate(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn counts_mixes_stalls_and_distributions_are_read() {
-        assert_eq!(count("100k"), Ok(100_000));
-        assert!(count("1.5").is_err());
-        assert_eq!(mix("get=9,set=1"), Ok((9, 1)));
-        assert!(mix("get=0").is_err() && mix("del=1").is_err());
-        let freeze = Stall { length_ns: 100_000_000, every_ns: 1_000_000_000 };
-        assert_eq!(stall("100ms/1s"), Ok(freeze));
-        assert!(stall("1s/1s").is_err());
-        assert_eq!(key_distribution("zipf:0.99"), Ok(KeyDistribution::Zipf(0.99)));
-        assert!(key_distribution("zipf:x").is_err());
-        let hotspot = KeyDistribution::Hotspot { keys: 0.2, requests: 0.8 };
-        assert_eq!(key_distribution("hotspot:20%/0.8"), Ok(hotspot));
-        assert!(key_distribution("hotspot:0/1").is_err());
-        let gauss = KeyDistribution::Gauss { mean: 0.5, deviation: 0.1 };
-        assert_eq!(key_distribution("gauss:0.5/0.1"), Ok(gauss));
-        assert_eq!(key_distribution("seq"), Ok(KeyDistribution::Sequence));
-        assert_eq!(label("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-    }
-
-    #[test]
-    fn arrivals_have_a_name_and_perhaps_a_number() {
-        assert_eq!(arrival("constant"), Ok(Arrival::Constant));
-        assert_eq!(arrival("poisson"), Ok(Arrival::Poisson));
-        assert_eq!(arrival("uniform:0.25"), Ok(Arrival::Uniform(25)));
-        assert_eq!(arrival("burst:1k"), Ok(Arrival::Burst(1_000)));
-        for text in ["constant", "uniform:0.25", "burst:1000"] {
-            assert_eq!(arrival(text).unwrap().to_string(), text);
-        }
-        for bad in ["", "uniform", "uniform:2", "burst:0", "poisson:3", "constant:1"] {
-            assert!(arrival(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_fixed_drawn_listed_or_read() {
-        assert_eq!(sizes("64"), Ok(SizeDistribution::Fixed(64)));
-        assert_eq!(sizes("uniform:16-1k"), Ok(SizeDistribution::Uniform(16, 1_000)));
-        let normal = SizeDistribution::LogNormal { median: 256, sigma: 1.0 };
-        assert_eq!(sizes("lognormal:256/1.0"), Ok(normal));
-        let entries = |text: &str| match sizes(text) {
-            Ok(SizeDistribution::Weighted { entries, .. }) => entries,
-            other => panic!("{text}: {other:?}"),
-        };
-        assert_eq!(entries("list:32=80,1024=20"), [(32, 80), (1_024, 20)]);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "# bytes parts\n10 3\n\n20\n").unwrap();
-        assert_eq!(entries(&format!("file:{}", file.path().display())), [(10, 3), (20, 1)]);
-        std::fs::write(file.path(), "10\ntwenty\n").unwrap();
-        let error = sizes(&format!("file:{}", file.path().display())).unwrap_err();
-        assert!(error.contains("line 2"), "{error}");
-        for bad in ["", "2M", "uniform:9-3", "lognormal:5", "list:1", "list:1=0", "file:/none"] {
-            assert!(sizes(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_verification_is_one_in_so_many() {
-        assert_eq!((verify("1/1024"), verify("1"), verify("off")), (Ok(1_024), Ok(1), Ok(0)));
-        assert!(verify("1/0").is_err() && verify("7").is_err() && verify("all").is_err());
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::generator::Pacing;
+use crate::report::format_ns;
 
 /// A lateness of the generator up to here is fine whatever the response is.
 pub(crate) const LAG_NS: u64 = 50_000;
@@ -179,8 +180,8 @@ fn lateness(evidence: &Evidence) -> Option<(Status, String)> {
     let (p90_limit_ns, p99_limit_ns) =
         (limit_ns(evidence.response_p90_ns), limit_ns(evidence.response_p99_ns));
     let late = |name: &str, lag_ns: u64, limit_ns: f64| {
-        let (lag_us, limit_us) = (lag_ns as f64 / 1e3, limit_ns / 1e3);
-        format!("the generator was late: lag {name} {lag_us:.0} µs, allowed {limit_us:.0} µs")
+        let (lag, limit) = (format_ns(lag_ns), format_ns(limit_ns as u64));
+        format!("the generator was late: lag {name} {lag}, allowed {limit}")
     };
     if lag.p90_ns as f64 > p90_limit_ns {
         return Some((Status::Invalid, late("p90", lag.p90_ns, p90_limit_ns)));
@@ -196,7 +197,7 @@ fn generator_faults(evidence: &Evidence) -> impl Iterator<Item = String> {
     let stopped = evidence
         .lag
         .filter(|lag| evidence.open && lag.max_ns >= STOPPED_NS)
-        .map(|lag| format!("the generator stood still for {:.0} ms", lag.max_ns as f64 / 1e6));
+        .map(|lag| format!("the generator stood still for {}", format_ns(lag.max_ns)));
     let busy = evidence
         .generator_busy
         .filter(|busy| evidence.pacing == Pacing::Sleep && *busy > BUSY_SHARE)

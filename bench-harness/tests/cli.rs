@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{QUICK, assert_code, assert_schema, code, harness, result_of, run};
+use support::{QUICK, assert_code, assert_schema, code, harness, result_of, run, small_run};
 
 /// Replaces numbers and their units by `#` and runs of blanks and rules by one.
 fn masked(text: &str) -> String {
@@ -296,4 +296,29 @@ fn the_counts_of_the_embedded_servers_agree_with_ours() {
         assert!(ledger["ok"].as_u64().unwrap() > 0, "{target}: {ledger}");
         assert_eq!(ledger["ok"], ledger["server_count"], "{target}: {ledger}");
     }
+}
+
+#[test]
+fn a_server_that_dies_is_1_and_what_was_measured_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let output = small_run(&out, &["--fault=die:300"]);
+    assert_code(1, &output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("every connection was lost"));
+    let result = result_of(&out);
+    assert_eq!(result["complete"], false);
+    let point = &result["points"][0];
+    assert_eq!(
+        (&point["balanced"], &point["ledger"]["server_count"]),
+        (&true.into(), &Value::Null)
+    );
+    assert!(out.join("latency.hlog").metadata().unwrap().len() > 0);
+}
+
+#[test]
+fn what_the_generator_counts_is_exact_on_any_machine() {
+    let output = run(&["selftest", "exact-", "--tries=1"]);
+    assert_code(0, &output);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("4 passed, 0 failed, 0 not judged"), "{text}");
 }

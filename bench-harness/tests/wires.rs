@@ -166,3 +166,65 @@ fn what_would_do_nothing_is_refused() {
         assert!(text.contains("accepts in one way only"), "{text}");
     }
 }
+
+#[test]
+fn a_counted_run_sends_as_many_requests_as_were_asked_for() {
+    for mode in [
+        &["--rate=2000", "--arrival=poisson"][..],
+        &["--mode=closed"],
+        &["--mode=closed", "--think=1ms"],
+    ] {
+        let mut arguments = vec!["run", "echo", "-n", "777", "--warmup=0s", "--noise=0s"];
+        arguments.extend(["--connections=3", "--no-files", "--format=json"]);
+        arguments.extend(mode);
+        let output = run(&arguments);
+        assert_code(0, &output);
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let point = &result["points"][0];
+        for count in ["scheduled", "sent", "ok", "server_count"] {
+            assert_eq!(point["ledger"][count], 777, "{mode:?}: {}", point["ledger"]);
+        }
+        assert_eq!(point["response"]["count"], 777);
+    }
+}
+
+#[test]
+fn a_unix_socket_is_loaded_like_an_address() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("echo.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    #[allow(clippy::disallowed_methods, reason = "the server needs a thread")]
+    let server = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut bytes = [0; 4_096];
+        while let Ok(count @ 1..) = stream.read(&mut bytes) {
+            stream.write_all(&bytes[..count]).unwrap();
+        }
+    });
+    let url = format!("echo+unix:{}", path.display());
+    let arguments =
+        ["attack", url.as_str(), "-n500", "--mode=closed", "--connections=1", "--verify=1"];
+    let quick = ["--warmup=0s", "--noise=0s", "--no-files", "--format=json"];
+    let output = run(&[&arguments[..], &quick[..]].concat());
+    server.join().unwrap();
+    assert_code(0, &output);
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["points"][0]["ledger"]["ok"], 500);
+}
+
+#[test]
+fn a_table_has_the_columns_and_the_unit_that_were_asked_for() {
+    let arguments = ["run", "synthetic", "-n800", "--mode=closed", "--warmup=auto", "--ramp=50ms"];
+    let more =
+        ["--noise=0s", "--no-files", "--percentiles=75,p95,max", "--unit=us", "--start-at=+2s"];
+    let output = run(&[&arguments[..], &more[..]].concat());
+    assert_code(0, &output);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("p75 ") && text.contains("p95 ") && !text.contains("p99.9"), "{text}");
+    assert!(text.contains(" us |"), "{text}");
+    for bad in [&["--start-at=1"][..], &["--rate=5", "--think=1ms"], &["-n5", "--duration=1s"]] {
+        let output = run(&[&["run", "synthetic", "--noise=0s", "--no-files"], bad].concat());
+        let code = if bad[0] == "--start-at=1" { 1 } else { 2 };
+        assert_code(code, &output);
+    }
+}

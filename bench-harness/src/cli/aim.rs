@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::phases::RunPlan;
 
 /// What is for a server of ours: beside a URL it would do nothing.
-const SERVER_OPTIONS: [&str; 9] = [
+const SERVER_OPTIONS: [&str; 10] = [
     "target",
     "runtime",
     "shards",
@@ -21,6 +21,7 @@ const SERVER_OPTIONS: [&str; 9] = [
     "wire",
     "service_time",
     "stall",
+    "fault",
     "spin",
 ];
 

@@ -2,19 +2,22 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::load_args::LoadArgs;
 use super::{Exit, usage};
 use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
+use crate::peer::Peer;
 use crate::phases::{Aim, RunPlan};
 use crate::serve::Wire;
 
 /// Options of `attack`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Attack {
-    /// redis://HOST:PORT, echo://HOST:PORT, memcache://HOST:PORT or http://HOST:PORT/PATH
+    /// redis://HOST:PORT, echo://HOST:PORT, memcache://HOST:PORT or http://HOST:PORT/PATH; for a Unix
+    /// socket redis+unix:/PATH/OF/SOCKET and so on
     url: String,
     /// Allow an address that is not of this machine: be sure that you may load it
     #[arg(long)]
@@ -45,14 +48,23 @@ impl Attack {
     /// # Errors
     /// If the address cannot be found.
     pub(super) fn prepare(&self) -> io::Result<Result<(RunPlan, Layout), String>> {
-        let Url { wire, authority, path } = match parse(&self.url) {
+        let Url { wire, place } = match parse(&self.url) {
             Ok(url) => url,
             Err(text) => return Ok(Err(text)),
         };
-        let addr = resolve(&authority)?;
-        if !addr.ip().is_loopback() && !self.allow_remote {
-            return Ok(Err(format!("{addr} is not of this machine; see --allow-remote")));
-        }
+        let (peer, page) = match place {
+            Place::Socket(path) => (Peer::Unix(path), None),
+            Place::Network { authority, path } => {
+                let addr = resolve(&authority)?;
+                if !addr.ip().is_loopback() && !self.allow_remote {
+                    return Ok(Err(format!("{addr} is not of this machine; see --allow-remote")));
+                }
+                if self.load.path().is_some() {
+                    return Ok(Err("the path is a part of the URL; leave out --path".to_owned()));
+                }
+                (Peer::Tcp(addr), Some((authority, path)))
+            }
+        };
         let allowed = allowed_cpus()?;
         let automatic = divide(&physical_cores(&allowed));
         let load_cpus = self.load.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
@@ -61,8 +73,8 @@ impl Attack {
         }
         // Where the server runs is not known; with a single CPU it can only be the same one.
         let layout = Layout { server_cpus: Vec::new(), load_cpus, shared: automatic.shared };
-        let aim = Aim::External { url: self.url.clone(), addr };
-        let plan = self.load.plan(aim, wire, Some((authority, path)), &layout);
+        let aim = Aim::External { url: self.url.clone(), peer };
+        let plan = self.load.plan(aim, wire, page, &layout);
         Ok(plan.map(|plan| (plan, layout)))
     }
 }
@@ -71,28 +83,43 @@ impl Attack {
 #[derive(Debug, PartialEq, Eq)]
 struct Url {
     wire: Wire,
-    /// Host and port.
-    authority: String,
-    /// What HTTP asks for.
-    path: String,
+    place: Place,
+}
+
+/// Where a server is.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// At an address.
+    Network {
+        /// Host and port.
+        authority: String,
+        /// What HTTP asks for.
+        path: String,
+    },
+    /// At a Unix socket of this machine.
+    Socket(PathBuf),
 }
 
 fn parse(url: &str) -> Result<Url, String> {
     let wrong = |why: &str| {
         format!(
             "{url:?} {why}; write redis://HOST:PORT, echo://HOST:PORT, memcache://HOST:PORT or \
-             http://HOST:PORT/PATH"
+             http://HOST:PORT/PATH, or redis+unix:/PATH/OF/SOCKET and so on"
         )
     };
+    if let Some((scheme, socket)) = url.split_once("+unix:") {
+        let wire = wire_of(scheme).map_err(wrong)?;
+        let path = socket.strip_prefix("//").unwrap_or(socket);
+        if path.is_empty() {
+            return Err(wrong("names no socket"));
+        }
+        return Ok(Url { wire, place: Place::Socket(PathBuf::from(path)) });
+    }
+    if url.starts_with("unix:") {
+        return Err(wrong("does not say what is spoken over the socket"));
+    }
     let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("names no protocol"))?;
-    let wire = match scheme {
-        "redis" => Wire::Resp,
-        "echo" => Wire::Echo,
-        "http" => Wire::Http,
-        "memcache" => Wire::Memcache,
-        "https" | "rediss" => return Err(wrong("asks for TLS, which is not spoken here")),
-        _ => return Err(wrong("is of no protocol that is spoken here")),
-    };
+    let wire = wire_of(scheme).map_err(wrong)?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     if authority.contains('@') {
         return Err(wrong("has a user name, and nobody logs in here"));
@@ -106,13 +133,23 @@ fn parse(url: &str) -> Result<Url, String> {
     let path = if path.is_empty() { "/" } else { path }.to_owned();
     // The colons of an IPv6 address stand in brackets.
     let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    let at = |authority, path| Ok(Url { wire, place: Place::Network { authority, path } });
     match (port.map(|(_, port)| port.parse::<u16>()), wire) {
-        (Some(Ok(_)), _) => Ok(Url { wire, authority: authority.to_owned(), path }),
+        (Some(Ok(_)), _) => at(authority.to_owned(), path),
         (Some(Err(_)), _) => Err(wrong("has a port that is no number")),
-        (None, Wire::Http) if !authority.is_empty() => {
-            Ok(Url { wire, authority: format!("{authority}:80"), path })
-        }
+        (None, Wire::Http) if !authority.is_empty() => at(format!("{authority}:80"), path),
         (None, _) => Err(wrong("names no port")),
+    }
+}
+
+fn wire_of(scheme: &str) -> Result<Wire, &'static str> {
+    match scheme {
+        "redis" => Ok(Wire::Resp),
+        "echo" => Ok(Wire::Echo),
+        "http" => Ok(Wire::Http),
+        "memcache" => Ok(Wire::Memcache),
+        "https" | "rediss" => Err("asks for TLS, which is not spoken here"),
+        _ => Err("is of no protocol that is spoken here"),
     }
 }
 
@@ -131,15 +168,27 @@ mod tests {
     #[test]
     fn a_url_is_a_protocol_and_an_address() {
         let url = |wire, authority: &str, path: &str| {
-            Ok(Url { wire, authority: authority.to_owned(), path: path.to_owned() })
+            let (authority, path) = (authority.to_owned(), path.to_owned());
+            Ok(Url { wire, place: Place::Network { authority, path } })
         };
+        let socket = |wire, path: &str| Ok(Url { wire, place: Place::Socket(path.into()) });
+        assert_eq!(parse("redis+unix:/run/r.sock"), socket(Wire::Resp, "/run/r.sock"));
+        assert_eq!(parse("echo+unix:///run/e"), socket(Wire::Echo, "/run/e"));
+        assert_eq!(parse("http+unix:here"), socket(Wire::Http, "here"));
         assert_eq!(parse("redis://127.0.0.1:6379"), url(Wire::Resp, "127.0.0.1:6379", "/"));
         assert_eq!(parse("echo://[::1]:7/"), url(Wire::Echo, "[::1]:7", "/"));
         assert_eq!(parse("http://a:8080/x?y=1/2"), url(Wire::Http, "a:8080", "/x?y=1/2"));
         assert_eq!(parse("http://a"), url(Wire::Http, "a:80", "/"));
         assert_eq!(parse("memcache://a:1"), url(Wire::Memcache, "a:1", "/"));
         let bad = ["127.0.0.1:1", "https://a:1", "redis://host", "redis://u@h:1", "redis://h:1/0"];
-        for bad in bad.into_iter().chain(["http://", "http://a:b", "http://a:1/x y"]) {
+        for bad in bad.into_iter().chain([
+            "http://",
+            "http://a:b",
+            "http://a:1/x y",
+            "unix:/a",
+            "redis+unix:",
+            "tls+unix:/a",
+        ]) {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -1,28 +1,24 @@
-//! Options that `run` and `attack` share, and the way from a result to the screen.
+//! Options that `run` and `attack` share.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write, stdout};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, catch_interrupts};
+use super::look::Look;
 use crate::clock;
-use crate::console::Console;
-use crate::files::{Files, curves};
+use crate::files::Files;
 use crate::generator::Pacing;
 use crate::layout::Layout;
-use crate::phases::{self, Aim, LoadPlan, RatePlan, RunOutcome, RunPlan};
+use crate::phases::{Aim, LoadPlan, RatePlan, RunPlan};
 use crate::plan::Arrival;
-use crate::point::{Conditions, Mode, PointSpec};
-use crate::report::{intervals_csv, percentile_picture, render_table, write_json};
+use crate::point::{Mode, PointSpec};
 use crate::serve::{Target, Wire};
 use crate::slo::Slo;
 use crate::traffic::Traffic;
-use crate::units;
-use crate::verdict::Status;
+use crate::units::{self, StartAt};
+use crate::warmup::Warmup;
 use crate::workload::{KeyDistribution, MAX_KEY_BYTES, MIN_KEY_BYTES, SizeDistribution, Workload};
 
 /// How a result is printed.
@@ -69,9 +65,24 @@ pub(crate) struct LoadArgs {
     /// Measured time of each load point [default: 10s, or 5s for the quick look]
     #[arg(short, long, value_parser = units::positive_duration)]
     duration: Option<Duration>,
-    /// Time before it under the same load [default: 1s, or 600ms for the quick look]
-    #[arg(long, value_parser = units::duration)]
-    warmup: Option<Duration>,
+    /// So many measured requests end each load point; those of the warm-up come before them
+    #[arg(short = 'n', long, conflicts_with = "duration", value_parser = units::positive_count)]
+    requests: Option<u64>,
+    /// Time under the same load before anything is measured; auto: until it is steady, 3s at most
+    /// [default: auto, or 600ms for the quick look]
+    #[arg(long, value_parser = units::warmup)]
+    warmup: Option<Warmup>,
+    /// Time before the warm-up in which the rate of an open loop rises evenly, or the connections of a
+    /// closed one begin one after the other
+    #[arg(long, default_value = "0s", value_parser = units::duration)]
+    ramp: Duration,
+    /// How long each user of a closed loop thinks between an answer and its next request
+    #[arg(long, default_value = "0s", value_parser = units::duration)]
+    think: Duration,
+    /// When the first request is due, for several generators that begin together: seconds since 1970,
+    /// or a time from now such as +5s
+    #[arg(long, value_name = "WHEN", value_parser = units::start_at)]
+    start_at: Option<StartAt>,
     /// How long answers are waited for at the end
     #[arg(long, default_value = "2s", value_parser = units::duration)]
     drain: Duration,
@@ -111,13 +122,13 @@ pub(crate) struct LoadArgs {
     /// 1/1024; off for a server of which nobody knows what is stored there]
     #[arg(long, value_parser = units::verify)]
     verify: Option<u32>,
-    /// What an embedded HTTP server is asked for
-    #[arg(long, default_value = "/")]
-    path: String,
+    /// What an HTTP server is asked for, where no URL says so [default: /]
+    #[arg(long)]
+    path: Option<String>,
     /// Bytes of an echo frame
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
     pub(super) frame_size: u32,
-    /// Length of the recorded intervals
+    /// Length of the recorded intervals; where there would be more than 512 it doubles
     #[arg(long, default_value = "200ms", value_parser = units::positive_duration)]
     interval: Duration,
     /// How long to listen to the idle machine before the run
@@ -134,7 +145,7 @@ pub(crate) struct LoadArgs {
     label: Vec<(String, String)>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    pub(super) format: Format,
     /// What every load point must keep, such as 'p99<1ms', 'service.max<5ms', 'rps>100k' or
     /// 'errors<=0'; if not, the exit code is 4; repeatable
     #[arg(long, value_parser = Slo::parse)]
@@ -148,12 +159,11 @@ pub(crate) struct LoadArgs {
     /// Write no files at all
     #[arg(long, conflicts_with = "out")]
     no_files: bool,
-    /// Use only ASCII characters [default: where the output is no terminal]
-    #[arg(long)]
-    ascii: bool,
+    #[command(flatten)]
+    pub(super) look: Look,
     /// Exit with 3 if a measurement is not valid
     #[arg(long)]
-    strict: bool,
+    pub(super) strict: bool,
     /// Allow a load point to last longer than ten minutes
     #[arg(long)]
     long: bool,
@@ -165,10 +175,13 @@ pub(crate) struct LoadArgs {
 /// Longer runs need `--long`, so that a slip of the finger does not load a server for hours.
 const MAX_DURATION: Duration = Duration::from_secs(600);
 
+/// The longest that `--long` allows: a month.
+const MAX_LONG: Duration = Duration::from_secs(31 * 86_400);
+
 /// Requests on their way, over all connections.
 const MAX_IN_FLIGHT: u64 = 1_000_000;
 
-/// Every interval of every metric is kept until the end of a load point.
+/// Shorter ones cost more than they tell.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Depth of open loops: deep enough that the window is full only when the server is stuck.
@@ -186,7 +199,7 @@ impl LoadArgs {
         self.rate = vec![RatePlan::OfProbe(50.0), RatePlan::OfProbe(80.0)];
         self.name.get_or_insert_with(|| "quick".to_owned());
         self.duration.get_or_insert(Duration::from_secs(5));
-        self.warmup.get_or_insert(Duration::from_millis(600));
+        self.warmup.get_or_insert(Warmup::Fixed(Duration::from_millis(600)));
         self.tries = 2;
     }
 
@@ -199,6 +212,11 @@ impl LoadArgs {
     pub(super) fn set_rates(&mut self, rates: Vec<RatePlan>, name: &str) {
         self.rate = rates;
         self.name.get_or_insert_with(|| name.to_owned());
+    }
+
+    /// The path that was asked for, if any was.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// How requests are spaced.
@@ -215,7 +233,10 @@ impl LoadArgs {
     pub(super) fn not_for_search(&self) -> Option<&'static str> {
         [("--rate", !self.rate.is_empty()), ("--mode", self.mode.is_some())]
             .into_iter()
-            .chain([("--duration", self.duration.is_some())])
+            .chain([
+                ("--duration", self.duration.is_some()),
+                ("--requests", self.requests.is_some()),
+            ])
             .find_map(|(name, given)| given.then_some(name))
     }
 
@@ -247,10 +268,8 @@ impl LoadArgs {
         layout: &Layout,
     ) -> Result<RunPlan, String> {
         let loads = self.loads()?;
-        let duration = self.duration.unwrap_or(Duration::from_secs(10));
-        if duration > MAX_DURATION && !self.long {
-            return Err("more than ten minutes need --long".to_owned());
-        }
+        let duration = self.length(&loads)?;
+        self.check_thinking(&loads)?;
         if self.interval < MIN_INTERVAL {
             return Err("an interval is at least 10ms long".to_owned());
         }
@@ -276,14 +295,20 @@ impl LoadArgs {
                 traffic,
                 connections: self.connections as usize,
                 depth: depth as usize,
-                warmup: self.warmup.unwrap_or(Duration::from_secs(1)),
+                ramp: self.ramp,
+                warmup: self.warmup.unwrap_or(Warmup::Automatic),
                 duration,
+                requests: self.requests,
+                think: self.think,
+                begin_ns: None,
                 drain: self.drain,
                 timeout: self.timeout,
                 pacing: self.pacing.unwrap_or(default_pacing),
                 interval: self.interval,
                 seed: self.seed,
+                percentiles: self.look.percentiles(),
             },
+            begin_unix_ns: self.begin_unix_ns(),
             closed_depth: self.depth.unwrap_or(1) as usize,
             tries: self.tries,
             probe: PROBE,
@@ -293,6 +318,43 @@ impl LoadArgs {
             files: Files { svg: !self.no_svg, html: !self.no_html && !self.no_svg },
             slos: self.slo.clone(),
             name,
+        })
+    }
+
+    /// How long a load point lasts; at most, if its requests are counted.
+    fn length(&self, loads: &[LoadPlan]) -> Result<Duration, String> {
+        let limit = if self.long { MAX_LONG } else { MAX_DURATION };
+        let too_long = || Err("more than ten minutes need --long".to_owned());
+        let Some(requests) = self.requests else {
+            let duration = self.duration.unwrap_or(Duration::from_secs(10));
+            return if duration > limit { too_long() } else { Ok(duration) };
+        };
+        let takes_too_long = |load: &LoadPlan| match load {
+            LoadPlan::Open(RatePlan::Exact(rate), _) => {
+                requests as f64 / rate.as_per_second() > limit.as_secs_f64()
+            }
+            _ => false,
+        };
+        if loads.iter().any(takes_too_long) { too_long() } else { Ok(limit) }
+    }
+
+    fn check_thinking(&self, loads: &[LoadPlan]) -> Result<(), String> {
+        let thinks = !self.think.is_zero();
+        if thinks && loads.iter().any(|load| *load != LoadPlan::Closed) {
+            return Err(
+                "--think is for closed loops: in an open one nobody waits for answers".to_owned()
+            );
+        }
+        if thinks && self.depth.unwrap_or(1) > 1 {
+            return Err("with --think there is one request on its way per connection".to_owned());
+        }
+        Ok(())
+    }
+
+    fn begin_unix_ns(&self) -> Option<u64> {
+        self.start_at.map(|at| match at {
+            StartAt::Unix(seconds) => (seconds * 1e9) as u64,
+            StartAt::After(length) => clock::unix_ns().saturating_add(clock::ns(length)),
         })
     }
 
@@ -309,7 +371,10 @@ impl LoadArgs {
             return Ok(Traffic::Echo { frame_bytes: self.frame_size as usize, verify_every });
         }
         if wire == Wire::Http {
-            let (host, path) = page.unwrap_or_else(|| ("localhost".to_owned(), self.path.clone()));
+            let (host, path) = page.unwrap_or_else(|| {
+                let path = self.path.clone().unwrap_or_else(|| "/".to_owned());
+                ("localhost".to_owned(), path)
+            });
             if !path.starts_with('/') || path.contains(char::is_whitespace) {
                 return Err(format!("a path begins with / and has no blanks: {path:?}"));
             }
@@ -337,95 +402,4 @@ impl LoadArgs {
         let default = || PathBuf::from("bench-out").join(format!("{stamp}-{name}"));
         self.out.clone().unwrap_or_else(default)
     }
-
-    /// Runs a plan and prints what came of it.
-    ///
-    /// # Errors
-    /// If nothing could be measured or the result cannot be printed.
-    pub(super) fn execute(&self, plan: &RunPlan, layout: Layout) -> io::Result<Exit> {
-        let interrupted = catch_interrupts()?;
-        let conditions = Conditions {
-            layout,
-            hiccup_us: None,
-            began_ns: clock::now_ns(),
-            interrupted: std::sync::Arc::clone(&interrupted),
-        };
-        let console = Console::new(self.format == Format::Quiet);
-        let outcome = phases::run(plan, conditions, &console)?;
-        self.present(plan, &outcome, interrupted.load(Ordering::Relaxed))
-    }
-
-    /// Prints what came of a plan.
-    ///
-    /// # Errors
-    /// If the standard output is closed.
-    pub(super) fn present(
-        &self,
-        plan: &RunPlan,
-        outcome: &RunOutcome,
-        interrupted: bool,
-    ) -> io::Result<Exit> {
-        match self.format {
-            Format::Table => print_table(outcome, self.ascii)?,
-            Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
-            Format::Csv => {
-                stdout().lock().write_all(intervals_csv(&outcome.recorded).as_bytes())?;
-            }
-            Format::Quiet => {}
-        }
-        if let Some(out) = plan.out.as_deref().filter(|_| self.format == Format::Table) {
-            let names: Vec<&str> = outcome.result.artifacts.names().collect();
-            println!("wrote {}/  result.json {}", out.display(), names.join(" "));
-        }
-        Ok(self.judge(outcome, interrupted))
-    }
-
-    fn judge(&self, outcome: &RunOutcome, interrupted: bool) -> Exit {
-        let points = &outcome.result.points;
-        if let Some(failure) = &outcome.failure {
-            eprintln!("error: {failure}");
-            return Exit::Failed;
-        }
-        if let Some(point) = points.iter().find(|point| !point.balanced) {
-            eprintln!("error: the ledger of {} does not balance: {:?}", point.label, point.ledger);
-            return Exit::Failed;
-        }
-        if let Some(point) = points.iter().find(|point| point.connections.wrong_replies > 0) {
-            let reason = point.connections.reason.as_deref().unwrap_or_default();
-            eprintln!("error: {} was answered wrongly: {reason}", point.label);
-            return Exit::Failed;
-        }
-        if interrupted {
-            return Exit::Interrupted;
-        }
-        let is_valid = |status| matches!(status, Status::Valid | Status::Capacity);
-        if self.strict && points.iter().any(|point| !is_valid(point.verdict.status)) {
-            return Exit::Invalid;
-        }
-        // The trials of a search are there to miss a condition; its bracket is the answer.
-        if outcome.result.bracket.is_some() {
-            return Exit::Done;
-        }
-        let missed = points.iter().flat_map(|point| {
-            point.slo.iter().filter(|slo| !slo.holds).map(|slo| (&point.label, slo))
-        });
-        let mut exit = Exit::Done;
-        for (label, slo) in missed {
-            let measured = slo.measured.as_deref().unwrap_or("too few samples to tell");
-            eprintln!("missed: {label}: {} ({measured})", slo.condition);
-            exit = Exit::SloMissed;
-        }
-        exit
-    }
-}
-
-/// Prints table and picture.
-///
-/// # Errors
-/// If the standard output is closed.
-pub(super) fn print_table(outcome: &RunOutcome, ascii: bool) -> io::Result<()> {
-    let ascii = ascii || !stdout().is_terminal();
-    let mut out = stdout().lock();
-    writeln!(out, "\n{}", render_table(&outcome.result, ascii))?;
-    out.write_all(percentile_picture(&curves(&outcome.recorded), ascii).as_bytes())
 }

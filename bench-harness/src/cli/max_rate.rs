@@ -106,7 +106,7 @@ impl MaxRate {
                 label: format!("try {}", format_rate(rate.as_per_second()).replace(' ', "")),
                 mode: Mode::Open(rate, self.aimed.load().arrival()),
                 duration,
-                warmup: plan.point.warmup.min(duration / 2),
+                warmup: plan.point.warmup.at_most(duration / 2),
                 ..plan.point.clone()
             })?;
             // What was cut short says nothing.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::load_args::print_table;
+use super::look::Look;
+use super::present::print_table;
 use super::{Exit, usage};
 use crate::files::Files;
 use crate::merge::merge;
@@ -21,9 +22,8 @@ pub(crate) struct Merge {
     /// Directory of the sum
     #[arg(short, long)]
     out: PathBuf,
-    /// Use only ASCII characters [default: where the output is no terminal]
-    #[arg(long)]
-    ascii: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 impl Merge {
@@ -33,13 +33,13 @@ impl Merge {
     /// If a recording cannot be read or the sum cannot be written.
     pub(super) fn execute(self) -> io::Result<Exit> {
         let runs = self.runs.iter().map(|path| load(path)).collect::<io::Result<Vec<_>>>()?;
-        let (mut result, mut recorded) = match merge(runs) {
+        let (mut result, mut recorded) = match merge(runs, &self.look.percentiles()) {
             Ok(sum) => sum,
             Err(text) => return Ok(usage(&text)),
         };
         result.command = std::env::args().collect();
         Files { svg: true, html: true }.write(&self.out, &mut result, &mut recorded)?;
-        print_table(&RunOutcome { result, recorded, failure: None }, self.ascii)?;
+        print_table(&RunOutcome { result, recorded, failure: None }, &self.look.style())?;
         Ok(Exit::Done)
     }
 }

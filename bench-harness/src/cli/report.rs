@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Exit;
-use super::load_args::{Format, print_table};
+use super::load_args::Format;
+use super::look::Look;
+use super::present::print_table;
 use crate::files::Files;
 use crate::phases::RunOutcome;
 use crate::record::Metric;
@@ -23,9 +25,8 @@ pub(crate) struct Report {
     /// Draw no pictures and make no page
     #[arg(long)]
     no_svg: bool,
-    /// Use only ASCII characters [default: where the output is no terminal]
-    #[arg(long)]
-    ascii: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 impl Report {
@@ -35,14 +36,15 @@ impl Report {
     /// If the directory holds no recording that can be read.
     pub(super) fn execute(self) -> io::Result<Exit> {
         let (mut result, mut recorded) = load(&self.directory)?;
+        let percentiles = self.look.percentiles();
         for recorded in &mut recorded {
             // Numbers come from the histograms, whatever the JSON says; what a histogram does not
             // know (which samples are censored, what overflowed) is kept.
             let (point, recording) = (&mut recorded.point, &recorded.recording);
-            let response = Summary::new(&recording.total(Metric::Response));
+            let response = Summary::with(&recording.total(Metric::Response), &percentiles);
             point.response.percentiles = response.percentiles;
             (point.response.count, point.response.max_ns) = (response.count, response.max_ns);
-            point.service = Summary::new(&recording.total(Metric::Service));
+            point.service = Summary::with(&recording.total(Metric::Service), &percentiles);
         }
         for point in &mut result.points {
             if let Some(found) = recorded.iter().find(|recorded| recorded.point.hlog == point.hlog)
@@ -54,7 +56,7 @@ impl Report {
         files.derive(&self.directory, &result, &recorded)?;
         let outcome = RunOutcome { result, recorded, failure: None };
         match self.format {
-            Format::Table => print_table(&outcome, self.ascii)?,
+            Format::Table => print_table(&outcome, &self.look.style())?,
             Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
             Format::Csv => {
                 stdout().lock().write_all(intervals_csv(&outcome.recorded).as_bytes())?;

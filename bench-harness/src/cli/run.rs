@@ -9,7 +9,7 @@ use super::load_args::LoadArgs;
 use super::{Exit, usage};
 use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
 use crate::phases::{Aim, RunPlan};
-use crate::serve::{ServerSpec, Stall, SyntheticSpec, Target, Wire};
+use crate::serve::{Fault, ServerSpec, Service, Stall, SyntheticSpec, Target, Wire};
 use crate::units;
 
 /// Options of `run`.
@@ -78,9 +78,13 @@ pub(super) struct SyntheticArgs {
     /// What the synthetic server speaks
     #[arg(long, value_enum, default_value_t = Wire::Echo)]
     pub(super) wire: Wire,
-    /// How long the synthetic server spins for each request
-    #[arg(long, default_value = "0s", value_parser = units::duration)]
-    service_time: std::time::Duration,
+    /// How long the synthetic server spins for each request: 200us, or exp:200us for exponential times
+    #[arg(long, default_value = "0s", value_parser = units::service)]
+    service_time: Service,
+    /// What the synthetic server does wrong to its n-th request: drop:N (it and what follows on its
+    /// connection gets no answer), wrong:N (a wrong byte) or die:N
+    #[arg(long, value_parser = units::fault)]
+    fault: Option<Fault>,
     /// Freezes of the synthetic server, as LENGTH/EVERY, such as 100ms/1s
     #[arg(long, value_parser = units::stall)]
     stall: Option<Stall>,
@@ -94,7 +98,8 @@ impl SyntheticArgs {
         SyntheticSpec {
             wire: self.wire,
             frame_bytes,
-            service_ns: crate::clock::ns(self.service_time),
+            service: self.service_time,
+            fault: self.fault,
             stall: self.stall,
             spin: self.spin,
         }

@@ -135,6 +135,11 @@ struct Case {
     drain_ns: u64,
     timeout_ns: u64,
     interval_ns: u64,
+    requests: Option<u64>,
+    think_ns: u64,
+    ramp_ns: u64,
+    /// What the control thread tells of the measurement's beginning.
+    told_ns: u64,
 }
 
 impl Default for Case {
@@ -149,6 +154,10 @@ impl Default for Case {
             drain_ns: 2_000 * MS,
             timeout_ns: 60_000 * MS,
             interval_ns: 200 * MS,
+            requests: None,
+            think_ns: 0,
+            ramp_ns: 0,
+            told_ns: 0,
         }
     }
 }
@@ -164,11 +173,23 @@ impl Case {
             .map(|number| SimStream { universe: Rc::clone(&universe), number })
             .collect();
         let work = match self.rate {
-            None => Work::Closed,
+            None => Work::Closed {
+                requests: self.requests.unwrap_or(u64::MAX),
+                think_ns: self.think_ns,
+                ramp_ns: self.ramp_ns,
+            },
             Some(rate) => {
                 let rate = Rate::per_second(rate).unwrap();
                 let schedule = Schedule::new(rate, self.arrival, 3, (0, end_ns), (0, 1));
-                Work::Open(Backlog::new(schedule))
+                let backlog = Backlog::new(schedule.clone().ramped(self.ramp_ns));
+                Work::Open(match self.requests {
+                    Some(requests) => {
+                        let mut whole = schedule.ramped(self.ramp_ns);
+                        whole.set_end(u64::MAX);
+                        backlog.counted(whole, requests)
+                    }
+                    None => backlog,
+                })
             }
         };
         let (mut ends, mut collector) =
@@ -183,6 +204,7 @@ impl Case {
             times,
             timeout_ns: self.timeout_ns,
             pacing: Pacing::Hybrid,
+            measure_from: Arc::new(AtomicU64::new(self.told_ns)),
             stop: Arc::new(AtomicBool::new(false)),
         })
         .run();
@@ -412,4 +434,66 @@ fn the_quiet_windows_of_a_disturbed_run_follow_theory_and_the_whole_does_not() {
 fn quiet_windows_do_not_make_other_arrivals_look_like_poisson() {
     let (_, quiet) = disturbed(Arrival::Constant);
     assert!((quiet - 1.0).abs() < 0.03, "even arrivals do not queue: {quiet}");
+}
+
+#[test]
+fn a_counted_run_measures_exactly_so_many_requests_and_ends() {
+    for (rate, arrival) in [
+        (Some(1_000.0), Arrival::Constant),
+        (Some(5_000.0), Arrival::Poisson),
+        (None, Arrival::Constant),
+    ] {
+        for requests in [1, 777, 5_000] {
+            // A minute is the most it may take, and it takes far less.
+            let case =
+                Case { rate, arrival, requests: Some(requests), seconds: 60.0, ..Case::default() };
+            let (outcome, recording, served) = case.run();
+            let ledger = outcome.ledger;
+            assert!(ledger.balanced(), "{ledger:?}");
+            assert_eq!(recording.total(Metric::Response).len(), requests, "{rate:?} {arrival}");
+            assert_eq!(ledger.sent - ledger.warmup, requests);
+            assert_eq!((outcome.done_in_window, served), (requests, ledger.sent));
+            assert!(outcome.last_done_ns < 10_000 * MS, "{}", outcome.last_done_ns);
+        }
+    }
+}
+
+#[test]
+fn users_who_think_send_as_many_requests_as_the_response_time_law_says() {
+    let case = Case { rate: None, depth: 1, think_ns: 2 * MS, ..Case::default() };
+    let (outcome, recording, _) = case.run();
+    let response_s = recording.total(Metric::Response).mean() / 1e9;
+    let rate = outcome.done_in_window as f64 / 2.0;
+    // N = X (R + Z): four users, each with its response and its time to think.
+    let users = rate * (response_s + 2e-3);
+    assert!((users - 4.0).abs() < 0.04, "{users} users at {rate}/s and {response_s} s");
+    assert!(outcome.ledger.balanced());
+}
+
+#[test]
+fn the_connections_of_a_closed_loop_begin_one_after_the_other_in_a_ramp() {
+    let ramp_ns = 80 * MS;
+    let case = Case { rate: None, depth: 1, ramp_ns, think_ns: MS, ..Case::default() };
+    let (outcome, recording, _) = case.run();
+    let warmup = recording.total(Metric::Warmup).len() as f64;
+    // Four users begin after 0, 20, 40 and 60 ms; the measurement begins after 100 ms.
+    let (each_s, users_s) =
+        (1e-3 + recording.total(Metric::Response).mean() / 1e9, 0.1 + 0.08 + 0.06 + 0.04);
+    assert!((warmup * each_s / users_s - 1.0).abs() < 0.05, "{warmup} requests in the warm-up");
+    assert!(outcome.ledger.balanced());
+}
+
+#[test]
+fn the_measurement_begins_when_the_control_thread_says_so_and_lasts_as_long() {
+    for rate in [Some(1_000.0), None] {
+        let case = Case { rate, think_ns: MS, depth: 1, told_ns: 60 * MS, ..Case::default() };
+        let (outcome, recording, _) = case.run();
+        let warmup = recording.total(Metric::Warmup).len();
+        let measured = recording.total(Metric::Response).len();
+        assert!(outcome.ledger.balanced());
+        assert_eq!(outcome.ledger.warmup, warmup);
+        // 60 ms before it and two seconds of it, not the 100 ms that the times would have.
+        let ratio = measured as f64 / warmup as f64 * 0.06 / 2.0;
+        assert!((ratio - 1.0).abs() < 0.05, "{rate:?}: {warmup} and {measured}");
+    }
 }

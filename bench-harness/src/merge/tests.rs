@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::new_histogram;
+use crate::record::{Recording, new_histogram};
 use crate::report::{sample_point, sample_result};
 use crate::verdict::Status;
 
@@ -20,7 +20,7 @@ fn run(values: std::ops::RangeInclusive<u64>) -> (RunResult, Vec<Recorded>) {
 #[test]
 fn the_percentiles_of_a_sum_are_those_of_all_requests_together() {
     let (fast, slow) = (run(1..=900), run(9_001..=9_100));
-    let (result, recorded) = merge(vec![fast, slow]).unwrap();
+    let (result, recorded) = merge(vec![fast, slow], &[]).unwrap();
     let all = run(1..=900).1[0].recording.total(Metric::Response).len() + 100;
     let point = &result.points[0];
     assert_eq!((point.response.count, point.ledger.sent), (all, 1_000));
@@ -38,21 +38,21 @@ fn the_worst_verdict_counts_with_all_reasons() {
     let (good, mut bad) = (run(1..=900), run(1..=900));
     bad.1[0].point.verdict =
         Verdict { status: Status::Invalid, overloaded: false, reasons: vec!["late".to_owned()] };
-    let (result, _) = merge(vec![good, bad]).unwrap();
+    let (result, _) = merge(vec![good, bad], &[]).unwrap();
     assert_eq!(result.points[0].verdict.status, Status::Invalid);
     assert_eq!(result.points[0].verdict.reasons, ["late"]);
 }
 
 #[test]
 fn what_does_not_belong_together_is_refused() {
-    assert!(merge(Vec::new()).is_err());
+    assert!(merge(Vec::new(), &[]).is_err());
     let mut short = run(1..=900);
     short.1.clear();
-    assert!(merge(vec![run(1..=900), short]).unwrap_err().contains("one command"));
+    assert!(merge(vec![run(1..=900), short], &[]).unwrap_err().contains("one command"));
     let mut other = run(1..=900);
     // Not the same length times a power of two, as a longer run would have.
     other.1[0].recording.interval_ns = 7;
-    assert!(merge(vec![run(1..=900), other]).unwrap_err().contains("length"));
+    assert!(merge(vec![run(1..=900), other], &[]).unwrap_err().contains("length"));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_run_that_doubled_its_intervals_and_one_that_did_not_add_up() {
         run
     };
     for runs in [vec![long(), run(1..=50)], vec![run(1..=50), long()]] {
-        let (result, recorded) = merge(runs).unwrap();
+        let (result, recorded) = merge(runs, &[]).unwrap();
         assert_eq!(result.points[0].response.count, 950);
         assert_eq!(
             (recorded[0].recording.interval_ns, result.points[0].interval_ns),

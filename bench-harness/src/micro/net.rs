@@ -18,6 +18,7 @@ use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::{Counting, Subject};
 use crate::threads;
 use crate::traffic::Traffic;
+use crate::warmup::Warmup;
 use corelane_shards::Accept;
 
 /// The load of an echo benchmark.
@@ -66,7 +67,12 @@ pub(super) fn echo(layout: &Layout, target: Target, shape: Shape) -> Sample {
         traffic: Traffic::Echo { frame_bytes, verify_every: 1_024 },
         connections,
         depth,
-        warmup: Duration::from_millis(200),
+        warmup: Warmup::Fixed(Duration::from_millis(200)),
+        ramp: Duration::ZERO,
+        requests: None,
+        think: Duration::ZERO,
+        begin_ns: None,
+        percentiles: Vec::new(),
         duration: Duration::from_millis(800),
         drain: Duration::from_secs(1),
         timeout: Duration::from_secs(2),

@@ -114,3 +114,48 @@ fn a_rate_outside_the_range_is_refused() {
         assert!(Rate::per_second(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_ramp_loses_no_request_and_the_rate_rises_evenly_to_the_whole() {
+    for arrival in [Arrival::Constant, Arrival::Poisson, Arrival::Burst(5)] {
+        let end_ns = 3 * SECOND_NS;
+        let whole = || Schedule::new(rate(10_000.0), arrival, 3, (7, end_ns + 7), (0, 1));
+        let (flat, ramped) = (all(whole()), all(whole().ramped(SECOND_NS)));
+        // Half a second of requests is missing in a ramp of a second, and the rest is the same, later.
+        for (flat, ramped) in
+            flat.iter().zip(&ramped).filter(|(_, ramped)| **ramped > SECOND_NS + 7)
+        {
+            assert_eq!(*ramped, flat + SECOND_NS / 2, "{arrival}");
+        }
+        assert!(ramped.is_sorted());
+        let until = |at_ns: u64| ramped.iter().filter(|due| **due < at_ns).count() as f64;
+        let in_ramp = until(SECOND_NS);
+        assert!((in_ramp / 5_000.0 - 1.0).abs() < 0.05, "{arrival}: {in_ramp}");
+        let share = until(SECOND_NS / 2) / in_ramp;
+        assert!((share - 0.25).abs() < 0.02, "{arrival}: a quarter in the first half, not {share}");
+    }
+}
+
+#[test]
+fn threads_with_a_ramp_and_a_limit_share_one_schedule() {
+    for arrival in [Arrival::Constant, Arrival::Poisson, Arrival::Uniform(50), Arrival::Burst(5)] {
+        let part = |k, threads| {
+            let span = (1_000, u64::MAX);
+            let schedule = Schedule::new(rate(77_777.0), arrival, 9, span, (k, threads));
+            let mut schedule = schedule.ramped(SECOND_NS / 50);
+            schedule.set_limit(1_003);
+            schedule
+        };
+        let whole = all(part(0, 1));
+        assert_eq!(whole.len(), 1_003);
+        assert_eq!(
+            part(0, 1).first_from(whole[500]),
+            whole.partition_point(|due| *due < whole[500]) as u64
+        );
+        for threads in [2, 7] {
+            let mut parts: Vec<u64> = (0..threads).flat_map(|k| all(part(k, threads))).collect();
+            parts.sort_unstable();
+            assert_eq!(parts, whole, "{arrival}, {threads} threads");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::{Point, RunResult, Summary, format_ns, format_rate};
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--line:#d5d5d5;--soft:#666;--bad:#b00020}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#161616;--line:#3a3a3a;--soft:#a0a0a0;\
---bad:#ff8a80}figure svg{filter:invert(1) hue-rotate(180deg)}}\
+--bad:#ff8a80}figure svg{filter:invert(.914) hue-rotate(180deg)}}\
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:62rem;\
 margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}\

@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::noise::Noise;
 use crate::search::Bracket;
 use crate::slo::SloResult;
-use crate::statistics::{PERCENTILES, min_samples};
+use crate::statistics::{PERCENTILES, Percentile, min_samples};
 use crate::verdict::Verdict;
 
 /// Name and version of the layout of `result.json`.
@@ -211,6 +211,17 @@ impl Summary {
             percentiles: percentiles.collect(),
             ..Summary::default()
         }
+    }
+
+    /// The same, with more percentiles.
+    pub(crate) fn with(histogram: &Histogram<u64>, more: &[Percentile]) -> Self {
+        let mut summary = Summary::new(histogram);
+        for Percentile { name, value } in more {
+            let enough = summary.count >= min_samples(*value);
+            let found = enough.then(|| histogram.value_at_percentile(*value));
+            summary.percentiles.insert(name.clone(), found);
+        }
+        summary
     }
 
     /// A percentile by its name; `None` if there are too few samples.

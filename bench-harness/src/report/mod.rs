@@ -18,7 +18,7 @@ pub(crate) use json::{
 };
 pub(crate) use picture::percentile_picture;
 pub(crate) use svg::{write_percentiles, write_timeline};
-pub(crate) use table::{format_ns, format_rate, render_table, to_ascii};
+pub(crate) use table::{Column, Style, Unit, format_ns, format_rate, render_table, to_ascii};
 pub(crate) use text::{hgrm, intervals_csv};
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ pub(crate) fn write_timeline(path: &Path, title: &str, recorded: &[Recorded]) ->
     let high = maxima.map(|(_, value)| *value).fold(1.0, f64::max);
     let medians = tracks.iter().flat_map(|track| &track.p50);
     let low = medians.map(|(_, value)| *value).fold(high, f64::min);
-    let end = tracks.iter().map(|track| track.end_s).fold(0.1, f64::max);
+    // The legend has the last part of the picture for itself.
+    let end = tracks.iter().map(|track| track.end_s).fold(0.1, f64::max) * 1.12;
     draw(path, |root| {
         let mut chart = frame(root, title)
             .build_cartesian_2d(0.0..end, latency_range(low as u64, high as u64).log_scale())?;
@@ -106,7 +107,8 @@ pub(crate) fn write_timeline(path: &Path, title: &str, recorded: &[Recorded]) ->
             &|seconds| format!("{seconds:.0}"),
         )?;
         let top = 10f64.powf(high.max(1.0).log10() + 0.08);
-        for track in &tracks {
+        // A point of which nothing was measured has no place.
+        for track in tracks.iter().filter(|track| !track.max.is_empty()) {
             let style = (FONT, 14).into_font().color(&RGBColor(90, 90, 90));
             chart.draw_series([Text::new(track.label.clone(), (track.begin_s, top), style)])?;
         }
@@ -116,11 +118,13 @@ pub(crate) fn write_timeline(path: &Path, title: &str, recorded: &[Recorded]) ->
             ("max", COLOURS[5], 1, Track::max),
         ];
         for (name, colour, width, series) in shown {
+            // What was never measured is not in the legend either.
+            let first = tracks.iter().position(|track| !series(track).is_empty());
             for (index, track) in tracks.iter().enumerate() {
                 let line =
                     LineSeries::new(series(track).iter().copied(), colour.stroke_width(width));
                 let drawn = chart.draw_series(line)?;
-                if index == 0 {
+                if Some(index) == first {
                     drawn.label(name).legend(legend_line(colour));
                 }
             }

@@ -3,23 +3,84 @@
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{Point, RunResult, ShardUse, Summary};
+use crate::statistics::Percentile;
 
-const HEADERS: [&str; 11] = [
-    "load", "offered", "achieved", "p50", "p90", "p99", "p99.9", "max", "lag p99", "errs",
-    "verdict",
-];
+/// A column of latencies.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Column {
+    /// A percentile.
+    Percentile(Percentile),
+    /// The largest.
+    Max,
+}
 
-/// The table and the lines below it. With `ascii` only characters of that set are used.
-pub(crate) fn render_table(result: &RunResult, ascii: bool) -> String {
+impl Column {
+    fn header(&self) -> String {
+        match self {
+            Column::Percentile(percentile) => format!("p{}", percentile.name),
+            Column::Max => "max".to_owned(),
+        }
+    }
+
+    fn value(&self, summary: &Summary) -> Option<u64> {
+        match self {
+            Column::Percentile(percentile) => summary.percentile(&percentile.name),
+            Column::Max => summary.max_ns,
+        }
+    }
+}
+
+/// The unit of the latencies in a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Unit {
+    /// For each what keeps three digits.
+    Auto,
+    /// Nanoseconds.
+    Ns,
+    /// Microseconds.
+    Us,
+    /// Milliseconds.
+    Ms,
+}
+
+impl Unit {
+    fn format(self, value_ns: u64) -> String {
+        match self {
+            Unit::Auto => format_ns(value_ns),
+            Unit::Ns => format!("{value_ns} ns"),
+            Unit::Us => format!("{:.1} µs", value_ns as f64 / 1e3),
+            Unit::Ms => format!("{:.3} ms", value_ns as f64 / 1e6),
+        }
+    }
+}
+
+/// How a table looks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Style {
+    /// Its columns of latencies.
+    pub(crate) columns: Vec<Column>,
+    /// Their unit.
+    pub(crate) unit: Unit,
+    /// Only characters of that set are used.
+    pub(crate) ascii: bool,
+}
+
+/// The table and the lines below it.
+pub(crate) fn render_table(result: &RunResult, style: &Style) -> String {
+    let ascii = style.ascii;
     let mut table = Table::new();
     table.load_style(if ascii {
         presets::ASCII_FULL_CONDENSED
     } else {
         presets::UTF8_FULL_CONDENSED
     });
-    table.set_header(HEADERS.map(|text| Cell::new(text).set_alignment(CellAlignment::Center)));
+    let mut headers = ["load", "offered", "achieved"].map(str::to_owned).to_vec();
+    headers.extend(style.columns.iter().map(Column::header));
+    headers.extend(["lag p99", "errs", "verdict"].map(str::to_owned));
+    let header = |text| Cell::new(text).set_alignment(CellAlignment::Center);
+    table.set_header(headers.into_iter().map(header));
     for point in &result.points {
-        add_point(&mut table, point);
+        add_point(&mut table, point, style);
     }
     let mut text = format!(" {}\n{table}\n", result.workload.description);
     for point in &result.points {
@@ -34,23 +95,26 @@ pub(crate) fn render_table(result: &RunResult, ascii: bool) -> String {
     if ascii { to_ascii(&text) } else { text }
 }
 
-fn add_point(table: &mut Table, point: &Point) {
+fn add_point(table: &mut Table, point: &Point, style: &Style) {
+    let width = style.columns.len() + 6;
     let lost = point.ledger.errors + point.ledger.timeouts;
     let mut cells = vec![
         point.label.clone(),
         point.offered_rps.map_or_else(dash, format_rate),
         format_rate(point.achieved_rps),
     ];
-    cells.extend(latencies(&point.response));
-    cells.push(point.generator_lag.percentile("99").map_or_else(dash, format_ns));
+    cells.extend(latencies(&point.response, style));
+    let lag = point.generator_lag.percentile("99");
+    cells.push(lag.map_or_else(dash, |lag_ns| style.unit.format(lag_ns)));
     cells.push(lost.to_string());
     cells.push(verdict_word(point));
-    table.add_row(cells.into_iter().enumerate().map(|(column, text)| cell(column, text)));
+    table.add_row(cells.into_iter().enumerate().map(|(column, text)| cell(column, width, text)));
     if point.mode == "open" {
         let mut cells = vec![" service".to_owned(), String::new(), String::new()];
-        cells.extend(latencies(&point.service));
-        cells.resize(HEADERS.len(), String::new());
-        table.add_row(cells.into_iter().enumerate().map(|(column, text)| cell(column, text)));
+        cells.extend(latencies(&point.service, style));
+        cells.resize(width, String::new());
+        table
+            .add_row(cells.into_iter().enumerate().map(|(column, text)| cell(column, width, text)));
     }
 }
 
@@ -62,8 +126,8 @@ fn verdict_word(point: &Point) -> String {
     }
 }
 
-fn cell(column: usize, text: String) -> Cell {
-    let words = column == 0 || column == HEADERS.len() - 1;
+fn cell(column: usize, width: usize, text: String) -> Cell {
+    let words = column == 0 || column == width - 1;
     let alignment = if words { CellAlignment::Left } else { CellAlignment::Right };
     Cell::new(text).set_alignment(alignment)
 }
@@ -72,19 +136,15 @@ fn dash() -> String {
     "–".to_owned()
 }
 
-/// Four percentiles and the maximum. A percentile with too few samples is a dash; one that requests
+/// The columns of latencies. A percentile with too few samples is a dash; one that requests
 /// without an answer may have pushed up is a lower bound.
-fn latencies(summary: &Summary) -> Vec<String> {
+fn latencies(summary: &Summary, style: &Style) -> Vec<String> {
     let bounded = |value_ns: u64| {
         let mark = if summary.is_lower_bound(value_ns) { "≥ " } else { "" };
-        format!("{mark}{}", format_ns(value_ns))
+        format!("{mark}{}", style.unit.format(value_ns))
     };
-    ["50", "90", "99", "99.9"]
-        .into_iter()
-        .map(|name| summary.percentile(name))
-        .chain([summary.max_ns])
-        .map(|value| value.map_or_else(dash, bounded))
-        .collect()
+    let values = style.columns.iter().map(|column| column.value(summary));
+    values.map(|value| value.map_or_else(dash, bounded)).collect()
 }
 
 /// What a reader must know beside the numbers.
@@ -204,9 +264,16 @@ mod tests {
         }
         let mut summary = Summary::new(&histogram);
         summary.lower_bound_from_ns = Some(590_000);
-        let texts = latencies(&summary);
+        let columns =
+            ["50", "90", "99", "99.9", "max"].map(|text| crate::units::column(text).unwrap());
+        let mut style = Style { columns: columns.to_vec(), unit: Unit::Auto, ascii: true };
+        let texts = latencies(&summary, &style);
         assert_eq!(texts[0], "300 µs");
         assert_eq!(texts[2], "≥ 594 µs");
         assert_eq!(texts[3], "–");
+        style.unit = Unit::Ms;
+        assert_eq!(latencies(&summary, &style)[0], "0.300 ms");
+        style.unit = Unit::Us;
+        assert_eq!(latencies(&summary, &style)[2], "≥ 594.4 µs");
     }
 }

@@ -7,6 +7,8 @@
 //! the machine left alone (see `quiet`); those of freezes, which are longer than anything that a
 //! machine does by itself, need only that it did nothing of the kind.
 
+mod exact;
+mod laws;
 mod model;
 mod queueing;
 pub(crate) mod quiet;
@@ -26,10 +28,11 @@ use crate::generator::Pacing;
 use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
 use crate::point::{Conditions, Mode, PointSpec, run_point};
 use crate::report::{Recorded, format_ns};
-use crate::serve::{Gap, Server, ServerSpec, SyntheticSpec, Target, Wire};
+use crate::serve::{Gap, Server, ServerSpec, Service, SyntheticSpec, Target, Wire};
 use crate::subject::Subject;
 use crate::traffic::Traffic;
 use crate::verdict::{LAG_NS, Status};
+use crate::warmup::Warmup;
 use corelane_shards::Accept;
 
 /// What to check.
@@ -68,7 +71,7 @@ struct Check {
     run: fn(&Bench, u32) -> io::Result<Finding>,
 }
 
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 15] = [
     Check {
         name: "stall-open",
         promise: "a freeze of 100 ms each second shows: p99 near 90 ms, not the service time",
@@ -87,17 +90,17 @@ const CHECKS: [Check; 8] = [
     Check {
         name: "queue-30",
         promise: "M/D/1 at 30 % load: mean within 10 %, p90 and p99 within 15 % of theory",
-        run: |bench, attempt| queueing::poisson_arrivals(bench, 30, attempt),
+        run: |bench, attempt| queueing::fixed_service(bench, 30, attempt),
     },
     Check {
         name: "queue-50",
         promise: "M/D/1 at 50 % load: mean within 10 %, p90 and p99 within 15 % of theory",
-        run: |bench, attempt| queueing::poisson_arrivals(bench, 50, attempt),
+        run: |bench, attempt| queueing::fixed_service(bench, 50, attempt),
     },
     Check {
         name: "queue-70",
         promise: "M/D/1 at 70 % load: mean within 10 %, p90 and p99 within 15 % of theory",
-        run: |bench, attempt| queueing::poisson_arrivals(bench, 70, attempt),
+        run: |bench, attempt| queueing::fixed_service(bench, 70, attempt),
     },
     Check {
         name: "stopped-server",
@@ -108,6 +111,41 @@ const CHECKS: [Check; 8] = [
         name: "stopped-generator",
         promise: "a generator stopped for 200 ms: lag of 200 ms, run invalid",
         run: stopped::generator,
+    },
+    Check {
+        name: "queue-mm1",
+        promise: "M/M/1 at 50 % load: mean within 10 %, p90 and p99 within 15 % of theory",
+        run: |bench, attempt| queueing::exponential_service(bench, 50, attempt),
+    },
+    Check {
+        name: "overload",
+        promise: "half as much again as the server can do: waits grow as the formula says",
+        run: laws::overload,
+    },
+    Check {
+        name: "littles-law",
+        promise: "in a closed loop users = rate x response within 3 %",
+        run: laws::littles_law,
+    },
+    Check {
+        name: "exact-ledger",
+        promise: "the server counts exactly what the ledger says",
+        run: exact::ledger,
+    },
+    Check {
+        name: "exact-drop",
+        promise: "requests without an answer are counted and make their percentiles lower bounds",
+        run: exact::dropped,
+    },
+    Check {
+        name: "exact-wrong",
+        promise: "one wrong byte in one answer is found",
+        run: exact::wrong_byte,
+    },
+    Check {
+        name: "exact-death",
+        promise: "a server that dies takes no request out of the ledger",
+        run: exact::death,
     },
 ];
 
@@ -213,7 +251,12 @@ impl Bench {
             traffic: Traffic::Echo { frame_bytes: FRAME_BYTES, verify_every: 1_024 },
             connections: CONNECTIONS,
             depth: 64,
-            warmup: Duration::from_millis(200),
+            warmup: Warmup::Fixed(Duration::from_millis(200)),
+            ramp: Duration::ZERO,
+            requests: None,
+            think: Duration::ZERO,
+            begin_ns: None,
+            percentiles: Vec::new(),
             duration,
             drain: Duration::from_secs(2),
             timeout: Duration::from_secs(10),
@@ -224,7 +267,7 @@ impl Bench {
     }
 
     fn run(&self, spec: &PointSpec, subject: &mut Subject) -> io::Result<Recorded> {
-        let mut bar = self.console.bar(&spec.label, spec.warmup + spec.duration);
+        let mut bar = self.console.bar(&spec.label, spec.longest());
         let recorded =
             run_point(spec, subject, &self.conditions(), &mut |progress| bar.set(progress));
         bar.finish();
@@ -273,5 +316,6 @@ fn spoiled(bench: &Bench, recorded: &Recorded, asleep: f64) -> Option<String> {
 }
 
 fn echo(service_ns: u64) -> SyntheticSpec {
-    SyntheticSpec { service_ns, spin: true, ..SyntheticSpec::null(Wire::Echo, FRAME_BYTES) }
+    let service = Service::fixed(service_ns);
+    SyntheticSpec { service, spin: true, ..SyntheticSpec::null(Wire::Echo, FRAME_BYTES) }
 }

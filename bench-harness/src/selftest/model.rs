@@ -43,13 +43,19 @@ pub(super) fn md1_tail(load_percent: u32) -> Option<(f64, f64)> {
     }
 }
 
+/// Mean and 90th and 99th percentile of the response of a queue with Poisson arrivals and exponential
+/// service, in mean service times: it is exponential as well.
+pub(super) fn mm1(load: f64) -> [f64; 3] {
+    [1.0, 10f64.ln(), 100f64.ln()].map(|value| value / (1.0 - load))
+}
+
 /// Responses of requests that arrive at `arrivals_ns` at one server, first come, first served.
-pub(super) fn fifo_responses(arrivals_ns: &[u64], service_ns: u64) -> Vec<u64> {
+pub(super) fn fifo_responses(arrivals_ns: &[u64], mut service_ns: impl FnMut() -> u64) -> Vec<u64> {
     let mut free_ns = 0;
     arrivals_ns
         .iter()
         .map(|arrival_ns| {
-            free_ns = free_ns.max(*arrival_ns) + service_ns;
+            free_ns = free_ns.max(*arrival_ns) + service_ns();
             free_ns - arrival_ns
         })
         .collect()
@@ -67,6 +73,7 @@ mod tests {
     use super::*;
     use crate::clock::SECOND_NS;
     use crate::plan::{Arrival, Rate, Schedule};
+    use crate::serve::Service;
 
     fn arrivals(per_second: f64, arrival: Arrival, seconds: u64) -> Vec<u64> {
         let rate = Rate::per_second(per_second).unwrap();
@@ -113,7 +120,7 @@ mod tests {
             let rate = load * 1e9 / service_ns as f64;
             let seconds = (6e5 / rate) as u64;
             let mut responses =
-                fifo_responses(&arrivals(rate, Arrival::Poisson, seconds), service_ns);
+                fifo_responses(&arrivals(rate, Arrival::Poisson, seconds), || service_ns);
             let unit = service_ns as f64;
             let mean = responses.iter().sum::<u64>() as f64 / responses.len() as f64 / unit;
             assert!((mean / md1_mean(load) - 1.0).abs() < 0.03, "{load_percent} %: mean {mean}");
@@ -121,6 +128,22 @@ mod tests {
             let found = [0.9, 0.99].map(|q| quantile(&mut responses, q) / unit);
             assert!((found[0] / p90 - 1.0).abs() < 0.05, "{load_percent} %: p90 {}", found[0]);
             assert!((found[1] / p99 - 1.0).abs() < 0.07, "{load_percent} %: p99 {}", found[1]);
+        }
+    }
+
+    #[test]
+    fn theory_and_our_exponential_service_agree_on_the_queue() {
+        let mut draws = Service { mean_ns: 200_000, exponential: true }.draws();
+        for load in [0.3, 0.5, 0.7] {
+            let rate = load * 5_000.0;
+            let arrivals = arrivals(rate, Arrival::Poisson, (8e5 / rate) as u64);
+            let mut responses = fifo_responses(&arrivals, &mut draws);
+            let mean = responses.iter().sum::<u64>() as f64 / responses.len() as f64;
+            let found = [mean, quantile(&mut responses, 0.9), quantile(&mut responses, 0.99)];
+            for (found, theory) in found.iter().zip(mm1(load)) {
+                let units = found / 200_000.0;
+                assert!((units / theory - 1.0).abs() < 0.07, "load {load}: {units} and {theory}");
+            }
         }
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::model::{fifo_responses, md1_mean, md1_tail, quantile};
+use super::model::{fifo_responses, md1_mean, md1_tail, mm1, quantile};
 use super::quiet::{Span, Windows};
 use super::{Bench, Finding, echo};
 use crate::plan::{Arrival, Rate, Schedule};
 use crate::point::{Mode, PointSpec};
 use crate::record::Metric;
 use crate::report::Recorded;
-use crate::serve::{Gap, Server};
+use crate::serve::{Gap, Server, Service, SyntheticSpec};
 use crate::subject::{Counting, Subject};
 
 /// Much longer than what network and generator take.
@@ -57,8 +57,13 @@ fn spec(bench: &Bench, mode: Mode, seed: u64) -> PointSpec {
     PointSpec { seed, interval: WINDOW, ..bench.spec(mode, DURATION) }
 }
 
-fn measure(bench: &Bench, rate: Rate, arrival: Arrival, seed: u64) -> io::Result<Measured> {
-    let mut server: Server = bench.start(echo(SERVICE_NS))?;
+fn measure(
+    bench: &Bench,
+    service: Service,
+    (rate, arrival): (Rate, Arrival),
+    seed: u64,
+) -> io::Result<Measured> {
+    let mut server: Server = bench.start(SyntheticSpec { service, ..echo(SERVICE_NS) })?;
     let before = server.counters()?;
     let mut subject = Subject::embedded(server, Counting::Pipe);
     let spec = spec(bench, Mode::Open(rate, arrival), seed);
@@ -67,7 +72,7 @@ fn measure(bench: &Bench, rate: Rate, arrival: Arrival, seed: u64) -> io::Result
     let requests = after.requests.saturating_sub(before.requests).max(1);
     let service_ns = after.busy_ns.saturating_sub(before.busy_ns) as f64 / requests as f64;
     let origin_ns = bench.began_ns + (recorded.point.begin_s * 1e9) as u64;
-    let measure_ns = origin_ns + crate::clock::ns(spec.warmup);
+    let measure_ns = origin_ns + crate::clock::ns(spec.warmup.longest());
     let span = Span { origin_ns, measure_ns, end_ns: measure_ns + crate::clock::ns(DURATION) };
     Ok(Measured { recorded, span, gaps: subject.gaps()?, service_ns })
 }
@@ -77,28 +82,48 @@ fn floor_ns(response: &Histogram<u64>, service_ns: f64) -> f64 {
     (response.value_at_quantile(0.02) as f64 - service_ns).max(0.0)
 }
 
-/// The response follows theory once the floor is taken off.
-pub(super) fn poisson_arrivals(
+/// A queue with a fixed service time, and what theory promises for it.
+pub(super) fn fixed_service(bench: &Bench, load_percent: u32, attempt: u32) -> io::Result<Finding> {
+    let (p90, p99) = md1_tail(load_percent).unwrap_or((f64::NAN, f64::NAN));
+    let theory = [md1_mean(f64::from(load_percent) / 100.0), p90, p99];
+    poisson_arrivals(bench, Service::fixed(SERVICE_NS), load_percent, theory, attempt)
+}
+
+/// The same with exponential service times.
+pub(super) fn exponential_service(
     bench: &Bench,
     load_percent: u32,
+    attempt: u32,
+) -> io::Result<Finding> {
+    let service = Service { mean_ns: SERVICE_NS, exponential: true };
+    let theory = mm1(f64::from(load_percent) / 100.0);
+    poisson_arrivals(bench, service, load_percent, theory, attempt)
+}
+
+/// The response follows theory once the floor is taken off.
+fn poisson_arrivals(
+    bench: &Bench,
+    service: Service,
+    load_percent: u32,
+    theory: [f64; 3],
     attempt: u32,
 ) -> io::Result<Finding> {
     let load = f64::from(load_percent) / 100.0;
     let rate = Rate::per_second(load * 1e9 / SERVICE_NS as f64).map_err(io::Error::other)?;
     let seed = 1 + u64::from(attempt);
-    let run = measure(bench, rate, Arrival::Poisson, seed)?;
+    let run = measure(bench, service, (rate, Arrival::Poisson), seed)?;
     let windows = run.windows();
     let total = windows.histogram(Metric::Response);
-    let floor_ns = floor_ns(&total, run.service_ns);
+    // The shortest of exponential service times are nothing.
+    let least_ns = if service.exponential { 0.0 } else { run.service_ns };
+    let floor_ns = floor_ns(&total, least_ns);
     let measured =
         [total.mean(), total.value_at_quantile(0.9) as f64, total.value_at_quantile(0.99) as f64]
             .map(|value_ns| (value_ns - floor_ns) / run.service_ns);
 
     // Some seconds hold few of the rare long queues, so that the arrivals themselves stray from the
     // theory of an endless run. The same arrivals at a simulated server show by how much.
-    let drawn = simulate(bench, rate, seed, &run, &windows);
-    let (p90, p99) = md1_tail(load_percent).unwrap_or((f64::NAN, f64::NAN));
-    let theory = [md1_mean(load), p90, p99];
+    let drawn = simulate(bench, service, (rate, seed), &run, &windows);
     let tolerance = [MEAN_TOLERANCE, TAIL_TOLERANCE, TAIL_TOLERANCE];
     let holds = (0..3).all(|i| {
         let near = |expected: f64| (measured[i] / expected - 1.0).abs() <= tolerance[i];
@@ -119,16 +144,19 @@ pub(super) fn poisson_arrivals(
 /// same windows; in service times.
 fn simulate(
     bench: &Bench,
-    rate: Rate,
-    seed: u64,
+    service: Service,
+    (rate, seed): (Rate, u64),
     run: &Measured,
     windows: &Windows<'_>,
 ) -> [f64; 3] {
     let spec = spec(bench, Mode::Closed, seed);
-    let end_ns = crate::clock::ns(spec.warmup) + crate::clock::ns(spec.duration);
+    let end_ns = crate::clock::ns(spec.warmup.longest()) + crate::clock::ns(spec.duration);
     let mut schedule = Schedule::new(rate, Arrival::Poisson, seed, (0, end_ns), (0, 1));
     let arrivals: Vec<u64> = std::iter::from_fn(|| schedule.advance()).collect();
-    let responses = fifo_responses(&arrivals, run.service_ns.round() as u64);
+    // What a request takes beside its service time, such as the reading and the writing, is in the mean.
+    let more_ns = (run.service_ns.round() as u64).saturating_sub(service.mean_ns);
+    let mut draws = service.draws();
+    let responses = fifo_responses(&arrivals, || draws() + more_ns);
     let mut measured: Vec<u64> = arrivals
         .iter()
         .zip(responses)
@@ -146,7 +174,8 @@ fn simulate(
 /// them queue.
 pub(super) fn constant_arrivals(bench: &Bench, attempt: u32) -> io::Result<Finding> {
     let rate = Rate::per_second(0.5e9 / SERVICE_NS as f64).map_err(io::Error::other)?;
-    let run = measure(bench, rate, Arrival::Constant, 1 + u64::from(attempt))?;
+    let service = Service::fixed(SERVICE_NS);
+    let run = measure(bench, service, (rate, Arrival::Constant), 1 + u64::from(attempt))?;
     let windows = run.windows();
     let total = windows.histogram(Metric::Response);
     let floor_ns = floor_ns(&total, run.service_ns);

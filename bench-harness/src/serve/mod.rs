@@ -25,7 +25,7 @@ mod tokio_echo;
 mod tokio_http;
 
 pub(crate) use child::Server;
-pub(crate) use synthetic::{Stall, SyntheticSpec};
+pub(crate) use synthetic::{Fault, FaultKind, Service, Stall, SyntheticSpec};
 
 use std::fmt;
 use std::io;

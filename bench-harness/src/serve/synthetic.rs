@@ -13,6 +13,7 @@ use super::{Gap, Wire};
 use crate::clock::{SECOND_NS, now_ns};
 use crate::poller::Poller;
 use crate::protocol::{ProtocolError, parse_command, parse_http_request, parse_memcache_command};
+use crate::rng::Rng;
 use crate::threads;
 
 /// A freeze that repeats.
@@ -24,6 +25,65 @@ pub(crate) struct Stall {
     pub(crate) every_ns: u64,
 }
 
+/// How long a synthetic server spins for each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// The mean.
+    pub(crate) mean_ns: u64,
+    /// Whether times are drawn from the exponential distribution, always the same ones; else each is the
+    /// mean.
+    pub(crate) exponential: bool,
+}
+
+impl Service {
+    /// The same for each request.
+    pub(crate) fn fixed(mean_ns: u64) -> Self {
+        Service { mean_ns, exponential: false }
+    }
+
+    /// The times of the requests in the order in which they are served.
+    pub(crate) fn draws(self) -> impl FnMut() -> u64 {
+        let mut rng = Rng::new(SERVICE_SEED);
+        move || {
+            let factor = if self.exponential { rng.exponential() } else { 1.0 };
+            (self.mean_ns as f64 * factor).round() as u64
+        }
+    }
+}
+
+/// The service times are the same in each run, so that theory can be told which they were.
+const SERVICE_SEED: u64 = 0x7365_7276;
+
+/// What a synthetic server does wrong, on purpose, to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// What.
+    pub(crate) kind: FaultKind,
+    /// To which: the n-th of all connections together, counted from one.
+    pub(crate) request: u64,
+}
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// It gets no answer, and nothing does that comes after it on its connection.
+    Drop,
+    /// The last byte of its answer is another one.
+    Wrong,
+    /// The server ends before it answers.
+    Die,
+}
+
+impl FaultKind {
+    /// Each with its word.
+    pub(crate) const ALL: [(&'static str, FaultKind); 3] =
+        [("drop", FaultKind::Drop), ("wrong", FaultKind::Wrong), ("die", FaultKind::Die)];
+
+    fn name(self) -> &'static str {
+        FaultKind::ALL.into_iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// What the synthetic server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SyntheticSpec {
@@ -32,7 +92,9 @@ pub(crate) struct SyntheticSpec {
     /// Length of an echo frame.
     pub(crate) frame_bytes: usize,
     /// How long it spins for each request.
-    pub(crate) service_ns: u64,
+    pub(crate) service: Service,
+    /// What it does wrong.
+    pub(crate) fault: Option<Fault>,
     /// When it freezes.
     pub(crate) stall: Option<Stall>,
     /// Whether it also spins while it has nothing to do, so that no request waits for a wake-up.
@@ -42,12 +104,23 @@ pub(crate) struct SyntheticSpec {
 impl SyntheticSpec {
     /// A server that answers at once: what is left is the network and the generator.
     pub(crate) fn null(wire: Wire, frame_bytes: usize) -> Self {
-        SyntheticSpec { wire, frame_bytes, service_ns: 0, stall: None, spin: false }
+        SyntheticSpec {
+            wire,
+            frame_bytes,
+            service: Service::fixed(0),
+            fault: None,
+            stall: None,
+            spin: false,
+        }
     }
 
     pub(super) fn add_arguments(&self, arguments: &mut Vec<String>) {
         arguments.push(format!("--wire={}", self.wire.name()));
-        arguments.push(format!("--service-time={}ns", self.service_ns));
+        let shape = if self.service.exponential { "exp:" } else { "" };
+        arguments.push(format!("--service-time={shape}{}ns", self.service.mean_ns));
+        if let Some(Fault { kind, request }) = self.fault {
+            arguments.push(format!("--fault={}:{request}", kind.name()));
+        }
         if let Some(stall) = self.stall {
             arguments.push(format!("--stall={}ns/{}ns", stall.length_ns, stall.every_ns));
         }
@@ -79,7 +152,9 @@ pub(super) fn run(listener: &TcpListener, spec: SyntheticSpec, tally: &Tally) ->
     poller.add(listener, LISTENER)?;
     let mut clients = Clients { slots: Vec::new(), free: Vec::new() };
     let mut ready = Vec::new();
-    let mut pace = Pace { spec, tally, began_ns: now_ns(), seen_ns: now_ns(), lost_ns: 0 };
+    let service = Box::new(spec.service.draws());
+    let (began_ns, lost_ns, served) = (now_ns(), 0, 0);
+    let mut pace = Pace { spec, service, tally, began_ns, seen_ns: began_ns, lost_ns, served };
     loop {
         poller.wait(Some(if spec.spin { 0 } else { IDLE_NS }), &mut ready);
         pace.look();
@@ -142,12 +217,15 @@ const GAP_NS: u64 = 20_000;
 
 struct Pace<'a> {
     spec: SyntheticSpec,
+    service: Box<dyn FnMut() -> u64>,
     tally: &'a Tally,
     began_ns: u64,
     /// The last look at the clock.
     seen_ns: u64,
     /// All gaps so far.
     lost_ns: u64,
+    /// Requests so far.
+    served: u64,
 }
 
 impl Pace<'_> {
@@ -181,6 +259,12 @@ impl Pace<'_> {
         self.seen_ns
     }
 
+    /// What is to go wrong with the request that is served now.
+    fn fault(&mut self) -> Option<FaultKind> {
+        self.served += 1;
+        self.spec.fault.filter(|fault| fault.request == self.served).map(|fault| fault.kind)
+    }
+
     /// Where the first request in `input` ends, and the answer to it, if it is whole.
     fn request<'i>(&self, input: &'i [u8]) -> Result<Option<(usize, &'i [u8])>, ProtocolError> {
         Ok(match self.spec.wire {
@@ -201,11 +285,13 @@ struct Client {
     input: Vec<u8>,
     filled: usize,
     out: Vec<u8>,
+    /// What comes is read and forgotten.
+    is_deaf: bool,
 }
 
 impl Client {
     fn new(stream: TcpStream) -> Self {
-        Client { stream, input: vec![0; 16 * 1_024], filled: 0, out: Vec::new() }
+        Client { stream, input: vec![0; 16 * 1_024], filled: 0, out: Vec::new(), is_deaf: false }
     }
 
     fn serve(&mut self, pace: &mut Pace<'_>) -> io::Result<()> {
@@ -241,11 +327,24 @@ impl Client {
             let Some((bytes, reply)) = request else { break };
             let lost_before_ns = pace.lost_ns;
             begin_ns = pace.freeze(begin_ns);
-            if pace.spec.service_ns > 0 {
-                pace.spin_until(begin_ns + pace.spec.service_ns);
+            let service_ns = (pace.service)();
+            if service_ns > 0 {
+                pace.spin_until(begin_ns + service_ns);
+            }
+            let fault = pace.fault();
+            if fault == Some(FaultKind::Die) {
+                // As a crash does it: no word to anybody.
+                std::process::exit(1);
+            }
+            self.is_deaf |= fault == Some(FaultKind::Drop);
+            taken += bytes;
+            if self.is_deaf {
+                continue;
             }
             self.out.extend_from_slice(reply);
-            taken += bytes;
+            if let Some(last) = self.out.last_mut().filter(|_| fault == Some(FaultKind::Wrong)) {
+                *last ^= 1;
+            }
             self.write_out()?;
             let end_ns = pace.look();
             // What others had the CPU for is no service.

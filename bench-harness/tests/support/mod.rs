@@ -20,9 +20,11 @@ pub(crate) fn harness(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the program to its end.
+/// Runs the program to its end. One that hangs is ended after five minutes, with code 124.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    harness(arguments).output().unwrap()
+    let mut command = Command::new("timeout");
+    command.args(["300", env!("CARGO_BIN_EXE_bench-harness")]).args(arguments);
+    command.output().unwrap()
 }
 
 /// Its exit code; -1 if a signal ended it.

@@ -1,0 +1,107 @@
+//! The way from a plan to the screen and to an exit code.
+
+use std::io::{self, Write, stdout};
+use std::sync::atomic::Ordering;
+
+use super::load_args::{Format, LoadArgs};
+use super::{Exit, catch_interrupts};
+use crate::clock;
+use crate::console::Console;
+use crate::files::curves;
+use crate::layout::Layout;
+use crate::phases::{self, RunOutcome, RunPlan};
+use crate::point::Conditions;
+use crate::report::{Style, intervals_csv, percentile_picture, render_table, write_json};
+use crate::verdict::Status;
+
+impl LoadArgs {
+    /// Runs a plan and prints what came of it.
+    ///
+    /// # Errors
+    /// If nothing could be measured or the result cannot be printed.
+    pub(super) fn execute(&self, plan: &RunPlan, layout: Layout) -> io::Result<Exit> {
+        let interrupted = catch_interrupts()?;
+        let conditions = Conditions {
+            layout,
+            hiccup_us: None,
+            began_ns: clock::now_ns(),
+            interrupted: std::sync::Arc::clone(&interrupted),
+        };
+        let console = Console::new(self.format == Format::Quiet);
+        let outcome = phases::run(plan, conditions, &console)?;
+        self.present(plan, &outcome, interrupted.load(Ordering::Relaxed))
+    }
+
+    /// Prints what came of a plan.
+    ///
+    /// # Errors
+    /// If the standard output is closed.
+    pub(super) fn present(
+        &self,
+        plan: &RunPlan,
+        outcome: &RunOutcome,
+        interrupted: bool,
+    ) -> io::Result<Exit> {
+        match self.format {
+            Format::Table => print_table(outcome, &self.look.style())?,
+            Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
+            Format::Csv => {
+                stdout().lock().write_all(intervals_csv(&outcome.recorded).as_bytes())?;
+            }
+            Format::Quiet => {}
+        }
+        if let Some(out) = plan.out.as_deref().filter(|_| self.format == Format::Table) {
+            let names: Vec<&str> = outcome.result.artifacts.names().collect();
+            println!("wrote {}/  result.json {}", out.display(), names.join(" "));
+        }
+        Ok(self.judge(outcome, interrupted))
+    }
+
+    fn judge(&self, outcome: &RunOutcome, interrupted: bool) -> Exit {
+        let points = &outcome.result.points;
+        if let Some(failure) = &outcome.failure {
+            eprintln!("error: {failure}");
+            return Exit::Failed;
+        }
+        if let Some(point) = points.iter().find(|point| !point.balanced) {
+            eprintln!("error: the ledger of {} does not balance: {:?}", point.label, point.ledger);
+            return Exit::Failed;
+        }
+        if let Some(point) = points.iter().find(|point| point.connections.wrong_replies > 0) {
+            let reason = point.connections.reason.as_deref().unwrap_or_default();
+            eprintln!("error: {} was answered wrongly: {reason}", point.label);
+            return Exit::Failed;
+        }
+        if interrupted {
+            return Exit::Interrupted;
+        }
+        let is_valid = |status| matches!(status, Status::Valid | Status::Capacity);
+        if self.strict && points.iter().any(|point| !is_valid(point.verdict.status)) {
+            return Exit::Invalid;
+        }
+        // The trials of a search are there to miss a condition; its bracket is the answer.
+        if outcome.result.bracket.is_some() {
+            return Exit::Done;
+        }
+        let missed = points.iter().flat_map(|point| {
+            point.slo.iter().filter(|slo| !slo.holds).map(|slo| (&point.label, slo))
+        });
+        let mut exit = Exit::Done;
+        for (label, slo) in missed {
+            let measured = slo.measured.as_deref().unwrap_or("too few samples to tell");
+            eprintln!("missed: {label}: {} ({measured})", slo.condition);
+            exit = Exit::SloMissed;
+        }
+        exit
+    }
+}
+
+/// Prints table and picture.
+///
+/// # Errors
+/// If the standard output is closed.
+pub(super) fn print_table(outcome: &RunOutcome, style: &Style) -> io::Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "\n{}", render_table(&outcome.result, style))?;
+    out.write_all(percentile_picture(&curves(&outcome.recorded), style.ascii).as_bytes())
+}

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# bench-harness beside other load generators on one server: does each send what it says (counts must be equal),
+# do their rates agree (a tenth is let pass), and what does each say about a server that stands still for 100 ms
+# in each second? What is not installed is left out, and the script says so.
+#
+#   scripts/crosscheck.sh [-n REQUESTS] [-c CONNECTIONS] [-r ROUNDS] [-s SECONDS]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+requests=100000 connections=32 rounds=3 seconds=10
+while getopts n:c:r:s: option; do
+  case $option in
+    n) requests=$OPTARG ;;
+    c) connections=$OPTARG ;;
+    r) rounds=$OPTARG ;;
+    s) seconds=$OPTARG ;;
+    *) exit 2 ;;
+  esac
+done
+
+harness=${BENCH_HARNESS:-target/release/bench-harness}
+[ -n "${BENCH_HARNESS:-}" ] || cargo build --release --quiet -p bench-harness
+has() { command -v "$1" >/dev/null || { echo "left out: $1 is not installed" >&2; return 1; }; }
+json() { python3 -c "import json,sys; p=json.load(sys.stdin)['points'][0]; print($1)"; }
+
+# A server that counts: with_server WIRE "OPTIONS" COMMAND... runs COMMAND with the port as its last argument
+# and prints what it prints, then how many requests the server has had.
+with_server() {
+  local wire=$1 options=$2 line
+  shift 2
+  # shellcheck disable=SC2086 # the options are words
+  coproc SERVER { exec "$harness" serve synthetic --child --wire "$wire" $options; }
+  local pid=$SERVER_PID
+  read -r line <&"${SERVER[0]}"
+  "$@" "$(sed 's/.*"addr":"[^"]*:\([0-9]*\)".*/\1/' <<<"$line")"
+  echo count >&"${SERVER[1]}"
+  read -r line <&"${SERVER[0]}"
+  kill "$pid" && wait "$pid" 2>/dev/null || true
+  sed 's/.*"requests":\([0-9]*\).*/\1/' <<<"$line"
+}
+
+# Each prints its rate; the port comes last.
+ours() {
+  "$harness" attack "$1://127.0.0.1:$2" --mode closed -n "$requests" -c "$connections" --warmup 0s --noise 0s \
+    --mix get=0,set=1 --no-preload --no-files --format json 2>/dev/null | json "round(p['achieved_rps'])"
+}
+redis() {
+  redis-benchmark -p "$1" -n "$requests" -c "$connections" -t set -d 64 --csv 2>/dev/null |
+    awk -F'"' '/^"SET"/ { printf "%d\n", $4 }'
+}
+by_hey() {
+  hey -n "$requests" -c "$connections" "http://127.0.0.1:$1/" | awk '/Requests\/sec/ { printf "%d\n", $2 }'
+}
+by_h2load() {
+  h2load --h1 -n "$requests" -c "$connections" "http://127.0.0.1:$1/" |
+    sed -n 's/^finished in .*, \([0-9]*\)[.0-9]* req.*/\1/p'
+}
+by_oha() {
+  oha --no-tui -n "$requests" -c "$connections" "http://127.0.0.1:$1/" |
+    awk '/Requests\/sec/ { printf "%d\n", $2 }'
+}
+
+failed=0
+# The median rate of some rounds, and whether the server counted what was asked for.
+row() {
+  local name=$1 wire=$2 counts=() rates=() out
+  shift 2
+  for _ in $(seq "$rounds"); do
+    mapfile -t out < <(with_server "$wire" "" "$@")
+    rates+=("${out[0]}") counts+=("${out[1]}")
+  done
+  local median low high
+  read -r low median high < <(printf '%s\n' "${rates[@]}" | sort -n |
+    awk '{ v[NR] = $1 } END { print v[1], v[int((NR + 1) / 2)], v[NR] }')
+  printf '| %s | %s | %s | %s to %s | %s |\n' "$wire" "$name" "$median" "$low" "$high" "${counts[*]}"
+  for count in "${counts[@]}"; do [ "$count" = "$requests" ] || { echo "counted $count" >&2; failed=1; }; done
+}
+
+echo "$(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), load $(cut -d' ' -f1 /proc/loadavg)"
+echo "| wire | tool | requests/s, median of $rounds | spread | counted by the server |"
+echo "|---|---|--:|--:|--:|"
+row bench-harness resp ours redis
+has redis-benchmark && row redis-benchmark resp redis
+row bench-harness http ours http
+for tool in hey h2load oha; do has $tool && row $tool http "by_$tool"; done
+
+echo "| a freeze of 100 ms a second, as told by | p50 | p99 | max |"
+echo "|---|--:|--:|--:|"
+told() {
+  local load=(--mode closed -c 1)
+  [ "$1" = closed ] || load=(--rate 1000)
+  "$harness" attack "http://127.0.0.1:$2" "${load[@]}" --duration "${seconds}s" --warmup 0s --noise 0s --no-files \
+    --format json 2>/dev/null |
+    json "'| bench-harness, $1 loop | ' + ' | '.join('%.2f ms' % (v / 1e6) for v in
+      [p['response']['percentiles']['50'], p['response']['percentiles']['99'], p['response']['max_ns']]) + ' |'"
+}
+wrk_told() {
+  wrk -t 1 -c 1 -d "${seconds}s" --latency "http://127.0.0.1:$1/" |
+    awk '$1 == "50%" { a = $2 } $1 == "99%" { b = $2 } $1 == "Latency" { m = $4 }
+      END { print "| wrk | " a " | " b " | " m " |" }'
+}
+hey_told() {
+  hey -z "${seconds}s" -c 1 "http://127.0.0.1:$1/" |
+    awk '$1 ~ /^50%/ { a = $3 } $1 ~ /^99%/ { b = $3 } $1 == "Slowest:" { m = $2 }
+      END { printf "| hey | %.2f ms | %.2f ms | %.2f ms |\n", a * 1e3, b * 1e3, m * 1e3 }'
+}
+frozen() { with_server http "--stall 100ms/1s --service-time 20us" "$@" | head -1; }
+frozen told open
+frozen told closed
+has wrk && frozen wrk_told
+has hey && frozen hey_told
+exit $failed
