@@ -23,6 +23,7 @@
 use std::rc::Rc;
 
 pub use crate::driver::CpuSteering;
+pub use crate::error::PanicWatch;
 pub use crate::executor::{
     EventLoop, Flush, Holder, LoopConfig, LoopPulse, Poller, PoolConfig, Stall, StallWatch,
 };

@@ -11,14 +11,17 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::util::cancel::{self, Message, Request};
 
 pub use self::group::ExceptionGroup;
+use self::panics::Panic;
+pub use self::panics::PanicWatch;
+pub(crate) use self::panics::drop_quietly;
 
 mod group;
+mod panics;
 #[cfg(test)]
 mod tests;
 
@@ -66,12 +69,6 @@ pub struct ValueError(pub &'static str);
 /// A question that has no answer yet, or an answer to what has one already (rule E3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidStateError(pub &'static str);
-
-/// A panic that was caught at a task's edge.
-struct Panic {
-    message: String,
-    payload: Mutex<Option<Box<dyn Any + Send>>>,
-}
 
 /// An application error made from a text.
 #[derive(Debug)]
@@ -126,8 +123,7 @@ impl Error {
     /// Keeps a caught panic: its message for ever, its payload until somebody takes it.
     #[must_use]
     pub fn panicked(payload: Box<dyn Any + Send>) -> Self {
-        let message = panic_message(&*payload);
-        Self(Arc::new(Repr::Panic(Panic { message, payload: Mutex::new(Some(payload)) })))
+        Self(Arc::new(Repr::Panic(Panic::caught(payload))))
     }
 
     /// Whether the task was cancelled.
@@ -195,10 +191,7 @@ impl Error {
     #[must_use]
     pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
         match &*self.0 {
-            // A poisoned lock would mean that `Option::take` panicked: it cannot.
-            Repr::Panic(panic) => {
-                panic.payload.lock().unwrap_or_else(PoisonError::into_inner).take()
-            }
+            Repr::Panic(panic) => panic.take_payload(),
             _ => None,
         }
     }
@@ -381,27 +374,6 @@ impl CancelledError {
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
-    }
-}
-
-/// Drops a value whose destructor may panic where nothing may unwind: the panic is written to the log, and a
-/// payload whose own destructor panics is leaked.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        tracing::error!("a panic in a destructor: {}", panic_message(&*payload));
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(payload);
-        }
-    }
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a panic whose payload is not a text".to_owned()
     }
 }
 
