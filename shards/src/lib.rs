@@ -85,8 +85,10 @@
 //! made with [`Shard::serve`] stop accepting. Mains and connections have until one deadline, the
 //! same for all shards, to end by themselves; then they are cancelled and may clean up, until a
 //! second one ([`Builder::clean_up`]); then what is left is dropped and the threads are joined. What is late is
-//! named in a warning. A second signal ends the process at once. A main that fails, or panics, has
-//! all shards cancelled at once: part of a server is none.
+//! named in a warning, and in the [`Ending`] that [`Builder::run_to_end`] gives. A second signal ends the
+//! process at once. A main that fails, or panics, has
+//! all shards cancelled at once: part of a server is none. What any other panic does is a
+//! [`PanicPolicy`]: nothing beyond its task, unless told otherwise.
 //!
 //! # Where connections go
 //!
@@ -118,6 +120,7 @@ pub mod connections;
 mod cores;
 mod drift;
 mod dump;
+mod ending;
 mod foreign;
 mod id;
 mod kept;
@@ -125,6 +128,7 @@ mod lane;
 mod mesh;
 mod metrics;
 mod overdue;
+mod panics;
 mod placement;
 mod report;
 mod running;
@@ -147,10 +151,12 @@ pub use call::{
 };
 pub use cores::AllowedCores;
 pub use dump::{ShardTasks, TaskDump};
+pub use ending::{Ending, LateShard, Phase};
 pub use id::ShardId;
 pub use kept::Foreign;
 pub use lane::LaneStats;
 pub use metrics::{RunStats, ShardStats};
+pub use panics::PanicPolicy;
 pub use placement::{MAX_SHARD_COUNT, Placement, PlacementError};
 pub use report::{ShardStart, StartReport};
 pub use running::Running;

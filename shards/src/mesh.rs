@@ -291,6 +291,22 @@ impl<M: Send, C: Channel, R: Ring> Post<M, C, R> {
         };
     }
 
+    /// Leaves the mesh: for each side the other has ended, and peers are told at once.
+    pub(crate) fn close(&self) {
+        // Peers look at both lanes when the bell rings, so both must be closed by then.
+        for inlet in &self.inlets {
+            let inlet = inlet.take();
+            drop(inlet);
+        }
+        for outlet in &self.outlets {
+            let sender = outlet.borrow_mut().sender.take();
+            if let Some(sender) = sender {
+                outlet.borrow_mut().final_stats = sender.stats();
+                sender.close();
+            }
+        }
+    }
+
     /// Closes the outlet to a peer that has ended. Its messages are dropped when nothing is
     /// borrowed.
     fn drop_outlet(&self, to: usize) {
@@ -304,14 +320,6 @@ impl<M: Send, C: Channel, R: Ring> Post<M, C, R> {
 
 impl<M: Send, C: Channel, R: Ring> Drop for Post<M, C, R> {
     fn drop(&mut self) {
-        // Peers look at both lanes when the bell rings, so both must be closed by then.
-        for inlet in &mut self.inlets {
-            drop(inlet.take());
-        }
-        for outlet in &mut self.outlets {
-            if let Some(sender) = outlet.get_mut().sender.take() {
-                sender.close();
-            }
-        }
+        self.close();
     }
 }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use corelane::Result;
 
 use crate::call::{ShardsHandle, refuse_to_block};
+use crate::ending::Ending;
 use crate::shards::join;
 
 /// A run of shards that [`Builder::start`](crate::Builder::start) has started.
@@ -15,11 +16,11 @@ use crate::shards::join;
 #[must_use = "a run that nobody joins tells nobody what its mains returned"]
 pub struct Running<T> {
     handle: ShardsHandle,
-    supervisor: JoinHandle<Result<Vec<T>>>,
+    supervisor: JoinHandle<Result<Ending<T>>>,
 }
 
 impl<T> Running<T> {
-    pub(crate) fn new(handle: ShardsHandle, supervisor: JoinHandle<Result<Vec<T>>>) -> Self {
+    pub(crate) fn new(handle: ShardsHandle, supervisor: JoinHandle<Result<Ending<T>>>) -> Self {
         Self { handle, supervisor }
     }
 
@@ -42,8 +43,17 @@ impl<T> Running<T> {
     /// As [`Builder::run`](crate::Builder::run); Runtime on the thread of a shard or a loop, which this
     /// would stop, and then the run goes on without anybody to join it.
     pub fn join(self) -> Result<Vec<T>> {
+        self.join_to_end()?.into_result()
+    }
+
+    /// The same, with all that there is to say about the end: what each main returned, and what did not end in
+    /// time.
+    ///
+    /// # Errors
+    /// Runtime on the thread of a shard or a loop, as for [`join`](Self::join).
+    pub fn join_to_end(self) -> Result<Ending<T>> {
         refuse_to_block()?;
-        join(vec![self.supervisor]).remove(0)
+        join(vec![Some(self.supervisor)]).remove(0)
     }
 }
 

@@ -4,7 +4,7 @@
 #[cfg(not(loom))]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -18,10 +18,12 @@ use rustix::thread::gettid;
 
 use crate::call::{self, Desk, Invoke, Posting, Seed, ShardsHandle, Shares, TryPostError};
 use crate::cores::affinity_mask;
+use crate::ending::{LateShard, Phase};
 use crate::id::ShardId;
 use crate::kept::Kept;
 use crate::lane::LaneStats;
 use crate::overdue;
+use crate::panics::PanicPolicy;
 use crate::report::StartReport;
 use crate::server::{Groups, Servers};
 use crate::shutdown::{Shutdown, Stage, StageWatch, first_of};
@@ -43,6 +45,8 @@ struct Inner {
     kept: Kept,
     shares: Shares,
     outside: ShardsHandle,
+    /// Something has panicked, and the policy shuts this shard alone.
+    has_left: Cell<bool>,
 }
 
 impl Shard {
@@ -244,14 +248,34 @@ impl Shard {
     }
 
     fn enter_stage(&self, stage: Stage, is_overdue: bool) {
-        if is_overdue && let Some(left) = overdue::left() {
-            let (shard, before) = (self.id(), self.0.watch.stage());
-            tracing::warn!(shard = shard.index(), "shard {shard} is late {before}: {left}");
+        let before = self.0.watch.stage();
+        if stage <= before {
+            return;
+        }
+        if is_overdue && let Some(phase) = Phase::of(before) {
+            let (id, tasks) = (self.id(), overdue::left());
+            if !tasks.is_empty() {
+                let late = LateShard { phase, id, tasks, holder: None };
+                tracing::warn!(shard = id.index(), "{late}");
+                self.tell(Event::Late(late));
+            }
         }
         if stage >= Stage::Draining {
             self.0.servers.close();
         }
         self.0.watch.advance(stage);
+    }
+
+    /// Ends alone, while the others go on: they are told before anything here is cancelled.
+    fn leave(&self) {
+        if !self.0.has_left.replace(true) {
+            self.0.desk.leave();
+            self.enter_stage(Stage::Cancelling, false);
+        }
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.0.has_left.get()
     }
 
     fn tell(&self, event: Event) {
@@ -271,6 +295,7 @@ pub(crate) struct Seat {
     pub(crate) id: ShardId,
     pub(crate) core: Option<usize>,
     pub(crate) config: LoopConfig,
+    pub(crate) on_panic: PanicPolicy,
     pub(crate) events: Sender<Event>,
     pub(crate) go: Receiver<Go>,
 }
@@ -313,6 +338,7 @@ where
         seat.core.is_none_or(|id| core_affinity::set_for_current(core_affinity::CoreId { id }));
     let mut event_loop = EventLoop::new(&seat.config)?;
     let (remote, pulse) = (event_loop.remote(), event_loop.pulse());
+    let _watch = seat.on_panic.watch(seat.id, pulse.clone(), seat.events.clone());
     let started = Event::Started { id: seat.id, remote, pulse, pinned, thread: gettid() };
     let supervised = seat.events.send(started).is_ok();
     let Some(go) = seat.go.recv().ok().filter(|_| supervised) else {
@@ -339,6 +365,7 @@ fn settle(go: Go, events: Sender<Event>) -> Result<Shard> {
         kept: Kept::default(),
         shares: Shares::default(),
         outside: go.outside,
+        has_left: Cell::default(),
     }));
     CURRENT.set(Some(shard.clone()));
     Ok(shard)
@@ -411,11 +438,25 @@ async fn until_main_ends<T: 'static>(shard: &Shard, mut main: Task<T>) -> Result
 /// Has every shard of a run enter `stage`. If the one before took too long it says what is left.
 pub(crate) fn broadcast(remotes: &[RemoteLoop], stage: Stage, is_overdue: bool) {
     for remote in remotes {
-        // Refused means that the shard has ended, and so is past every stage.
-        let _ = remote.submit(move || {
-            if let Some(shard) = Shard::current() {
-                shard.enter_stage(stage, is_overdue);
-            }
-        });
+        send_on(remote, stage, is_overdue);
     }
+}
+
+/// The same for one shard.
+pub(crate) fn send_on(remote: &RemoteLoop, stage: Stage, is_overdue: bool) {
+    on_shard(remote, move |shard| shard.enter_stage(stage, is_overdue));
+}
+
+/// Has one shard end alone.
+pub(crate) fn shut(remote: &RemoteLoop) {
+    on_shard(remote, |shard| shard.leave());
+}
+
+fn on_shard(remote: &RemoteLoop, f: impl FnOnce(&Shard) + Send + 'static) {
+    // Refused means that the shard has ended, and so is past every stage.
+    let _ = remote.submit(move || {
+        if let Some(shard) = Shard::current() {
+            f(&shard);
+        }
+    });
 }

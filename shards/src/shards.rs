@@ -16,14 +16,16 @@ use crossbeam_channel::{bounded, unbounded};
 use crate::call::{self, Limits, MAX_PERMIT_COUNT, ShardsHandle, refuse_to_block};
 use crate::cores::AllowedCores;
 use crate::drift::DriftWatch;
+use crate::ending::Ending;
 use crate::id::ShardId;
+use crate::panics::PanicPolicy;
 use crate::placement::Placement;
 use crate::report::StartReport;
 use crate::running::Running;
 use crate::server::Groups;
 use crate::shard::{self, Go, Seat, Shard};
 use crate::shutdown::signals::SignalWatch;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{EndNotes, EndRules, Supervisor};
 use crate::watchdog::Watchdog;
 
 /// Packets that a lane holds; its sender makes one a turn.
@@ -70,6 +72,7 @@ pub struct Builder {
     handle_signals: bool,
     placement_check: Option<Duration>,
     stall_limit: Option<Duration>,
+    on_panic: PanicPolicy,
 }
 
 impl Default for Builder {
@@ -88,6 +91,7 @@ impl Default for Builder {
             handle_signals: true,
             placement_check: Some(DEFAULT_PLACEMENT_CHECK),
             stall_limit: Some(DEFAULT_STALL_LIMIT),
+            on_panic: PanicPolicy::default(),
         }
     }
 }
@@ -195,6 +199,13 @@ impl Builder {
         self
     }
 
+    /// What a panic on a shard does beyond the task that it ends; [`PanicPolicy::Isolate`], nothing, unless told
+    /// otherwise.
+    pub fn panic_policy(mut self, policy: PanicPolicy) -> Self {
+        self.on_panic = policy;
+        self
+    }
+
     /// Runs `main` on every shard, each on a thread of its own named `shard-N`, and blocks until
     /// all have ended. Gives what the mains returned, in the order of the shards.
     ///
@@ -208,6 +219,19 @@ impl Builder {
     /// the shard, and what holds it, if a thread had to be left behind. A core that
     /// cannot be pinned is no error: see [`Shard::report`].
     pub fn run<T, F>(self, main: F) -> Result<Vec<T>>
+    where
+        F: AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        self.run_to_end(main)?.into_result()
+    }
+
+    /// Runs `main` on every shard, as [`run`](Self::run) does, and gives all that there is to say about the end:
+    /// what each main returned, what did not end in time, and why the run failed, if it did.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), for what goes wrong before the mains begin; the rest is in the [`Ending`].
+    pub fn run_to_end<T, F>(self, main: F) -> Result<Ending<T>>
     where
         F: AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
         T: Send + 'static,
@@ -248,7 +272,9 @@ impl Builder {
         let supervisor = thread::Builder::new().name("shards".to_owned()).spawn(run)?;
         match told.recv() {
             Ok(handle) => Ok(Running::new(handle, supervisor)),
-            Err(_) => Err(join(vec![supervisor]).remove(0).err().unwrap_or_else(never_started)),
+            Err(_) => {
+                Err(join(vec![Some(supervisor)]).remove(0).err().unwrap_or_else(never_started))
+            }
         }
     }
 
@@ -257,7 +283,7 @@ impl Builder {
         self,
         mut spawn: impl FnMut(Seat) -> Result<JoinHandle<Result<T>>>,
         on_start: impl FnOnce(ShardsHandle),
-    ) -> Result<Vec<T>> {
+    ) -> Result<Ending<T>> {
         self.check()?;
         let allowed = AllowedCores::of_process()?;
         let cores = self.placement.plan(allowed, self.allow_oversubscription)?;
@@ -272,22 +298,21 @@ impl Builder {
         for (index, &core) in cores.iter().enumerate() {
             let (go, receiver) = bounded(1);
             let (id, config, events) = (ShardId::at(index), config.clone(), events.clone());
-            let seat = Seat { id, core, config, events, go: receiver };
+            let seat = Seat { id, core, config, on_panic: self.on_panic, events, go: receiver };
             starts.push(go);
             match spawn(seat) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     // Sends those that were made home.
                     drop(starts);
-                    join(threads);
+                    join(threads.into_iter().map(Some).collect());
                     return Err(error);
                 }
             }
         }
         let drift = DriftWatch::new(self.placement_check);
         let watchdog = Watchdog::new(self.stall_limit);
-        let mut supervisor =
-            Supervisor::new(cores.len(), [self.drain, self.clean_up], drift, watchdog);
+        let mut supervisor = Supervisor::new(cores.len(), self.end_rules(), drift, watchdog);
         let limits = self.limits();
         let report =
             StartReport { placement: self.placement, allowed: allowed.clone(), shards: Vec::new() };
@@ -312,10 +337,13 @@ impl Builder {
                 true
             }
         };
-        supervisor.let_go(&mut threads);
-        let outcomes = join(threads);
+        let mains = join(supervisor.let_go(threads));
         drop(signals);
-        conclude(outcomes, supervisor.into_failure(), failed_start)
+        if failed_start {
+            return Err(why_not_started(mains));
+        }
+        let EndNotes { failure, late, lost } = supervisor.into_notes();
+        Ok(Ending { mains, failure, late, lost })
     }
 
     fn check(&self) -> Result<()> {
@@ -332,6 +360,10 @@ impl Builder {
             return Err(Error::value("a shard must be allowed to be held for some time"));
         }
         Ok(())
+    }
+
+    fn end_rules(&self) -> EndRules {
+        EndRules { drain: self.drain, clean_up: self.clean_up, on_panic: self.on_panic }
     }
 
     fn limits(&self) -> Limits {
@@ -368,30 +400,22 @@ where
 }
 
 /// Waits for all threads; a panic of one, which would be a bug of ours, goes on here when all have
-/// ended.
-pub(crate) fn join<T>(threads: Vec<JoinHandle<Result<T>>>) -> Vec<Result<T>> {
-    let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+/// ended. One that is left behind is not waited for.
+pub(crate) fn join<T>(threads: Vec<Option<JoinHandle<Result<T>>>>) -> Vec<Result<T>> {
+    let ended: Vec<_> = threads.into_iter().map(|thread| thread.map(JoinHandle::join)).collect();
+    let left_behind = || Ok(Err(Error::runtime("the thread of the shard was left behind")));
     ended
         .into_iter()
-        .map(|outcome| outcome.unwrap_or_else(|payload| resume_unwind(payload)))
+        .map(|outcome| {
+            outcome.unwrap_or_else(left_behind).unwrap_or_else(|payload| resume_unwind(payload))
+        })
         .collect()
 }
 
-/// The first failure wins; a start that failed gives the error of the loop that could not be made.
-fn conclude<T>(
-    outcomes: Vec<Result<T>>,
-    failure: Option<Error>,
-    failed_start: bool,
-) -> Result<Vec<T>> {
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    if failed_start {
-        let mut errors = outcomes.into_iter().filter_map(Result::err);
-        let cause = errors.find(|error| !error.is_runtime());
-        return Err(cause.unwrap_or_else(never_started));
-    }
-    outcomes.into_iter().collect()
+/// A start that failed gives the error of the loop that could not be made.
+fn why_not_started<T>(outcomes: Vec<Result<T>>) -> Error {
+    let mut errors = outcomes.into_iter().filter_map(Result::err);
+    errors.find(|error| !error.is_runtime()).unwrap_or_else(never_started)
 }
 
 fn never_started() -> Error {

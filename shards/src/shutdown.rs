@@ -15,7 +15,9 @@
 //! blocks it, is left behind, and the run ends with an error that names what holds it.
 //!
 //! Both deadlines are one moment for all shards: the first request plus the time to drain, and that plus the time to
-//! clean up. Whenever one passes, each shard says what did not end in time. The calling
+//! clean up. Whenever one passes, each shard says what did not end in time. A shard that ends
+//! alone (`PanicPolicy::ShutShard`) goes through the stages from Cancelling on by itself, with a last deadline of its
+//! own. The calling
 //! thread of [`Builder::run`](crate::Builder::run) watches it and tells the shards; each shard
 //! keeps its own copy of the stage, so that waiting for it costs no shared memory.
 
@@ -45,17 +47,6 @@ pub(crate) enum Stage {
     Cancelling,
     Aborting,
     Ended,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Running => "running",
-            Self::Draining => "draining",
-            Self::Cancelling => "cleaning up",
-            Self::Aborting | Self::Ended => "ending",
-        })
-    }
 }
 
 /// One shard's copy of the stage, and who waits for it.

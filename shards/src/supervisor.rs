@@ -12,7 +12,9 @@ use rustix::thread::Pid;
 use crate::call::ShardsHandle;
 use crate::drift::DriftWatch;
 use crate::dump;
+use crate::ending::{LateShard, Phase};
 use crate::id::ShardId;
+use crate::panics::PanicPolicy;
 use crate::report::{ShardStart, StartReport};
 use crate::shard;
 use crate::shutdown::Stage;
@@ -26,6 +28,10 @@ const GRACE: Duration = Duration::from_millis(500);
 pub(crate) enum Event {
     /// The loop has been made; whether the thread is where it should be.
     Started { id: ShardId, remote: RemoteLoop, pulse: LoopPulse, pinned: bool, thread: Pid },
+    /// Something that runs on it has panicked, and the policy is not to isolate that.
+    Panicked(ShardId, String),
+    /// It has tasks that did not end in time.
+    Late(LateShard),
     /// Somebody asks what all tasks are doing.
     DumpRequested,
     /// Somebody asks for the orderly end.
@@ -53,11 +59,32 @@ enum Progress {
     Ended,
 }
 
+/// A shard that ends alone.
+struct Lost {
+    id: ShardId,
+    panic: Error,
+    /// When what was cancelled on it has had its time, until that has passed.
+    abort_at: Option<Instant>,
+}
+
+/// How a run is to end.
+pub(crate) struct EndRules {
+    pub(crate) drain: Duration,
+    pub(crate) clean_up: Duration,
+    pub(crate) on_panic: PanicPolicy,
+}
+
+/// What there is to say about the end of a run, but for what its mains returned.
+pub(crate) struct EndNotes {
+    pub(crate) failure: Option<Error>,
+    pub(crate) late: Vec<LateShard>,
+    pub(crate) lost: Vec<(ShardId, Error)>,
+}
+
 /// The calling thread of `run`: it hears the shards and tells them the stages.
 pub(crate) struct Supervisor {
     stage: Stage,
-    drain: Duration,
-    clean_up: Duration,
+    rules: EndRules,
     /// When the present stage has lasted too long.
     deadline: Option<Instant>,
     /// When what was cancelled has had its time.
@@ -67,28 +94,31 @@ pub(crate) struct Supervisor {
     progress: Vec<Progress>,
     remotes: Vec<RemoteLoop>,
     failure: Option<Error>,
+    late: Vec<LateShard>,
+    lost: Vec<Lost>,
     drift: DriftWatch,
     watchdog: Watchdog,
 }
 
 impl Supervisor {
-    /// One for this many shards, which gives them so long to `drain`, and then to `clean_up`.
+    /// One for this many shards.
     pub(crate) fn new(
         shard_count: usize,
-        [drain, clean_up]: [Duration; 2],
+        rules: EndRules,
         drift: DriftWatch,
         watchdog: Watchdog,
     ) -> Self {
         Self {
             stage: Stage::Running,
-            drain,
-            clean_up,
+            rules,
             deadline: None,
             abort_at: None,
             has_given_up: false,
             progress: vec![Progress::Running; shard_count],
             remotes: Vec::new(),
             failure: None,
+            late: Vec::new(),
+            lost: Vec::new(),
             drift,
             watchdog,
         }
@@ -133,9 +163,10 @@ impl Supervisor {
 
     /// Watches over the shards until all have ended.
     pub(crate) fn watch(&mut self, heard: &Receiver<Event>, shards: &ShardsHandle) {
-        while !self.has_given_up && self.late(Progress::Ended).next().is_some() {
-            let looks = [self.drift.next(now()), self.watchdog.next(now())];
-            let event = match self.deadline.into_iter().chain(looks.into_iter().flatten()).min() {
+        while !self.has_given_up && self.behind(Progress::Ended).next().is_some() {
+            let looks = [self.drift.next(now()), self.watchdog.next(now()), self.deadline];
+            let of_the_lost = self.lost.iter().filter_map(|lost| lost.abort_at);
+            let event = match looks.into_iter().flatten().chain(of_the_lost).min() {
                 Some(moment) => heard.recv_deadline(moment).ok(),
                 None => heard.recv().ok(),
             };
@@ -148,15 +179,17 @@ impl Supervisor {
                 None if self.deadline.is_some_and(|deadline| deadline <= now) => {
                     self.pass_deadline(shards);
                 }
-                None => {}
+                None => self.abort_the_lost(now, shards),
             }
             self.advance();
         }
     }
 
-    /// Why the run failed, if it did.
-    pub(crate) fn into_failure(self) -> Option<Error> {
-        self.failure
+    /// What there is to say about the end.
+    pub(crate) fn into_notes(self) -> EndNotes {
+        let lost: Vec<_> = self.lost.into_iter().map(|lost| (lost.id, lost.panic)).collect();
+        let panic = || lost.first().map(|(_, panic)| panic.clone());
+        EndNotes { failure: self.failure.or_else(panic), late: self.late, lost }
     }
 
     fn hear(&mut self, event: Event) {
@@ -166,14 +199,23 @@ impl Supervisor {
             Event::MainEnded(id, error) => {
                 self.note(id, Progress::MainEnded);
                 // A main that ends with an error because it was cancelled is no failure of its own.
-                if let Some(error) = error.filter(|_| self.stage < Stage::Cancelling) {
+                let is_cancelled = self.stage >= Stage::Cancelling || self.is_lost(id);
+                if let Some(error) = error.filter(|_| !is_cancelled) {
                     self.fail(id, error);
                 }
             }
             Event::Drained(id) => self.note(id, Progress::Drained),
-            Event::CleanedUp(id) => self.note(id, Progress::CleanedUp),
+            Event::CleanedUp(id) => {
+                self.note(id, Progress::CleanedUp);
+                if let Some(lost) = self.lost.iter_mut().find(|lost| lost.id == id) {
+                    lost.abort_at = None;
+                    shard::send_on(&self.remotes[id.index()], Stage::Ended, false);
+                }
+            }
+            Event::Panicked(id, message) => self.hear_panic(id, message),
+            Event::Late(late) => late.note(&mut self.late),
             Event::Ended(id) => {
-                if self.stage < Stage::Ended {
+                if self.stage < Stage::Ended && !self.is_lost(id) {
                     self.fail(id, Error::runtime("a shard ended before the run did"));
                 }
                 self.note(id, Progress::Ended);
@@ -191,17 +233,56 @@ impl Supervisor {
             Stage::Aborting => (Stage::Ended, Progress::CleanedUp),
             Stage::Ended => return self.give_up(shards),
         };
-        // A shard that is held cannot say so itself.
-        for id in self.late(wanted) {
-            if let Some(holder) = shards.holder(id) {
-                tracing::warn!(
+        let behind: Vec<ShardId> = self.behind(wanted).collect();
+        behind.into_iter().for_each(|id| self.note_holder(id, self.stage, shards));
+        self.enter_late(next, true);
+    }
+
+    /// Writes down what holds a shard that is late, if something does: it cannot say so itself.
+    fn note_holder(&mut self, id: ShardId, stage: Stage, shards: &ShardsHandle) {
+        if let (Some(holder), Some(phase)) = (shards.holder(id), Phase::of(stage)) {
+            let late = LateShard { phase, id, tasks: Vec::new(), holder: Some(holder) };
+            tracing::warn!(shard = id.index(), "{late}");
+            late.note(&mut self.late);
+        }
+    }
+
+    /// Something on a shard has panicked, and that is not to be its own matter.
+    fn hear_panic(&mut self, id: ShardId, message: String) {
+        // Where it was caught it has its own payload; here it is a text.
+        let panic = Error::panicked(Box::new(message));
+        match self.rules.on_panic {
+            PanicPolicy::Isolate | PanicPolicy::Abort => {}
+            PanicPolicy::ShutAll => self.fail(id, panic),
+            // When all are being cancelled it is as well.
+            PanicPolicy::ShutShard if self.stage >= Stage::Cancelling || self.is_lost(id) => {}
+            PanicPolicy::ShutShard => {
+                tracing::error!(
                     shard = id.index(),
-                    "shard {id} is late {}: held by {holder}",
-                    self.stage
+                    "shard {id} is shut, the others go on: {panic}"
                 );
+                let abort_at = now().checked_add(self.rules.clean_up);
+                self.lost.push(Lost { id, panic, abort_at });
+                shard::shut(&self.remotes[id.index()]);
             }
         }
-        self.enter_late(next, true);
+    }
+
+    fn is_lost(&self, id: ShardId) -> bool {
+        self.lost.iter().any(|lost| lost.id == id)
+    }
+
+    /// Shards that end alone have a deadline of their own.
+    fn abort_the_lost(&mut self, now: Instant, shards: &ShardsHandle) {
+        let due = self
+            .lost
+            .iter_mut()
+            .filter_map(|lost| lost.abort_at.take_if(|moment| *moment <= now).map(|_| lost.id));
+        let due: Vec<ShardId> = due.collect();
+        for id in due {
+            self.note_holder(id, Stage::Cancelling, shards);
+            shard::send_on(&self.remotes[id.index()], Stage::Aborting, true);
+        }
     }
 
     /// Threads that do not end are left behind.
@@ -210,7 +291,9 @@ impl Supervisor {
             Some(holder) => format!("shard {id} (held by {holder})"),
             None => format!("shard {id}"),
         };
-        let names: Vec<String> = self.late(Progress::Ended).map(name).collect();
+        let behind: Vec<ShardId> = self.behind(Progress::Ended).collect();
+        behind.iter().for_each(|id| self.note_holder(*id, Stage::Ended, shards));
+        let names: Vec<String> = behind.into_iter().map(name).collect();
         let text =
             format!("did not end in time, and its thread was left behind: {}", names.join(", "));
         tracing::error!("{text}");
@@ -219,28 +302,32 @@ impl Supervisor {
     }
 
     /// The shards that have not come so far.
-    fn late(&self, wanted: Progress) -> impl Iterator<Item = ShardId> {
+    fn behind(&self, wanted: Progress) -> impl Iterator<Item = ShardId> {
         let late =
             self.progress.iter().enumerate().filter(move |(_, progress)| **progress < wanted);
         late.map(|(index, _)| ShardId::at(index))
     }
 
-    /// Takes out the threads that are left behind, if there are any: joining them would block.
-    pub(crate) fn let_go<T>(&self, threads: &mut Vec<T>) {
-        let mut has_ended = self.progress.iter().map(|progress| *progress == Progress::Ended);
-        threads.retain(|_| !self.has_given_up || has_ended.next() == Some(true));
+    /// The threads without those that are left behind, if there are any: joining them would block.
+    pub(crate) fn let_go<T>(&self, threads: Vec<T>) -> Vec<Option<T>> {
+        let has_ended = |index: usize| self.progress[index] == Progress::Ended;
+        let keep = |(index, thread)| (!self.has_given_up || has_ended(index)).then_some(thread);
+        threads.into_iter().enumerate().map(keep).collect()
     }
 
     /// Goes on to the next stage if every shard is ready for it.
     fn advance(&mut self) {
-        let slowest = self.progress.iter().copied().min().unwrap_or(Progress::Ended);
+        // Those that end alone are waited for only with the end itself.
+        let others = self.progress.iter().enumerate();
+        let others = others.filter(|(index, _)| !self.is_lost(ShardId::at(*index)));
+        let slowest = others.map(|(_, progress)| *progress).min().unwrap_or(Progress::Ended);
         if slowest >= Progress::MainEnded {
             self.request_stop();
         }
         if slowest >= Progress::Drained {
             self.enter(Stage::Cancelling);
         }
-        if slowest >= Progress::CleanedUp {
+        if self.behind(Progress::CleanedUp).next().is_none() {
             self.enter(Stage::Ended);
         }
     }
@@ -250,8 +337,9 @@ impl Supervisor {
             return;
         }
         // A time to drain beyond what a clock can hold is no limit.
-        self.deadline = now().checked_add(self.drain);
-        self.abort_at = self.deadline.and_then(|deadline| deadline.checked_add(self.clean_up));
+        self.deadline = now().checked_add(self.rules.drain);
+        self.abort_at =
+            self.deadline.and_then(|deadline| deadline.checked_add(self.rules.clean_up));
         self.enter(Stage::Draining);
     }
 
@@ -279,7 +367,7 @@ impl Supervisor {
         match stage {
             Stage::Running | Stage::Draining => {}
             Stage::Cancelling => {
-                self.abort_at = self.abort_at.or_else(|| now.checked_add(self.clean_up));
+                self.abort_at = self.abort_at.or_else(|| now.checked_add(self.rules.clean_up));
                 self.deadline = self.abort_at;
             }
             Stage::Aborting => self.deadline = soon,

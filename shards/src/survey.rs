@@ -83,7 +83,7 @@ fn submit<T: Send + 'static>(
     shards: &ShardsHandle,
     f: fn() -> Result<T>,
 ) -> Vec<(ShardId, Submitted<T>)> {
-    shards.all().map(|id| (id, shards.call(id, move || std::future::ready(f())))).collect()
+    shards.all().map(|id| (id, shards.look(id, f))).collect()
 }
 
 fn sort<T>(shards: &ShardsHandle, id: ShardId, outcome: Result<T>) -> FromShard<T> {

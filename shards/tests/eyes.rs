@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use corelane::lowlevel::Holder;
 use corelane::{Result, catch_cancel_plain, task};
-use corelane_shards::{Shard, ShardId, Silence};
+use corelane_shards::{Phase, Shard, ShardId, Silence};
 use support::shards;
 
 /// Far more than anything here takes.
@@ -202,7 +202,7 @@ fn a_shard_must_be_allowed_to_work() {
 fn what_does_not_end_in_time_is_named_for_each_phase_and_shard() {
     listen_to_the_log();
     let limit = Duration::from_millis(20);
-    let run = shards(2).drain(limit).clean_up(limit).run(async |shard: Shard| {
+    let run = shards(2).drain(limit).clean_up(limit).run_to_end(async |shard: Shard| {
         if shard.id().index() == 0 {
             return Ok(());
         }
@@ -215,7 +215,17 @@ fn what_does_not_end_in_time_is_named_for_each_phase_and_shard() {
         };
         task().name("stubborn").spawn(stubborn).await
     });
-    assert!(run.unwrap_err().is_cancelled());
+    let ending = run.unwrap();
+    let phases: Vec<_> = ending.late.iter().map(|late| (late.phase, late.id)).collect();
+    let far = ShardId::new(1);
+    assert_eq!(phases, [(Phase::Drain, far), (Phase::CleanUp, far)]);
+    for late in &ending.late {
+        let names: Vec<_> = late.tasks.iter().map(|task| task.name.as_str()).collect();
+        assert_eq!(names, ["main", "stubborn"]);
+        assert!(late.tasks[1].location.file().ends_with("eyes.rs"));
+    }
+    assert!(ending.mains[0].is_ok());
+    assert!(ending.into_result().unwrap_err().is_cancelled());
     let place = "stubborn (created at ";
     assert!(log_says(&["shard 1 is late draining: 2 tasks have not ended: main ", place]));
     assert!(log_says(&["shard 1 is late cleaning up: 2 tasks have not ended: main ", place]));

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::{Error, Result, catch_cancel_plain, sleep};
-use corelane_shards::{AllowedCores, CallError, Placement, PlacementError, Shard, ShardId, Shards};
+use corelane_shards::{
+    AllowedCores, CallError, Phase, Placement, PlacementError, Shard, ShardId, Shards,
+};
 use support::shards;
 
 #[test]
@@ -254,7 +256,7 @@ fn what_resists_its_cancellation_is_dropped_at_the_last_deadline() {
 fn a_thread_that_is_blocked_is_left_behind_and_what_holds_it_is_named() {
     static RELEASED: AtomicUsize = AtomicUsize::new(0);
     let limit = Duration::from_millis(20);
-    let run = shards(2).drain(limit).clean_up(limit).run(async |shard: Shard| {
+    let run = shards(2).drain(limit).clean_up(limit).run_to_end(async |shard: Shard| {
         if shard.id().index() == 1 {
             let shutdown = shard.shutdown();
             let hog = corelane::task().name("hog").spawn(async move {
@@ -268,7 +270,13 @@ fn a_thread_that_is_blocked_is_left_behind_and_what_holds_it_is_named() {
         }
         Ok(())
     });
-    let error = run.unwrap_err().to_string();
+    let ending = run.unwrap();
+    assert!(ending.mains[0].is_ok());
+    assert!(ending.mains[1].as_ref().is_err_and(Error::is_runtime), "it is not known");
+    let last = ending.late.last().unwrap();
+    assert_eq!((last.phase, last.id), (Phase::End, ShardId::new(1)));
+    assert!(last.holder.as_ref().is_some_and(|holder| holder.to_string().contains("task hog")));
+    let error = ending.into_result().unwrap_err().to_string();
     assert!(error.contains("shard 1 (held by task hog, created at "), "{error}");
     RELEASED.store(1, Ordering::SeqCst);
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::{Error, Result, catch_cancel, create_task};
-use corelane_shards::{CallError, Shard, ShardId, Sharded};
-use support::shards;
+use corelane_shards::{CallError, PanicPolicy, Shard, ShardId, Sharded};
+use support::{run_to_end, shards};
 
 /// The shard that panics, in runs of three.
 const BAD: ShardId = ShardId::new(1);
@@ -22,16 +22,30 @@ impl Drop for Guard {
     }
 }
 
-/// Runs `bad` on the shard that panics. The others call it until they are told that it is over, one way
-/// or the other, and then end; how many have.
+/// Runs `bad` on the shard that panics, under each policy that lets the process live. The others call it
+/// until they are told that it is over, one way or the other, and then end. Gives how many have, and what comes of
+/// the run if the panic is isolated.
 fn others_end(
+    bad: impl AsyncFnOnce(Shard) -> Result<()> + Clone + Send + 'static,
+) -> (usize, Result<()>) {
+    for policy in [PanicPolicy::ShutShard, PanicPolicy::ShutAll] {
+        let (ended, run) = end_under(policy, bad.clone());
+        assert_eq!(ended, 2, "{policy:?}");
+        assert!(run.is_ok() || run.is_err_and(|error| error.is_panic()), "{policy:?}");
+    }
+    end_under(PanicPolicy::Isolate, bad)
+}
+
+fn end_under(
+    policy: PanicPolicy,
     bad: impl AsyncFnOnce(Shard) -> Result<()> + Clone + Send + 'static,
 ) -> (usize, Result<()>) {
     let ended = Arc::new(AtomicUsize::new(0));
     let ends = Arc::clone(&ended);
     let builder = shards(3);
-    let run = builder.permits(1).lane_capacity(1).drain(Duration::from_millis(200));
-    let run = run.run(async move |shard: Shard| {
+    let run =
+        builder.permits(1).lane_capacity(1).drain(Duration::from_millis(200)).panic_policy(policy);
+    let ending = run_to_end(run, async move |shard: Shard| {
         if shard.id() == BAD {
             return bad(shard).await;
         }
@@ -46,12 +60,57 @@ fn others_end(
         ends.fetch_add(1, Ordering::SeqCst);
         Ok(())
     });
-    (ended.load(Ordering::SeqCst), run.map(drop))
+    (ended.load(Ordering::SeqCst), ending.into_result().map(drop))
 }
 
 #[test]
 fn in_its_main() {
     let (ended, run) = others_end(async |_| panic!("main panics"));
+    assert_eq!(ended, 2);
+    assert!(run.unwrap_err().is_panic());
+}
+
+#[test]
+fn in_a_task_while_everything_runs() {
+    let (ended, run) = others_end(async |shard| {
+        let task = create_task(async { panic!("a task panics") as Result<()> });
+        assert!(task.await.unwrap_err().is_panic());
+        shard.shutdown().request();
+        Ok(())
+    });
+    assert_eq!(ended, 2);
+    assert!(run.is_ok());
+}
+
+#[test]
+fn in_calls_that_others_make() {
+    let (ended, run) = others_end(async |shard| {
+        let near = shard.clone();
+        let call = |to: ShardId| near.call(to, || async { panic!("a call panics") as Result<()> });
+        let called = shard.call(ShardId::new(0), || async {
+            let here = Shard::current().expect("it runs on a shard");
+            // Under a policy that shuts the shard there is no answer.
+            let panics = || -> () { panic!("an invocation panics") };
+            let error = here.invoke(BAD, panics).await.unwrap_err();
+            assert!(error.downcast_ref::<CallError>().is_some(), "{error}");
+            Ok(())
+        });
+        let _ = called.await;
+        assert!(call(BAD).await.is_err());
+        shard.shutdown().request();
+        Ok(())
+    });
+    assert_eq!(ended, 2);
+    assert!(run.is_ok());
+}
+
+#[test]
+fn while_it_drains() {
+    let (ended, run) = others_end(async |shard| {
+        shard.shutdown().request();
+        shard.shutdown().requested().await;
+        panic!("the drain panics")
+    });
     assert_eq!(ended, 2);
     assert!(run.unwrap_err().is_panic());
 }

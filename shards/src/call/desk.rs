@@ -328,6 +328,12 @@ impl Desk {
         }
     }
 
+    /// Leaves the mesh: for our peers we have ended, and for us they have.
+    pub(crate) fn leave(&self) {
+        self.post.close();
+        (0..self.shard_count()).for_each(|peer| self.lose(peer));
+    }
+
     /// A peer has ended: our calls to it fail, its calls to us are cancelled.
     fn lose(&self, from: usize) {
         for line in self.peers[from].lines() {

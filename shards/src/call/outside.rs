@@ -126,7 +126,7 @@ impl ShardsHandle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.submit(to, move || ready(into_result(catch(f))))
+        self.submit(to, move || ready(into_result(catch(f))), true)
     }
 
     /// Has `f` called on shard `to`, where the future that it makes becomes a task, and gives a handle
@@ -140,7 +140,16 @@ impl ShardsHandle {
         M: Future<Output = Result<T>> + 'static,
         T: Send + 'static,
     {
-        self.submit(to, move || run_caught(catch(f)))
+        self.submit(to, move || run_caught(catch(f)), true)
+    }
+
+    /// The same for a look at what a shard is doing, also at one that has left the others.
+    pub(crate) fn look<T, F>(&self, to: ShardId, f: F) -> Submitted<T>
+    where
+        F: FnOnce() -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.submit(to, move || ready(f()), false)
     }
 
     /// Has `f` called on shard `to` and tells nobody what came of it. A panic of it is reported over
@@ -167,7 +176,8 @@ impl ShardsHandle {
         let takes = Arc::clone(&kept);
         let sent = door.remote.submit(move || {
             let _under_way = under_way;
-            if let Some(f) = take(&takes) {
+            // A shard that has left the others runs nothing more of theirs.
+            if let Some(f) = take(&takes).filter(|_| !has_left()) {
                 f();
             }
         });
@@ -186,7 +196,12 @@ impl ShardsHandle {
         &self.0.doors[id.index()].remote
     }
 
-    fn submit<T, M>(&self, to: ShardId, f: impl FnOnce() -> M + Send + 'static) -> Submitted<T>
+    fn submit<T, M>(
+        &self,
+        to: ShardId,
+        f: impl FnOnce() -> M + Send + 'static,
+        is_work: bool,
+    ) -> Submitted<T>
     where
         M: Future<Output = Result<T>> + 'static,
         T: Send + 'static,
@@ -199,11 +214,24 @@ impl ShardsHandle {
         let begins = Arc::clone(&begun);
         let task = run_coroutine_threadsafe(&door.remote, move || {
             // Seen by whoever sees the outcome, whose lock orders the two.
-            begins.store(true, Ordering::Relaxed);
-            f()
+            let future = (!is_work || !has_left()).then(|| {
+                begins.store(true, Ordering::Relaxed);
+                f()
+            });
+            async move {
+                match future {
+                    Some(future) => future.await,
+                    None => Err(Error::cancelled()),
+                }
+            }
         });
         Submitted(Place::Sent { task, begun, to })
     }
+}
+
+/// Whether this shard has left the others and is about to end.
+fn has_left() -> bool {
+    Shard::current().is_some_and(|shard| shard.has_left())
 }
 
 fn take<F>(kept: &Mutex<Option<F>>) -> Option<F> {
