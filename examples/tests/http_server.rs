@@ -115,14 +115,42 @@ fn with_a_certificate_it_speaks_tls_and_lets_the_client_choose_the_version() {
     assert!(is_ended(&mut plain));
 }
 
-#[test]
-fn metrics_tell_of_every_shard() {
-    let server = Server::http(3, &[]);
-    let mut clients: Vec<_> = (0..12).map(|_| server.socket()).collect();
+/// So many connections, each with a request that was answered.
+fn connect_many(server: &Server, count: usize) -> Vec<TcpStream> {
+    let mut clients: Vec<_> = (0..count).map(|_| server.socket()).collect();
     for client in &mut clients {
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
         read_answer(client);
     }
+    clients
+}
+
+#[test]
+fn connections_are_dealt_out_as_asked_for_and_the_metrics_say_how_evenly() {
+    for (accept, is_even) in
+        [("reuse-port", false), ("by-cpu", false), ("in-turn", true), ("least-loaded", true)]
+    {
+        let server = Server::http(3, &["--accept", accept]);
+        let mut clients = connect_many(&server, 12);
+        clients[0].write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let (_, text) = read_answer(&mut clients[0]);
+        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+        let of = |name: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(name));
+            lines.map(value).collect::<Vec<f64>>()
+        };
+        let shares = of("corelane_shard_connections{");
+        assert_eq!(shares.iter().sum::<f64>(), 12.0, "{accept}: {shares:?}");
+        let most = shares.iter().copied().fold(0.0, f64::max);
+        assert_eq!(of("corelane_shards_connection_imbalance "), [most / 4.0], "{accept}");
+        assert!(!is_even || most == 4.0, "{accept}: {shares:?}");
+    }
+}
+
+#[test]
+fn metrics_tell_of_every_shard() {
+    let server = Server::http(3, &[]);
+    let mut clients = connect_many(&server, 12);
     clients[0].write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let (head, text) = read_answer(&mut clients[0]);
     assert!(head.contains("content-type: text/plain; version=0.0.4\r\n"), "{head}");

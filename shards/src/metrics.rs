@@ -6,6 +6,7 @@ use std::time::Duration;
 use corelane::stats::{Durations, Exposition, Kind, LoopStats};
 use corelane::{Result, loop_stats};
 
+use crate::balance::Balance;
 use crate::call::ShardsHandle;
 use crate::id::ShardId;
 use crate::lane::LaneStats;
@@ -119,7 +120,17 @@ impl RunStats {
                 }
             }
         }
+        let help = "Connections of the shard with the most, in terms of their mean: 1 is even.";
+        let most = self.connections().max_over_mean();
+        text.add("corelane_shards_connection_imbalance", Kind::Gauge, help, &[], most);
         text
+    }
+
+    /// How the connections of servers are spread over those shards that answered.
+    #[must_use]
+    pub fn connections(&self) -> Balance {
+        let counts = self.answers().into_values().map(|stats| stats.connection_count as f64);
+        Balance::new(counts.collect())
     }
 
     /// How long steps of tasks took on all shards together.

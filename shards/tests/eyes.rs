@@ -47,9 +47,11 @@ fn every_shard_says_what_it_has_counted() {
         Ok(stats.prometheus().to_string())
     });
     let text = &text.unwrap()[0];
-    for line in
-        ["corelane_shard_up{shard=\"1\"} 1\n", "\ncorelane_shard_connections{shard=\"0\"} 0\n"]
-    {
+    for line in [
+        "corelane_shard_up{shard=\"1\"} 1\n",
+        "\ncorelane_shard_connections{shard=\"0\"} 0\n",
+        "\ncorelane_shards_connection_imbalance 1\n",
+    ] {
         assert!(text.contains(line), "{text}");
     }
     for start in [

@@ -3,13 +3,40 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+use corelane::loop_stats;
+use corelane::stats::LoopStats;
+use corelane_shards::{LaneStats, Shard};
+
 use super::connection::{REDIS_VERSION, mode};
 use crate::kv::home::Home;
 use crate::kv::reply::Reply;
 use crate::kv::request::Args;
 
+/// How many counters of the server a shard gives; those of its loop and lanes follow.
+const SERVER_COUNT: usize = 11;
 /// How many counters a shard gives.
-pub(crate) const COUNTER_COUNT: usize = 11;
+pub(crate) const COUNTER_COUNT: usize = SERVER_COUNT + RUNTIME.len();
+
+/// The name of what a loop, or the lanes that go out from its shard, have counted.
+type Metric = (&'static str, fn(&LoopStats, &LaneStats) -> u64);
+
+/// What the section of the runtime prints, added up over the shards.
+const RUNTIME: [Metric; 14] = [
+    ("loop_turns", |event_loop, _| event_loop.turn_count),
+    ("loop_steps", |event_loop, _| event_loop.step_count),
+    ("loop_callbacks", |event_loop, _| event_loop.callback_count),
+    ("loop_timers_fired", |event_loop, _| event_loop.timer_count),
+    ("loop_unfinished_tasks", |event_loop, _| event_loop.unfinished_task_count),
+    ("loop_sleeps", |event_loop, _| event_loop.sleep_count),
+    ("loop_system_polls", |event_loop, _| event_loop.driver_count),
+    ("loop_foreign_wakes", |event_loop, _| event_loop.foreign_wake_count),
+    ("lane_messages", |_, lanes| lanes.message_count),
+    ("lane_packets", |_, lanes| lanes.packet_count),
+    ("lane_wakes", |_, lanes| lanes.wake_count),
+    ("lane_spared_wakes", |_, lanes| lanes.suppressed_wake_count()),
+    ("lane_full", |_, lanes| lanes.full_count),
+    ("lane_permit_waits", |_, lanes| lanes.wait_count),
+];
 
 /// The counters of all shards, added up, in the order of [`part`].
 type Sums = [i64; COUNTER_COUNT];
@@ -20,7 +47,7 @@ type Writer = fn(&mut String, &Home, &Sums);
 pub(crate) fn part(home: &mut Home, _: Args<'_>, reply: &mut Reply<'_>) {
     let (counters, store) = (&home.counters, &home.store);
     let (hits, misses) = store.lookup_counts();
-    let values: [u64; COUNTER_COUNT] = [
+    let of_server: [u64; SERVER_COUNT] = [
         home.clients.len() as u64,
         counters.connections,
         counters.rejected,
@@ -33,21 +60,38 @@ pub(crate) fn part(home: &mut Home, _: Args<'_>, reply: &mut Reply<'_>) {
         hits,
         misses,
     ];
-    reply.array(values.len());
-    for value in values {
+    reply.array(COUNTER_COUNT);
+    for value in of_server.into_iter().chain(of_runtime()) {
         reply.integer(value as i64);
     }
+}
+
+/// The counters of this shard's loop and lanes, in the order of [`RUNTIME`]; zeros off a shard.
+fn of_runtime() -> [u64; RUNTIME.len()] {
+    let (Some(shard), Ok(event_loop)) = (Shard::current(), loop_stats()) else {
+        return [0; RUNTIME.len()];
+    };
+    let mut lanes = LaneStats::default();
+    for lane in shard.all().map(|peer| shard.lane_stats(peer)) {
+        lanes.message_count += lane.message_count;
+        lanes.packet_count += lane.packet_count;
+        lanes.wake_count += lane.wake_count;
+        lanes.full_count += lane.full_count;
+        lanes.wait_count += lane.wait_count;
+    }
+    RUNTIME.map(|(_, value)| value(&event_loop, &lanes))
 }
 
 /// The sections that were asked for, with the shards' counters added up.
 pub(crate) fn print(home: &Home, sections: &[String], sums: Sums) -> String {
     let mut text = String::new();
-    let writers: [(&str, Writer); 8] = [
+    let writers: [(&str, Writer); 9] = [
         ("Server", server),
         ("Clients", clients),
         ("Memory", memory),
         ("Persistence", |text, _, _| text.push_str("loading:0\r\nasync_loading:0\r\n")),
         ("Stats", stats),
+        ("Runtime", runtime),
         ("Replication", |text, _, _| text.push_str("role:master\r\nconnected_slaves:0\r\n")),
         ("Cluster", cluster),
         ("Keyspace", keyspace),
@@ -115,7 +159,8 @@ fn resident_bytes() -> Option<u64> {
 }
 
 fn stats(text: &mut String, _: &Home, sums: &Sums) {
-    let [_, connections, rejected, commands, bytes_in, hops, _, _, expired, hits, misses] = sums;
+    let [_, connections, rejected, commands, bytes_in, hops, _, _, expired, hits, misses, ..] =
+        sums;
     let _ = write!(
         text,
         "total_connections_received:{connections}\r\ntotal_commands_processed:{commands}\r\n\
@@ -125,13 +170,19 @@ fn stats(text: &mut String, _: &Home, sums: &Sums) {
     );
 }
 
+fn runtime(text: &mut String, _: &Home, sums: &Sums) {
+    for ((name, _), sum) in RUNTIME.iter().zip(&sums[SERVER_COUNT..]) {
+        let _ = write!(text, "{name}:{sum}\r\n");
+    }
+}
+
 fn cluster(text: &mut String, home: &Home, _: &Sums) {
     let is_enabled = u8::from(home.slots.cluster().is_some());
     let _ = write!(text, "cluster_enabled:{is_enabled}\r\n");
 }
 
 fn keyspace(text: &mut String, _: &Home, sums: &Sums) {
-    let [.., keys, expires, _, _, _] = sums;
+    let [_, _, _, _, _, _, keys, expires, ..] = sums;
     if *keys > 0 {
         let _ = write!(text, "db0:keys={keys},expires={expires},avg_ttl=0\r\n");
     }

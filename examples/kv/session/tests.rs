@@ -260,6 +260,9 @@ fn info_adds_up_what_the_shards_count() {
     for line in ["db0:keys=30,expires=30,avg_ttl=0", "connected_clients:2", "shards:3"] {
         assert!(info.lines().any(|each| each == line), "{line} in {info}");
     }
+    let runtime = connection.text(&mut world, "info runtime\n");
+    assert!(runtime.contains("# Runtime\n") && runtime.contains("loop_steps:0\n"), "{runtime}");
+    assert!(runtime.contains("lane_permit_waits:0\n") && !runtime.contains("# Stats"));
     let keyspace = connection.text(&mut world, "info keyspace CLIENTS\n");
     assert!(keyspace.contains("# Clients\n") && keyspace.contains("# Keyspace\n"));
     assert!(!keyspace.contains("# Server"));
