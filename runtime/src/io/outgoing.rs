@@ -92,8 +92,13 @@ impl Outgoing {
 
     /// The first `count_bytes` bytes where they are, if they lie in one piece that nobody shares.
     pub(crate) fn plain(&self, count_bytes: usize) -> Option<&[u8]> {
+        self.plain_all()?.get(..count_bytes)
+    }
+
+    /// All bytes where they are, if they lie in one piece that nobody shares.
+    pub(crate) fn plain_all(&self) -> Option<&[u8]> {
         let tail = self.tail.as_deref().map_or(&[][..], |tail| tail);
-        if self.shared.is_some() { None } else { tail.get(..count_bytes) }
+        if self.shared.is_some() { None } else { Some(tail) }
     }
 
     /// Throws away the first bytes of what [`plain`](Self::plain) gave, as they were sent.

@@ -20,6 +20,19 @@ use crate::util::watermark::Watermarks;
 impl Stream {
     /// Copies bytes to the end of what is to be sent.
     pub(crate) fn write(self: &Rc<Self>, bytes: &[u8]) -> Result<()> {
+        let mut inner = self.inner.borrow_mut();
+        let is_free = inner.flow == Flow::Free && !inner.lent && !bytes.is_empty();
+        if is_free && inner.is_usual() {
+            inner.outgoing.write(bytes);
+            if inner.outgoing.len() > Watermarks::DEFAULT.high_bytes() {
+                self.wrote(inner);
+            } else if !mem::replace(&mut inner.enlisted, true) {
+                drop(inner);
+                self.await_flush();
+            }
+            return Ok(());
+        }
+        drop(inner);
         self.write_by(|outgoing| {
             // An empty write must not make an idle writer hold a buffer.
             if !bytes.is_empty() {
@@ -226,13 +239,8 @@ impl Stream {
     pub(super) fn send_plainly(&self) -> bool {
         let mut guard = self.inner.borrow_mut();
         let inner = &mut *guard;
-        let is_usual = matches!((inner.life, inner.sending), (Life::Open, Sending::Open))
-            && inner.in_flight_bytes == 0
-            && inner.lines.is_none()
-            && inner.tls.is_none();
-        let Some(bytes) = inner.outgoing.plain(inner.outgoing.len()).filter(|_| is_usual) else {
-            return false;
-        };
+        let is_usual = inner.is_usual();
+        let Some(bytes) = inner.outgoing.plain_all().filter(|_| is_usual) else { return false };
         if bytes.is_empty() {
             // Who polls has flushed before the end of the turn.
             return true;
@@ -241,7 +249,10 @@ impl Stream {
         match self.io.try_send(self.source, bytes) {
             Ok(sent_bytes) => {
                 inner.outgoing.discard(sent_bytes);
-                inner.update_flow();
+                // Sending never pauses a writer.
+                if inner.flow == Flow::Paused {
+                    inner.update_flow();
+                }
                 sent_bytes == total_bytes
             }
             Err(error) => {
@@ -403,6 +414,15 @@ impl Inner {
                 Err(Error::runtime("a writer was written to after write_eof"))
             }
         }
+    }
+
+    /// Whether it is open, nothing of it is with the driver, nobody waits for anything, and what is written goes
+    /// out as it is.
+    fn is_usual(&self) -> bool {
+        matches!((self.life, self.sending), (Life::Open, Sending::Open))
+            && self.in_flight_bytes == 0
+            && self.lines.is_none()
+            && self.tls.is_none()
     }
 
     /// Whether writers may go on.
