@@ -7,9 +7,9 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use bytes::{Buf, Bytes, BytesMut};
 use corelane::codec::{Decoder, Encoder, FrameSink, Frames, LengthDelimited, Unread};
-use corelane::{ReadError, Result, create_task, run};
+use corelane::{ReadError, Result, create_task};
 use futures_util::StreamExt;
-use peer::{pair, pattern, poll_once, receive, reset, sent, settle};
+use peer::{pair, pattern, poll_once, receive, reset, run, sent, settle};
 use proptest::prelude::*;
 
 /// Frames as [`LengthDelimited`] writes them.

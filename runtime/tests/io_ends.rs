@@ -7,8 +7,8 @@ use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::rc::Rc;
 
-use corelane::{Result, Runner, StreamReader, StreamWriter, run};
-use peer::pair;
+use corelane::{Result, Runner, StreamReader, StreamWriter};
+use peer::{pair, run, within_limit};
 
 /// A connection whose loop is gone, and its other end.
 fn orphan() -> (StreamReader, StreamWriter, TcpStream) {
@@ -106,11 +106,12 @@ fn a_wait_on_another_loop_ends_with_the_loop_of_its_stream() {
     first.turn_until(|| opened.done()).unwrap();
     let (mut reader, _writer, _peer) = second.run(async move || opened.await).unwrap();
     let mut first = Some(first);
-    let error = second.run(async move || {
+    let wait = async move || {
         let reading = corelane::spawn(async move { reader.read(8).await });
         corelane::yield_now().await;
         drop(first.take());
         Ok(reading.await?.unwrap_err())
-    });
+    };
+    let error = within_limit(|| second.run(wait));
     assert_eq!(error.unwrap().kind(), ErrorKind::ConnectionAborted);
 }

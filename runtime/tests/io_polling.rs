@@ -8,9 +8,9 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::task::Poll;
 
 use corelane::{
-    ConnectBuilder, Result, StreamReader, StreamWriter, catch_cancel, create_task, run, yield_now,
+    ConnectBuilder, Result, StreamReader, StreamWriter, catch_cancel, create_task, yield_now,
 };
-use peer::{pair, pattern, receive, reset, settle};
+use peer::{pair, pattern, receive, reset, run, settle};
 
 /// What a writer's buffer may hold at most with the default water marks.
 const MOST_BYTES: usize = 65_536 + 16_384;

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
 
-use corelane::{ConnectBuilder, ReadError, create_task, run};
-use peer::{pair, pair_with, pattern, poll_once, reset, sent, settle};
+use corelane::{ConnectBuilder, ReadError, create_task};
+use peer::{pair, pair_with, pattern, poll_once, reset, run, sent, settle};
 
 fn io_kind(error: ReadError) -> ErrorKind {
     io::Error::from(error).kind()

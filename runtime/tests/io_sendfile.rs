@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use corelane::fs::File;
+use corelane::fs::{File, SendfileError};
 use corelane::process::Stdio;
 use corelane::{
     Result, Runner, StreamReader, StreamWriter, Task, UnixStream, create_subprocess_exec,
-    create_task, run, timeout, to_thread, yield_now,
+    create_task, timeout, to_thread, yield_now,
 };
-use peer::{pair, pattern, receive, reset, settle};
+use peer::{pair, pattern, receive, reset, run, settle, within_limit};
 
 /// More than the system takes from who sends to a peer that does not read.
 const LARGE_BYTES: usize = 12_000_000;
@@ -128,10 +128,8 @@ fn offset_and_count_choose_the_part_and_the_end_of_the_file_is_no_error() {
 
 #[test]
 fn a_slow_peer_keeps_no_thread_waiting() {
-    Runner::builder()
-        .blocking_threads(1)
-        .build()
-        .run(async || {
+    within_limit(|| {
+        Runner::builder().blocking_threads(1).build().run(async || {
             let (_kept, path) = file_of(&pattern(LARGE_BYTES))?;
             let file = open(&path).await?;
             let (_reader, writer, mut peer) = small_pair().await?;
@@ -145,7 +143,8 @@ fn a_slow_peer_keeps_no_thread_waiting() {
             assert_eq!(sending.await?, LARGE_BYTES as u64);
             Ok(())
         })
-        .unwrap();
+    })
+    .unwrap();
 }
 
 #[test]
@@ -189,12 +188,13 @@ fn one_file_at_a_time_and_none_on_a_connection_that_has_ended() {
         let (sender, sent) = (writer.clone(), file.clone());
         let sending = create_task(async move { Ok(sender.sendfile(&sent, 0, None).await?) });
         has_begun(&mut peer).await?;
-        let kind = |result: std::io::Result<u64>| result.unwrap_err().kind();
+        let kind = |result: Result<u64, SendfileError>| result.unwrap_err().kind();
         assert_eq!(kind(writer.sendfile(&file, 0, None).await), ErrorKind::ResourceBusy);
         reset(peer)?;
+        let is_lost =
+            |kind: ErrorKind| matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
         let error = sending.await.unwrap_err();
-        let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        assert!(matches!(io, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)), "{io:?}");
+        assert!(error.io_kind().is_some_and(is_lost), "{error}");
 
         let (_reader, writer, _peer) = small_pair().await?;
         writer.write_eof();
@@ -202,6 +202,36 @@ fn one_file_at_a_time_and_none_on_a_connection_that_has_ended() {
         let (_reader, writer, _peer) = small_pair().await?;
         writer.close();
         assert_eq!(kind(writer.sendfile(&file, 0, None).await), ErrorKind::BrokenPipe);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_file_that_breaks_off_says_how_far_it_got() {
+    run(async || {
+        let (_kept, path) = file_of(&pattern(LARGE_BYTES))?;
+        let file = open(&path).await?;
+        let (_reader, writer, mut peer) = small_pair().await?;
+        let sending = create_task(async move { Ok(writer.sendfile(&file, 1_000, None).await) });
+        let got_bytes = receive(&mut peer, 2_000_000).await?.len() as u64;
+        reset(peer)?;
+        let error = sending.await?.unwrap_err();
+        let file_bytes = LARGE_BYTES as u64 - 1_000;
+        assert!((got_bytes..file_bytes).contains(&error.sent_bytes), "{error}");
+        // The number is not lost on the way to where an error of the system is wanted.
+        let (kind, sent_bytes) = (error.kind(), error.sent_bytes);
+        let io = std::io::Error::from(error);
+        assert_eq!(io.kind(), kind);
+        let inside = io.get_ref().and_then(|inside| inside.downcast_ref::<SendfileError>());
+        assert_eq!(inside.map(|error| error.sent_bytes), Some(sent_bytes));
+
+        // Where nothing was sent it is the error of the system itself.
+        let (_reader, writer, _peer) = small_pair().await?;
+        let closed = std::fs::OpenOptions::new().write(true).open(&path)?;
+        let error = writer.sendfile(&File::from(closed), 0, None).await.unwrap_err();
+        assert_eq!(error.sent_bytes, 0);
+        assert!(std::io::Error::from(error).raw_os_error().is_some());
         Ok(())
     })
     .unwrap();
@@ -231,6 +261,7 @@ fn an_end_that_is_wanted_meanwhile_comes_after_the_file() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "threads that keep the machine busy are the subject")]
 fn room_that_came_before_the_refusal_was_heard_of_is_not_forgotten() {
     let sent = run(async || {
         let (_kept, path) = file_of(&pattern(1_000_000))?;

@@ -7,10 +7,10 @@ use std::io::{ErrorKind, IoSlice, Read};
 use bytes::Bytes;
 use corelane::codec::{FrameSink, LengthDelimited};
 use corelane::{
-    Result, Server, StreamReader, StreamWriter, create_task, open_connection, run, yield_now,
+    Result, Server, StreamReader, StreamWriter, create_task, open_connection, yield_now,
 };
 use futures_util::SinkExt;
-use peer::{pair, pattern, receive, settle};
+use peer::{pair, pattern, receive, run, settle};
 
 /// Far more than a system keeps for a peer that does not read.
 const LARGE_BYTES: usize = 4_000_000;

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use corelane::{Error, Result, StreamWriter, create_task, run, yield_now};
-use peer::{pair, pattern, poll_once, receive, reset, settle};
+use corelane::{Error, Result, StreamWriter, create_task, yield_now};
+use peer::{pair, pattern, poll_once, receive, reset, run, settle};
 
 #[test]
 fn s70_what_a_turn_writes_arrives_together() {

@@ -7,9 +7,9 @@ mod peer;
 use std::io::Write;
 use std::net::TcpStream;
 
-use corelane::{Result, StreamReader, StreamWriter, run, start_server};
+use corelane::{Result, StreamReader, StreamWriter, start_server};
 use counting::{allocations, live_bytes};
-use peer::settle;
+use peer::{run, settle};
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     while !reader.fill_buf().await?.is_empty() {

@@ -10,8 +10,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use corelane::{ConnectBuilder, IpFamily, create_task, open_connection, run, yield_now};
-use peer::settle;
+use corelane::{ConnectBuilder, IpFamily, create_task, open_connection, yield_now};
+use peer::{run, settle};
 
 #[test]
 fn s1_a_refused_port_is_connection_refused_and_named() {

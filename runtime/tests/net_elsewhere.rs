@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use corelane::lowlevel::CpuSteering;
 use corelane::{
-    ConnectionChange, Error, ReportKind, Result, Server, StreamReader, StreamWriter, run,
+    ConnectionChange, Error, ReportKind, Result, Server, StreamReader, StreamWriter,
     set_report_handler, sleep, to_thread, yield_now,
 };
-use peer::settle;
+use peer::{run, settle};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Sends every line back.

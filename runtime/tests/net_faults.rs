@@ -10,9 +10,9 @@ use std::rc::Rc;
 use corelane::sync::Event;
 use corelane::{
     Error, ReportKind, Result, Server, StreamReader, StreamWriter, all_tasks, create_task,
-    open_connection, open_unix_connection, run, set_report_handler, start_server, yield_now,
+    open_connection, open_unix_connection, set_report_handler, start_server, yield_now,
 };
-use peer::{pair, pattern, receive, reset, settle};
+use peer::{pair, pattern, receive, reset, run, settle};
 
 /// Messages of a hundred bytes, each answered by one.
 const MESSAGE_BYTES: usize = 100;

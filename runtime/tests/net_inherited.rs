@@ -1,6 +1,8 @@
 //! Sockets that a program is handed by who starts it. The child is this program again, with a listener as its
 //! descriptor 3 and the variables of a service manager.
 
+mod peer;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -8,7 +10,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use corelane::process::Stdio;
-use corelane::{Inherited, Server, StreamWriter, create_subprocess_shell, run};
+use corelane::{Inherited, Server, StreamWriter, create_subprocess_shell};
+use peer::run;
 
 /// Runs the test `name` of this program as a child that has `sockets`, and gives what it said.
 async fn child(name: &str, names: &str, sockets: Vec<OwnedFd>) -> corelane::Result<(i32, String)> {

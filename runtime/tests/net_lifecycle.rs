@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use corelane::{
     Error, ReportKind, Result, Server, StreamReader, StreamWriter, catch_cancel_plain, create_task,
-    open_connection, run, set_report_handler, start_server,
+    open_connection, set_report_handler, start_server,
 };
-use peer::settle;
+use peer::{run, settle};
 
 /// Reads until the other end closes.
 async fn wait_for_end(mut reader: StreamReader, _writer: StreamWriter) -> Result<()> {

@@ -8,9 +8,9 @@ use std::net::{Shutdown, TcpStream};
 
 use corelane::{
     Result, Server, StreamReader, StreamWriter, all_tasks, open_connection, open_unix_connection,
-    run, set_report_handler, start_server, start_unix_server, yield_now,
+    set_report_handler, start_server, start_unix_server, yield_now,
 };
-use peer::{descriptor_count, receive, reset, resident_bytes, settle};
+use peer::{descriptor_count, receive, reset, resident_bytes, run, settle};
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     while !reader.fill_buf().await?.is_empty() {

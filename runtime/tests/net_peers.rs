@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use corelane::{
-    Result, StreamReader, StreamWriter, open_connection, open_unix_connection, run, start_server,
+    Result, StreamReader, StreamWriter, open_connection, open_unix_connection, start_server,
     start_unix_server, to_thread,
 };
-use peer::pattern;
+use peer::{pattern, run};
 use tempfile::tempdir;
 
 /// Sends every line back, and at the end of the stream says how many there were.

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use corelane::{
     ConnectBuilder, Result, Runner, TcpListener, TcpStream, UnixListener, UnixStream, create_task,
-    gather, run, timeout, yield_now,
+    gather, timeout, yield_now,
 };
-use peer::{pattern, poll_once, reset, settle};
+use peer::{pattern, poll_once, reset, run, settle};
 
 /// A connection of ours, and its other end.
 async fn tcp() -> Result<(TcpStream, plain::TcpStream)> {

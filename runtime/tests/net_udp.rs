@@ -1,11 +1,14 @@
 //! UDP sockets over the loopback interface. A datagram that was sent there has arrived when the call that
 //! sent it returns.
 
+mod peer;
+
 use std::io::ErrorKind;
 use std::net::UdpSocket as Plain;
 use std::time::Duration;
 
-use corelane::{UdpSocket, create_task, run, timeout, yield_now};
+use corelane::{UdpSocket, create_task, timeout, yield_now};
+use peer::run;
 
 /// Two sockets of ours.
 async fn two() -> corelane::Result<(UdpSocket, UdpSocket)> {

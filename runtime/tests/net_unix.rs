@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use corelane::{
     ConnectBuilder, Result, Server, StreamReader, StreamWriter, create_task, open_unix_connection,
-    run, start_unix_server, timeout, yield_now,
+    start_unix_server, timeout, yield_now,
 };
-use peer::settle;
+use peer::{run, settle};
 use tempfile::{TempDir, tempdir};
 
 /// Sends every line back.

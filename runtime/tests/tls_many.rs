@@ -9,8 +9,8 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use corelane::tls::TlsConnectBuilder;
-use corelane::{ConnectBuilder, Result, Server, all_tasks, run, set_report_handler, yield_now};
-use peer::{descriptor_count, reset, resident_bytes, settle};
+use corelane::{ConnectBuilder, Result, Server, all_tasks, set_report_handler, yield_now};
+use peer::{descriptor_count, reset, resident_bytes, run, settle};
 use tls_support::{Authority, echo_server};
 
 /// The beginning of a greeting of TLS, as far as a peer got.

@@ -39,6 +39,7 @@ mod tests;
 
 pub use self::dir::{DirEntry, ReadDir, read_dir};
 pub use self::file::{Chunks, File};
+pub use self::sendfile::SendfileError;
 pub use self::temporary::{TemporaryDir, temporary_dir, temporary_file};
 
 /// Runs a call on a thread for what blocks, and keeps its error as it is.

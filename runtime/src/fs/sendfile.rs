@@ -4,6 +4,8 @@
 //! a time. That thread never waits for the peer: a full socket ends the piece, and the loop waits until there is
 //! room again. So a slow peer costs no thread.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -56,12 +58,18 @@ impl StreamWriter {
     ///
     /// # Errors
     /// What ended the connection; `BrokenPipe` when this end was closed or half-closed before; `ResourceBusy` while
-    /// another file is sent on this connection; what the system says of the file. A part may have been sent.
+    /// another file is sent on this connection; what the system says of the file. Each with how many bytes were sent
+    /// before.
     ///
     /// # Cancel safety
     /// A part may have been sent, up to one MiB more than was acknowledged so far; what was written later follows
     /// then. The connection is still in order, but only who counts on the other side knows where.
-    pub async fn sendfile(&self, file: &File, offset: u64, count: Option<u64>) -> io::Result<u64> {
+    pub async fn sendfile(
+        &self,
+        file: &File,
+        offset: u64,
+        count: Option<u64>,
+    ) -> Result<u64, SendfileError> {
         let hold = self.stream().hold()?;
         hold.cleared().await?;
         let file = file.clone();
@@ -72,10 +80,57 @@ impl StreamWriter {
             offset,
             left: count.unwrap_or(u64::MAX),
         };
-        if transfer.hold().is_encrypted() || !transfer.by_system().await? {
-            transfer.by_copying().await?;
+        let outcome = transfer.run().await;
+        let sent_bytes = transfer.offset - offset;
+        outcome.map(|()| sent_bytes).map_err(|error| SendfileError { sent_bytes, error })
+    }
+}
+
+/// Why a file was not sent to its end, and how far it got. It converts with `?` into
+/// [`Error`](crate::Error) and into [`io::Error`].
+#[derive(Debug)]
+pub struct SendfileError {
+    /// How many bytes of the file the system has taken. They are exact as long as the connection goes on, as it does
+    /// where the file is at fault; of one that has failed, the last quarter of a MiB that was copied may have been
+    /// sent as well, in part. What of it all the peer has got, nobody here knows.
+    pub sent_bytes: u64,
+    /// What happened.
+    pub error: io::Error,
+}
+
+impl SendfileError {
+    /// The kind that this error has as an [`io::Error`].
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.error.kind()
+    }
+}
+
+impl fmt::Display for SendfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a file was sent up to {} bytes: {}", self.sent_bytes, self.error)
+    }
+}
+
+impl StdError for SendfileError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<io::Error> for SendfileError {
+    fn from(error: io::Error) -> Self {
+        Self { sent_bytes: 0, error }
+    }
+}
+
+impl From<SendfileError> for io::Error {
+    /// The error itself if nothing was sent, else one of its kind that keeps the number inside.
+    fn from(error: SendfileError) -> Self {
+        match error.sent_bytes {
+            0 => error.error,
+            _ => Self::new(error.kind(), error),
         }
-        Ok(transfer.offset - offset)
     }
 }
 
@@ -98,6 +153,13 @@ type Piece = Pin<Box<dyn Future<Output = io::Result<(OwnedFd, Result<usize, Errn
 impl Transfer {
     fn hold(&self) -> &Hold {
         self.hold.as_ref().expect("only `drop` takes it")
+    }
+
+    async fn run(&mut self) -> io::Result<()> {
+        if self.hold().is_encrypted() || !self.by_system().await? {
+            self.by_copying().await?;
+        }
+        Ok(())
     }
 
     /// Has the system send. False if it cannot: then the rest goes another way.

@@ -4,15 +4,48 @@
 //! time to pass.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test that hangs can only be seen from outside of its loop"
+)]
 
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::task::Poll;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use corelane::{ConnectBuilder, Result, StreamReader, StreamWriter, yield_now};
+
+/// How long a test may take, on whatever machine.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// [`corelane::run`] for tests: one that hangs ends the program, and says which it was.
+pub(crate) fn run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> Result<T> {
+    within_limit(|| corelane::run(main))
+}
+
+/// Runs `body`, which may block this thread for ever: the whole program ends then.
+pub(crate) fn within_limit<T>(body: impl FnOnce() -> T) -> T {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    let (over, is_over) = channel::<()>();
+    let watch = thread::spawn(move || {
+        if is_over.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{test} hangs");
+            std::process::abort();
+        }
+    });
+    // Dropped, also by a panic: the test is over.
+    let outcome = {
+        let _over = over;
+        body()
+    };
+    watch.join().expect("it does not panic");
+    outcome
+}
 
 /// A connection of ours, and its other end.
 pub(crate) async fn pair() -> Result<(StreamReader, StreamWriter, TcpStream)> {
