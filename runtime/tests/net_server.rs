@@ -11,9 +11,9 @@ use std::time::Duration;
 use corelane::sync::Event;
 use corelane::{
     Error, ReportKind, Result, Server, StreamReader, StreamWriter, create_task, open_connection,
-    run, set_report_handler, start_server, yield_now,
+    set_report_handler, start_server, yield_now,
 };
-use peer::{pattern, receive, settle};
+use peer::{pattern, receive, run, settle};
 
 /// Sends every line back.
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
@@ -77,6 +77,25 @@ fn s10_several_addresses_are_several_listeners() {
             writer.write(b"here\n")?;
             assert_eq!(reader.read_line().await?, "here\n");
         }
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// An address that is kept for documents, and so is no machine's.
+const NOBODYS: &str = "198.51.100.7:0";
+
+#[test]
+fn s10_an_address_that_this_machine_lacks_is_passed_over_beside_one_that_it_has() {
+    run(async || {
+        for addrs in [["127.0.0.1:0", NOBODYS], [NOBODYS, "127.0.0.1:0"]] {
+            let server = start_server(echo, addrs).await?;
+            let [addr] = server.local_addrs()[..] else { panic!("{server:?}") };
+            assert!(addr.ip().is_loopback());
+        }
+        let refused = start_server(echo, [NOBODYS, "203.0.113.7:0"]).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AddrNotAvailable);
+        assert!(refused.to_string().contains("203.0.113.7"), "{refused}");
         Ok(())
     })
     .unwrap();

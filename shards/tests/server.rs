@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use corelane::{RemoteLoop, Result, StreamReader, StreamWriter, sleep};
-use corelane_shards::{Builder, Shard};
+use corelane_shards::{Accept, Builder, Shard};
 use support::shards;
 
 /// Answers every line with the number of its shard.
@@ -200,4 +200,25 @@ fn a_name_is_looked_up_beside_the_loop() {
         Ok(())
     });
     run.expect("it serves");
+}
+
+#[test]
+fn an_address_that_this_machine_lacks_is_passed_over_beside_one_that_it_has() {
+    // One that is kept for documents, and so is no machine's.
+    let nobodys = "198.51.100.7:0";
+    for accept in [Accept::ReusePort, Accept::LeastLoaded] {
+        let run = shards(SHARD_COUNT).run(async move |shard: Shard| {
+            let server = shard.serve_with(accept, [nobodys, "127.0.0.1:0"], answer).await?;
+            let [addr] = server.local_addrs()[..] else { panic!("{server:?}") };
+            assert!(addr.ip().is_loopback());
+            let (mut reader, writer) = corelane::open_connection(addr).await?;
+            writer.write(b"who?\n")?;
+            assert!(reader.read_line().await?.ends_with(b"\n"));
+            let refused = shard.serve_with(accept, nobodys, answer).await.unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::AddrNotAvailable);
+            assert!(refused.to_string().contains("198.51.100.7"), "{refused}");
+            Ok(())
+        });
+        run.expect("it serves where it can");
+    }
 }

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use corelane::lowlevel::CpuSteering;
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
 };
@@ -57,9 +58,9 @@ pub(super) enum Farewell {
 }
 
 impl Group {
-    /// One for these addresses; the system chooses for a port that is 0.
+    /// One for these addresses, as far as this machine has them; the system chooses for a port that is 0.
     pub(super) fn new(addrs: &[SocketAddr], shard_count: usize) -> io::Result<Self> {
-        let (mut addrs, mut reserved) = (addrs.to_vec(), Vec::new());
+        let (mut addrs, mut reserved) = (available(addrs)?, Vec::new());
         for addr in addrs.iter_mut().filter(|addr| addr.port() == 0) {
             // A socket that does not listen gets no connection, and nobody else gets its port.
             let (socket, bound) = bind_to(*addr, true)?;
@@ -228,8 +229,35 @@ impl State {
     }
 }
 
+/// The addresses without those that are none of this machine's, or of a family that it does not have. The shards
+/// have to agree, so this is found out once for all, as a server of one loop does it for itself.
+fn available(addrs: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
+    let (mut found, mut missing) = (Vec::new(), None);
+    for addr in addrs {
+        // On any port: whether this one is free is asked by who listens.
+        let mut on_any_port = *addr;
+        on_any_port.set_port(0);
+        match bound(on_any_port, false) {
+            Err(error @ (Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT)) => {
+                missing = Some(cannot_listen(*addr, error));
+            }
+            _ => found.push(*addr),
+        }
+    }
+    match missing {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(found),
+    }
+}
+
 /// Binds a socket, and says to what.
 fn bind_to(addr: SocketAddr, shares: bool) -> io::Result<(OwnedFd, SocketAddr)> {
+    let socket = bound(addr, shares).map_err(|error| cannot_listen(addr, error))?;
+    let bound = SocketAddr::try_from(getsockname(&socket)?)?;
+    Ok((socket, bound))
+}
+
+fn bound(addr: SocketAddr, shares: bool) -> Result<OwnedFd, Errno> {
     let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     if addr.is_ipv6() {
@@ -241,12 +269,13 @@ fn bind_to(addr: SocketAddr, shares: bool) -> io::Result<(OwnedFd, SocketAddr)> 
     } else {
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }
-    bind(&socket, &addr).map_err(|error| {
-        let error = io::Error::from(error);
-        io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"))
-    })?;
-    let bound = SocketAddr::try_from(getsockname(&socket)?)?;
-    Ok((socket, bound))
+    bind(&socket, &addr)?;
+    Ok(socket)
+}
+
+fn cannot_listen(addr: SocketAddr, error: Errno) -> io::Error {
+    let error = io::Error::from(error);
+    io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"))
 }
 
 /// The groups of one run.

@@ -120,7 +120,9 @@ impl ServerBuilder {
     }
 
     /// Binds, listens, and serves when it returns (rule S10). Port 0 lets the system choose: see
-    /// [`Server::local_addrs`]. An address that stands for several gets a listener on each.
+    /// [`Server::local_addrs`]. An address that stands for several gets a listener on each; those that this
+    /// machine does not have, such as all of a family that it was booted without, are passed over beside one that
+    /// it has.
     ///
     /// `handler` runs as a task of its own for each connection (rules S11 to S14). If it fails or panics, that
     /// is reported with kind `client-callback` and the connection is closed; if it is cancelled, the
@@ -175,16 +177,7 @@ impl ServerBuilder {
             let reuse_port = self.reuse_port;
             match unstarted.io.open(SourceSpec::Listen { addr, backlog: None, reuse_port }) {
                 Ok(source) => unstarted.add(source, false, internet_addr)?,
-                // A name may stand for addresses of a family that this machine does not have.
-                Err(error)
-                    if resolved.by_name
-                        && matches!(
-                            error.kind(),
-                            io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
-                        ) =>
-                {
-                    missing = Some(error);
-                }
+                Err(error) if is_missing(&error) => missing = Some(error),
                 Err(error) => return Err(error),
             }
         }
@@ -259,6 +252,11 @@ impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Observer")
     }
+}
+
+/// Whether an address is none of this machine's, or of a family that it does not have.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
 }
 
 fn internet_addr(io: &IoHandle, source: SourceId) -> io::Result<ListenAddr> {
