@@ -173,15 +173,16 @@ pub use group::{
     task_group, wait,
 };
 pub use io::codec;
-pub use io::{Duplex, ReadError, StreamFeed, StreamReader, StreamWriter};
+pub use io::{Duplex, InUse, ReadError, StreamFeed, StreamReader, StreamWriter};
 #[cfg(feature = "socket-activation")]
 pub use net::Inherited;
 #[cfg(feature = "tls")]
 pub use net::tls;
 pub use net::{
     BoundServer, ConnectBuilder, ConnectionChange, IpFamily, Server, ServerBuilder, SocketReader,
-    SocketWriter, TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixListener, UnixStream,
-    lookup_host, open_connection, open_unix_connection, start_server, start_unix_server,
+    SocketWriter, StreamsInUse, TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixListener,
+    UnixStream, lookup_host, open_connection, open_unix_connection, start_server,
+    start_unix_server,
 };
 pub use process::{create_subprocess_exec, create_subprocess_shell};
 pub use remote::{RemoteTask, run_coroutine_threadsafe};

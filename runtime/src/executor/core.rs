@@ -130,6 +130,8 @@ pub(crate) struct LoopCore {
     /// Entries of the present batch whose turn has come.
     pub(super) begun: Cell<usize>,
     pub(super) is_shut: Cell<bool>,
+    /// Completions are being delivered.
+    pub(super) is_delivering: Cell<bool>,
 }
 
 impl LoopCore {
@@ -171,6 +173,7 @@ impl LoopCore {
             is_virtual,
             begun: Cell::new(0),
             is_shut: Cell::new(false),
+            is_delivering: Cell::new(false),
         }))
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::core::{Idle, LoopCore};
 use super::hooks::Flush;
 use super::tally::{Tally, count};
-use crate::driver::{Completion, Park};
+use crate::driver::{Completion, OpId, Park};
 use crate::task::{Entry, Ready};
 use crate::util::cancel::{self, Scope};
 use crate::util::instant::Instant;
@@ -378,6 +378,7 @@ impl LoopCore {
     /// the next from its owner. False if the loop was halted before the last.
     fn deliver_all(&self) -> bool {
         let mut completions = self.completions.take();
+        self.is_delivering.set(true);
         let mut left = completions.drain(..);
         let mut halted = false;
         while !halted && left.len() > 0 {
@@ -390,6 +391,7 @@ impl LoopCore {
                 }
             });
         }
+        self.is_delivering.set(false);
         self.home.forget_locals();
         if halted {
             let left: Vec<_> = left.collect();
@@ -403,6 +405,13 @@ impl LoopCore {
             *newer = completions;
         }
         true
+    }
+
+    /// Whether the driver may have handed up something of this op that its owner was not told of yet. While
+    /// completions are delivered nobody knows of which.
+    pub(crate) fn may_have_come(&self, id: OpId) -> bool {
+        let waiting = self.completions.borrow();
+        self.is_delivering.get() || waiting.iter().any(|completion| completion.id == id)
     }
 
     fn is_halted(&self) -> bool {

@@ -30,4 +30,5 @@ pub use self::duplex::Duplex;
 pub use self::error::ReadError;
 pub use self::feed::StreamFeed;
 pub use self::reader::StreamReader;
+pub use self::stream::InUse;
 pub use self::writer::StreamWriter;

@@ -280,7 +280,6 @@ impl StreamReader {
     }
 
     /// The connection.
-    #[cfg(feature = "tls")]
     pub(crate) fn stream(&self) -> Option<&Rc<Stream>> {
         match &self.origin {
             Origin::Stream(stream) => Some(stream),

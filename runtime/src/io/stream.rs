@@ -21,6 +21,7 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 use std::task::Waker;
 
+pub use self::detach::InUse;
 use self::encrypted::Tls;
 pub(crate) use self::hold::Hold;
 pub(crate) use self::polled::PolledPlace;
@@ -31,6 +32,7 @@ use crate::io::lines::Lines;
 use crate::io::outgoing::Outgoing;
 use crate::util::slab::Key;
 
+mod detach;
 #[cfg(feature = "tls")]
 mod encrypted;
 #[cfg(not(feature = "tls"))]
@@ -299,6 +301,11 @@ impl Stream {
 
     /// The connection is gone, with or without an error.
     fn lose(&self, failure: Option<Failure>) {
+        self.end(failure, true);
+    }
+
+    /// The same; its source may be for somebody else.
+    fn end(&self, failure: Option<Failure>, closes_source: bool) {
         let mut inner = self.inner.borrow_mut();
         if matches!(inner.life, Life::Lost(_)) {
             return;
@@ -315,7 +322,9 @@ impl Stream {
 
         // The op before its source: the driver then has nothing left to tell us.
         ops.into_iter().flatten().for_each(|op| self.io.release(op));
-        self.io.close(self.source);
+        if closes_source {
+            self.io.close(self.source);
+        }
         if let Some(reader) = reader {
             reader.wake();
         }

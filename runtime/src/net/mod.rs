@@ -19,7 +19,7 @@ pub use self::server::{
     BoundServer, ConnectionChange, Server, ServerBuilder, start_server, start_unix_server,
 };
 pub use self::socket::{
-    SocketReader, SocketWriter, TcpListener, TcpStream, UnixListener, UnixStream,
+    SocketReader, SocketWriter, StreamsInUse, TcpListener, TcpStream, UnixListener, UnixStream,
 };
 pub use self::tcp::{ConnectBuilder, IpFamily, open_connection};
 pub use self::udp::UdpSocket;

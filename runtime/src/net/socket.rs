@@ -12,9 +12,11 @@
 
 pub use self::halves::{SocketReader, SocketWriter};
 pub use self::listeners::{TcpListener, UnixListener};
+pub use self::reclaim::StreamsInUse;
 pub use self::streams::{TcpStream, UnixStream};
 
 mod connection;
 mod halves;
 mod listeners;
+mod reclaim;
 mod streams;

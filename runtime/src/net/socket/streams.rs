@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::halves::{SocketReader, SocketWriter};
+use super::reclaim::{StreamsInUse, reclaim};
 use crate::driver::{End, PeerCredentials, SocketOption, SourceId, SourceKind, SourceSpec};
 use crate::executor::{IoHandle, current_io};
 use crate::io::stream::{DEFAULT_LIMIT_BYTES, Stream};
@@ -214,7 +215,7 @@ impl UnixStream {
 
 /// What both are alike in. A type parameter would show in every signature of their users.
 macro_rules! connected_socket {
-    ($Stream:ident) => {
+    ($Stream:ident, $is_of_kind:expr) => {
         impl $Stream {
             pub(in crate::net) fn of(io: IoHandle, source: SourceId) -> Self {
                 let connection = Connection::new(io, source);
@@ -343,6 +344,34 @@ macro_rules! connected_socket {
                 Ok(streams(Stream::new(io, source, limit_bytes, None)))
             }
 
+            /// The way back from [`into_streams`](Self::into_streams), for a connection on which something else is
+            /// spoken from now on. Nothing may be in the buffers then: what has come is to be read
+            /// ([`read_more`](StreamReader::read_more) waits for it), what was written to be sent,
+            /// which is tried once more ([`poll_flush`](StreamWriter::poll_flush) waits for it). A server that has accepted the connection
+            /// counts it as gone. An end that the peer has sent, or was told of, stays.
+            ///
+            /// ```
+            /// # async fn example() -> corelane::Result<()> {
+            /// use corelane::TcpStream;
+            ///
+            /// let (mut reader, writer) = corelane::open_connection("localhost:7000").await?;
+            /// writer.write(b"upgrade\n")?;
+            /// assert_eq!(reader.read_line().await?, "ok\n");
+            /// let socket = TcpStream::from_streams(reader, writer).map_err(std::io::Error::from)?;
+            /// # Ok(())
+            /// # }
+            /// ```
+            ///
+            /// # Errors
+            /// Both come back, with what is in the way.
+            pub fn from_streams(
+                reader: StreamReader,
+                writer: StreamWriter,
+            ) -> Result<Self, StreamsInUse> {
+                let (io, source) = reclaim(reader, writer, $is_of_kind)?;
+                Ok(Self::of(io, source))
+            }
+
             /// The size of the system's send buffer. The system may round it.
             ///
             /// # Errors
@@ -384,5 +413,5 @@ macro_rules! connected_socket {
     };
 }
 
-connected_socket!(TcpStream);
-connected_socket!(UnixStream);
+connected_socket!(TcpStream, |stream| stream.local_addr().is_ok());
+connected_socket!(UnixStream, |stream| stream.unix_addr(End::Local).is_ok());
