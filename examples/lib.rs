@@ -4,4 +4,5 @@
 pub mod common;
 pub mod http;
 pub mod kv;
+pub mod place;
 pub mod proxy;

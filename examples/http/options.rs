@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::common::{ShardOptions, seconds};
+use crate::place::Handed;
 
 /// The settings of the server, as its command line takes them.
 #[derive(Clone, Debug, clap::Parser)]
@@ -13,6 +14,9 @@ pub struct Options {
     /// Where to listen; port 0 lets the system choose.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Or a socket that is open already.
+    #[command(flatten)]
+    pub handed: Handed,
     /// Certificate chain as PEM; with it the server speaks TLS only.
     #[arg(long, requires = "key")]
     pub cert: Option<PathBuf>,

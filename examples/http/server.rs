@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use corelane::tls::{Identity, TlsAcceptor};
 use corelane::{Result, Server, StreamReader, StreamWriter};
-use corelane_shards::{Shard, ShardServer, Shards};
+use corelane_shards::{Shard, Shards};
 
 use super::connection::{Door, handle};
 use super::options::Options;
-use crate::common::{announce, check_free};
+use crate::common::announce;
+use crate::place::Place;
 
 /// Serves until SIGINT or SIGTERM, then answers what has been asked, and returns. The first shard that listens
 /// prints a line to standard output.
@@ -18,13 +19,13 @@ use crate::common::{announce, check_free};
 /// What is wrong with the certificate; what keeps the shards from starting or from listening.
 pub fn serve(options: Options) -> Result<()> {
     let acceptor = acceptor(&options)?;
-    check_free(options.listen)?;
+    let place = Place::open(&options.handed, options.listen)?;
     let placement = options.shards.placement();
     let said = Arc::new(OnceLock::new());
     let main = async move |shard: Shard| {
         let door =
             Door { shard: shard.clone(), options: options.clone(), acceptor: acceptor.clone() };
-        run_shard(&shard, Rc::new(door), &said).await
+        run_shard(&shard, Rc::new(door), &place, &said).await
     };
     Shards::builder().placement(placement).run(main)?;
     Ok(())
@@ -38,14 +39,18 @@ fn acceptor(options: &Options) -> Result<Option<TlsAcceptor>> {
     Ok(Some(builder.build()?.handshake_timeout(options.header_timeout())))
 }
 
-async fn run_shard(shard: &Shard, door: Rc<Door>, said: &Arc<OnceLock<()>>) -> Result<()> {
+async fn run_shard(
+    shard: &Shard,
+    door: Rc<Door>,
+    place: &Place,
+    said: &Arc<OnceLock<()>>,
+) -> Result<()> {
     let options = &door.options;
     let limits = Server::builder().max_connections(options.shards.max_connections);
-    let builder = ShardServer::builder().accept(options.shards.placement.accept).limits(limits);
-    let listen = options.listen;
+    let accept = options.shards.placement.accept;
     let handler =
         async move |reader: StreamReader, writer: StreamWriter| handle(&door, reader, writer).await;
-    let server = shard.serve_with(builder, listen, handler).await?;
+    let server = place.serve(shard, accept, limits, handler).await?;
     announce("http", said, shard, &server.local_addrs());
     server.wait_closed().await;
     Ok(())

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::cluster::ClusterOptions;
 use crate::common::PlacementOptions;
+use crate::place::Handed;
 
 /// The settings of the server, as its command line takes them.
 #[derive(Clone, Debug, clap::Parser)]
@@ -15,6 +16,9 @@ pub struct Options {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
     pub bind: IpAddr,
+    /// Or a socket that is open already.
+    #[command(flatten)]
+    pub handed: Handed,
     /// Which shards run where.
     #[command(flatten)]
     pub placement: PlacementOptions,

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -20,6 +20,7 @@ use super::home::Facts;
 use super::local::Local;
 use super::options::Options;
 use super::slots::Slots;
+use crate::place::Place;
 
 /// Descriptors that are not connections: listeners, pollers, streams of the process.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -41,9 +42,9 @@ pub fn serve(options: Options) -> Result<()> {
         None => chance()?,
     };
     raise_descriptor_limit(options.max_clients);
-    let address = SocketAddr::new(options.bind, options.port);
-    // The shards share the port, and so the system would let them share it with a stranger.
-    drop(TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?);
+    let listen = SocketAddr::new(options.bind, options.port);
+    let place = Place::open(&options.handed, listen)?;
+    let address = place.address();
     let placement = options.placement.placement();
     let common: Arc<OnceLock<Result<Common>>> = Arc::default();
     let main = async move |shard: Shard| {
@@ -53,7 +54,7 @@ pub fn serve(options: Options) -> Result<()> {
         let facts = Arc::clone(&common.facts);
         let open = Local::open(shard.clone(), facts, common.slots(&shard), seed);
         let accept = options.placement.accept;
-        run_shard(&shard, open.local(), address, accept, common.cluster.as_ref()).await
+        run_shard(&shard, open.local(), &place, accept, common.cluster.as_ref()).await
     };
     Shards::builder().placement(placement).run(main)?;
     Ok(())
@@ -84,7 +85,7 @@ impl Common {
 async fn run_shard(
     shard: &Shard,
     local: &Rc<Local>,
-    address: SocketAddr,
+    place: &Place,
     accept: Accept,
     cluster: Option<&Cluster>,
 ) -> Result<()> {
@@ -95,8 +96,7 @@ async fn run_shard(
             handle(Rc::clone(&local), door, reader, writer).await
         }
     };
-    let server = shard.serve_with(accept, address, handler(Door::Plain)).await;
-    let server = server.map_err(|error| cannot_listen(address, &error))?;
+    let server = place.serve(shard, accept, Server::builder(), handler(Door::Plain)).await?;
     let listener = cluster.and_then(|cluster| cluster.take_listener(shard.id().index()));
     let node = match listener {
         Some(listener) => Some(shard.adopt(Server::builder(), listener, handler(Door::Node))?),
@@ -110,7 +110,7 @@ async fn run_shard(
     meet(shard, Stage::Listening).await?;
     if shard.id().index() == 0 {
         let port = local.facts().port.load(Ordering::Relaxed);
-        announce(shard, SocketAddr::new(address.ip(), port), cluster);
+        announce(shard, SocketAddr::new(place.address().ip(), port), cluster);
     }
     let sweeper = {
         let local = Rc::clone(local);
@@ -130,10 +130,6 @@ async fn run_shard(
     meet(shard, Stage::Drained).await?;
     sweeper.cancel();
     Ok(())
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }
 
 /// Says where the server is to be found, and what a user should know of its cores.

@@ -20,9 +20,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use corelane::{ConnectBuilder, Result, Server, StreamReader, StreamWriter, wait_for};
-use corelane_shards::{Shard, ShardServer, Shards};
+use corelane_shards::{Shard, Shards};
 
-use crate::common::{Activity, ShardOptions, announce, check_free, seconds};
+use crate::common::{Activity, ShardOptions, announce, seconds};
+use crate::place::{Handed, Place};
 
 /// What one side may have sent and the other not taken, besides what the system holds: twice this in a reader,
 /// and this in a writer.
@@ -35,6 +36,9 @@ pub struct Options {
     /// Where to listen; port 0 lets the system choose.
     #[arg(long, default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
+    /// Or a socket that is open already.
+    #[command(flatten)]
+    pub handed: Handed,
     /// Where connections go: a name or an address, with its port.
     #[arg(long)]
     pub to: String,
@@ -52,20 +56,24 @@ pub struct Options {
 /// # Errors
 /// What keeps the shards from starting or from listening.
 pub fn serve(options: Options) -> Result<()> {
-    check_free(options.listen)?;
+    let place = Place::open(&options.handed, options.listen)?;
     let placement = options.shards.placement();
     let said = Arc::new(OnceLock::new());
     Shards::builder()
         .placement(placement)
-        .run(async move |shard: Shard| run_shard(&shard, &options, &said).await)?;
+        .run(async move |shard: Shard| run_shard(&shard, &options, &place, &said).await)?;
     Ok(())
 }
 
-async fn run_shard(shard: &Shard, options: &Options, said: &Arc<OnceLock<()>>) -> Result<()> {
+async fn run_shard(
+    shard: &Shard,
+    options: &Options,
+    place: &Place,
+    said: &Arc<OnceLock<()>>,
+) -> Result<()> {
     let limits =
         Server::builder().max_connections(options.shards.max_connections).limit_bytes(BUFFER_BYTES);
-    let builder = ShardServer::builder().accept(options.shards.placement.accept).limits(limits);
-    let listen = options.listen;
+    let accept = options.shards.placement.accept;
     let options = options.clone();
     let handler = async move |reader: StreamReader, writer: StreamWriter| {
         match join(&options, reader, writer).await {
@@ -78,7 +86,7 @@ async fn run_shard(shard: &Shard, options: &Options, said: &Arc<OnceLock<()>>) -
             Ok(()) => Ok(()),
         }
     };
-    let server = shard.serve_with(builder, listen, handler).await?;
+    let server = place.serve(shard, accept, limits, handler).await?;
     announce("proxy", said, shard, &server.local_addrs());
     server.wait_closed().await;
     Ok(())
