@@ -6,6 +6,7 @@
 use std::collections::{VecDeque, vec_deque};
 use std::io::{self, Read, Write};
 
+use crate::hops::Stamps;
 use crate::protocol::{Note, Protocol};
 
 /// The times of a request that is on its way.
@@ -32,6 +33,8 @@ pub(crate) struct Landed {
     pub(crate) done_ns: u64,
     /// False for an error reply.
     pub(crate) ok: bool,
+    /// When the server had it, if it says so.
+    pub(crate) stamps: Option<Stamps>,
 }
 
 /// A connection over any byte stream that does not block.
@@ -174,7 +177,7 @@ impl<S: Read + Write> Connection<S> {
         done_ns: u64,
         landed: &mut impl FnMut(Landed),
     ) -> io::Result<()> {
-        let mut taken = 0;
+        let (mut taken, is_sampling) = (0, protocol.is_sampling());
         while taken < self.filled {
             let oldest = self.flights.front().filter(|_| self.flights.len() > self.unstamped);
             let note = oldest.map_or(Note::ANY, |flight| flight.note);
@@ -186,10 +189,15 @@ impl<S: Read + Write> Connection<S> {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a reply nobody asked for"));
             }
             let flight = self.flights.pop_front().expect("a flight that was sent is in the queue");
+            let stamps = if is_sampling {
+                protocol.stamps(flight.note, &self.input[taken..taken + reply.bytes])
+            } else {
+                None
+            };
             taken += reply.bytes;
             self.replies += 1;
             self.space_since_ns = done_ns;
-            landed(Landed { flight, done_ns, ok: reply.ok });
+            landed(Landed { flight, done_ns, ok: reply.ok, stamps });
         }
         self.input.copy_within(taken..self.filled, 0);
         self.filled -= taken;

@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::backlog::Backlog;
 use crate::connection::{Connection, Flight};
+use crate::hops::Hops;
 use crate::protocol::{Note, Protocol};
 use crate::record::{Metric, Recorder};
 use outcome::{Landing, record_lateness};
@@ -175,6 +176,7 @@ impl<W: World> Generator<W> {
                 dirty: false,
             })
             .collect();
+        let hops = load.protocol.is_sampling().then(|| Box::new(Hops::new()));
         Generator {
             world: load.world,
             free: VecDeque::with_capacity(slots.len()),
@@ -193,7 +195,7 @@ impl<W: World> Generator<W> {
             joined: 0,
             thinking: VecDeque::new(),
             stop: load.stop,
-            outcome: ThreadOutcome::default(),
+            outcome: ThreadOutcome { hops, ..ThreadOutcome::default() },
             in_flight: 0,
             active_ns: 0,
             last_sent_ns: 0,

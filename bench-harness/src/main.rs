@@ -21,6 +21,7 @@ mod doctor;
 mod files;
 mod generator;
 mod hlog;
+mod hops;
 mod layout;
 mod ledger;
 mod merge;

@@ -94,6 +94,8 @@ fn add(mine: &mut Recorded, mut other: Recorded) -> Result<(), String> {
     point.throttled_us = [point.throttled_us, more.throttled_us].into_iter().flatten().max();
     // Gaps between sends are those of one generator.
     point.send_gap_cv = None;
+    // Percentiles of stages cannot be added up.
+    point.hops = None;
     Ok(())
 }
 

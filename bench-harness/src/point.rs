@@ -349,6 +349,7 @@ impl Run<'_> {
             client_queue,
             generator_lag,
             send_gap_cv: self.outcome.send_gaps.variation(),
+            hops: self.outcome.hops.as_ref().and_then(|hops| hops.breakdown()),
             server: self.server(),
             generator: self.generator(),
             steal: self.used.steal,

@@ -1,6 +1,6 @@
 //! What a run sends, from the words of the command line to the encoders of its load threads.
 
-use crate::protocol::{Echo, Http, Memcache, Protocol, Resp};
+use crate::protocol::{Echo, Hop, Http, Memcache, Protocol, Resp};
 use crate::serve::Wire;
 use crate::workload::{Tables, Workload};
 
@@ -13,6 +13,11 @@ pub(crate) enum Traffic {
         frame_bytes: usize,
         /// One in so many is compared to its last byte; 0 for none.
         verify_every: u32,
+    },
+    /// Frames of which so many percent are answered by another shard than the one that reads them.
+    Hop {
+        /// The share.
+        remote_percent: u32,
     },
     /// GET and SET of Redis.
     Resp(Workload),
@@ -31,7 +36,7 @@ impl Traffic {
     /// The language.
     pub(crate) fn wire(&self) -> Wire {
         match self {
-            Traffic::Echo { .. } => Wire::Echo,
+            Traffic::Echo { .. } | Traffic::Hop { .. } => Wire::Echo,
             Traffic::Resp(_) => Wire::Resp,
             Traffic::Memcache(_) => Wire::Memcache,
             Traffic::Http { .. } => Wire::Http,
@@ -42,14 +47,14 @@ impl Traffic {
     pub(crate) fn workload(&self) -> Option<&Workload> {
         match self {
             Traffic::Resp(workload) | Traffic::Memcache(workload) => Some(workload),
-            Traffic::Echo { .. } | Traffic::Http { .. } => None,
+            Traffic::Echo { .. } | Traffic::Hop { .. } | Traffic::Http { .. } => None,
         }
     }
 
     /// The same, and no reply is verified: for a server that answers at once and knows nothing.
     pub(crate) fn unverified(mut self) -> Self {
         match &mut self {
-            Traffic::Echo { .. } | Traffic::Http { .. } => {}
+            Traffic::Echo { .. } | Traffic::Hop { .. } | Traffic::Http { .. } => {}
             Traffic::Resp(workload) | Traffic::Memcache(workload) => workload.verify_every = 0,
         }
         self
@@ -69,6 +74,7 @@ impl Traffic {
                         Box::new(Memcache::new(workload, tables, seed))
                     }
                     (Traffic::Http { host, path }, _) => Box::new(Http::new(host, path)),
+                    (Traffic::Hop { remote_percent }, _) => Box::new(Hop::new(*remote_percent)),
                     (Traffic::Echo { frame_bytes, verify_every }, _) => {
                         Box::new(Echo::new(*frame_bytes, *verify_every))
                     }
@@ -84,6 +90,9 @@ impl Traffic {
     pub(crate) fn describe(&self) -> String {
         match self {
             Traffic::Echo { frame_bytes, .. } => format!("frames of {frame_bytes} B"),
+            Traffic::Hop { remote_percent } => {
+                format!("{remote_percent} % of requests to another shard")
+            }
             Traffic::Http { path, .. } => format!("GET {path}"),
             Traffic::Resp(workload) | Traffic::Memcache(workload) => {
                 let all = f64::from(workload.get_parts) + f64::from(workload.set_parts);

@@ -299,6 +299,13 @@ pub(crate) fn mix(text: &str) -> Result<(u32, u32), String> {
     Ok((get, set))
 }
 
+/// A share in whole percent, such as `50%`.
+pub(crate) fn whole_percent(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    let percent = number.parse().ok().filter(|percent| *percent <= 100);
+    percent.ok_or_else(|| format!("{text:?} is no share in whole percent, from 0% to 100%"))
+}
+
 /// A warm-up: a duration, or `auto`.
 pub(crate) fn warmup(text: &str) -> Result<Warmup, String> {
     if text == "auto" {

@@ -228,3 +228,36 @@ fn a_table_has_the_columns_and_the_unit_that_were_asked_for() {
         assert_code(code, &output);
     }
 }
+
+#[test]
+fn the_stages_of_a_request_that_another_shard_answers_add_up_to_its_response() {
+    let cpus = std::fs::read_to_string("/proc/self/status").unwrap();
+    let cpus =
+        cpus.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    if !cpus.contains(['-', ',']) {
+        println!("skipped: two shards need two cpus");
+        return;
+    }
+    let cpus = cpus.replace('-', ",");
+    let two: Vec<&str> = cpus.split(',').take(2).collect();
+    let (server, load) =
+        (format!("--server-cpus={}", two.join(",")), format!("--load-cpus={}", two[0]));
+    let mut arguments =
+        vec!["run", "hop", server.as_str(), load.as_str(), "--remote=50%", "-n2000"];
+    arguments.extend(["--rate=4000", "--warmup=100ms", "--noise=0s", "--connections=4"]);
+    arguments.extend(["--no-files", "--format=json"]);
+    let output = run(&arguments);
+    assert_code(0, &output);
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let point = &result["points"][0];
+    assert_eq!((&point["balanced"], &point["ledger"]["errors"]), (&true.into(), &0.into()));
+    assert_eq!(point["response"]["count"], 2_000);
+    let hops = &point["hops"];
+    assert_eq!(hops["disordered"], 0, "{hops}");
+    // Half of 2000 are remote and one in 64 of those is sampled, one more where the cut falls.
+    assert!((15..=17).contains(&hops["samples"].as_u64().unwrap()), "{hops}");
+    let stages = hops["stages"].as_array().unwrap();
+    let sum: f64 = stages.iter().map(|stage| stage["mean_ns"].as_f64().unwrap()).sum();
+    let response = hops["response_mean_ns"].as_f64().unwrap();
+    assert!((sum / response - 1.0).abs() < 1e-9, "{sum} and {response}");
+}

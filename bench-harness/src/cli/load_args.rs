@@ -128,6 +128,10 @@ pub(crate) struct LoadArgs {
     /// Bytes of an echo frame
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
     pub(super) frame_size: u32,
+    /// Share of the requests of hop that another shard answers than the one that reads them [default:
+    /// 50%]
+    #[arg(long, value_name = "PERCENT", value_parser = units::whole_percent)]
+    remote: Option<u32>,
     /// Length of the recorded intervals; where there would be more than 512 it doubles
     #[arg(long, default_value = "200ms", value_parser = units::positive_duration)]
     interval: Duration,
@@ -367,6 +371,13 @@ impl LoadArgs {
         let knows_nothing = matches!(aim, Aim::Embedded(spec) if spec.target == Target::Synthetic);
         let unknown = wire != Wire::Echo && (self.no_preload || knows_nothing);
         let verify_every = self.verify.unwrap_or(if unknown { 0 } else { VERIFY_EVERY });
+        let hops = matches!(aim, Aim::Embedded(spec) if spec.target == Target::Hop);
+        if hops {
+            return Ok(Traffic::Hop { remote_percent: self.remote.unwrap_or(50) });
+        }
+        if self.remote.is_some() {
+            return Err("--remote is for hop: other servers own their keys as they do".to_owned());
+        }
         if wire == Wire::Echo {
             return Ok(Traffic::Echo { frame_bytes: self.frame_size as usize, verify_every });
         }

@@ -9,6 +9,7 @@ use super::load_args::LoadArgs;
 use super::{Exit, usage};
 use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
 use crate::phases::{Aim, RunPlan};
+use crate::protocol::HOP_FRAME_BYTES;
 use crate::serve::{Fault, ServerSpec, Service, Stall, SyntheticSpec, Target, Wire};
 use crate::units;
 
@@ -66,10 +67,12 @@ impl Runtime {
 
 /// Only the servers on the runtime of this project have a choice of how they accept.
 pub(super) fn check_accept(target: Target, accept: Accept) -> Result<(), String> {
-    if accept == Accept::default() || matches!(target, Target::Kv | Target::Echo | Target::Http) {
+    if accept == Accept::default()
+        || matches!(target, Target::Kv | Target::Echo | Target::Http | Target::Hop)
+    {
         return Ok(());
     }
-    Err(format!("{target} accepts in one way only; --accept is for kv, echo and http"))
+    Err(format!("{target} accepts in one way only; --accept is for kv, echo, hop and http"))
 }
 
 /// Options of the synthetic server.
@@ -160,7 +163,14 @@ impl Run {
         if let Err(text) = check_accept(target, self.accept) {
             return Ok(Err(text));
         }
-        let frame_bytes = self.load.frame_size as usize;
+        if target == Target::Hop && layout.server_cpus.len() < 2 {
+            let text = "hop needs two shards, for example --server-cpus 0,1 with --load-cpus 0";
+            return Ok(Err(text.to_owned()));
+        }
+        let frame_bytes = match target {
+            Target::Hop => HOP_FRAME_BYTES,
+            _ => self.load.frame_size as usize,
+        };
         let spec = ServerSpec {
             target,
             cpus: layout.server_cpus.clone(),

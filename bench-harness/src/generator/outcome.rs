@@ -2,6 +2,7 @@
 
 use super::Times;
 use crate::connection::{Flight, Landed};
+use crate::hops::Hops;
 use crate::ledger::Ledger;
 use crate::record::{Metric, Recorder};
 use crate::statistics::Moments;
@@ -27,6 +28,8 @@ pub(crate) struct ThreadOutcome {
     pub(crate) send_gaps: Moments,
     /// The longest turn, waiting not counted.
     pub(crate) loop_gap_max_ns: u64,
+    /// The stages of sampled requests, if a server tells of them.
+    pub(crate) hops: Option<Box<Hops>>,
     /// CPU time of the thread.
     pub(crate) cpu_ns: u64,
 }
@@ -52,6 +55,10 @@ impl ThreadOutcome {
         self.lost.extend(other.lost);
         self.send_gaps = Moments::default();
         self.loop_gap_max_ns = self.loop_gap_max_ns.max(other.loop_gap_max_ns);
+        match (&mut self.hops, other.hops) {
+            (Some(sum), Some(more)) => sum.add(&more),
+            (sum, more) => *sum = sum.take().or(more),
+        }
         self.cpu_ns += other.cpu_ns;
     }
 }
@@ -82,7 +89,7 @@ impl Landing {
         recorder: &mut Recorder,
         outcome: &mut ThreadOutcome,
     ) {
-        let Landed { flight, done_ns, ok } = landed;
+        let Landed { flight, done_ns, ok, stamps } = landed;
         let service_ns = done_ns.saturating_sub(flight.sent_ns);
         let response_ns =
             if self.open { done_ns.saturating_sub(flight.intended_ns) } else { service_ns };
@@ -109,6 +116,10 @@ impl Landing {
         } else {
             recorder.record(Metric::Response, response_ns);
             recorder.record(Metric::Service, service_ns);
+            if let Some((stamps, hops)) = stamps.zip(outcome.hops.as_mut()) {
+                let from_ns = if self.open { flight.intended_ns } else { flight.sent_ns };
+                hops.record(from_ns, flight.sent_ns, stamps, done_ns);
+            }
         }
     }
 }

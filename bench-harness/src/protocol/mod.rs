@@ -4,16 +4,20 @@
 //! its connection; `sequence` counts the requests of one connection from zero.
 
 mod echo;
+mod hop;
 mod http;
 mod memcache;
 mod resp;
 
 pub(crate) use echo::Echo;
+pub(crate) use hop::{HOP_FRAME_BYTES, Hop, HopRequest, parse_hop_request, write_stamps};
 pub(crate) use http::{Http, parse_request as parse_http_request};
 pub(crate) use memcache::{Memcache, parse_command as parse_memcache_command};
 pub(crate) use resp::{Resp, command, parse_command, parse_reply};
 
 use std::fmt;
+
+use crate::hops::Stamps;
 
 /// A reply that is complete in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,16 @@ impl Note {
 pub(crate) trait Protocol: Send {
     /// Appends request `sequence` of a connection to `out`.
     fn encode(&mut self, sequence: u64, out: &mut Vec<u8>) -> Note;
+
+    /// Whether answers may hold times of the server.
+    fn is_sampling(&self) -> bool {
+        false
+    }
+
+    /// The times of the server in a whole reply, if it holds some.
+    fn stamps(&self, _note: Note, _reply: &[u8]) -> Option<Stamps> {
+        None
+    }
 
     /// Appends a write of key `key`, for filling a keyspace; nothing where there are no keys.
     fn encode_fill(&mut self, _key: u32, _out: &mut Vec<u8>) {}

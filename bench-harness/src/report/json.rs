@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Recorded;
 use crate::doctor::Environment;
+use crate::hops::Breakdown;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::noise::Noise;
@@ -132,6 +133,9 @@ pub(crate) struct Point {
     pub(crate) generator_lag: Summary,
     /// Coefficient of variation of the gaps between sends; `null` with several load threads.
     pub(crate) send_gap_cv: Option<f64>,
+    /// Where the time of requests goes that another shard answers; `null` if the server does not tell.
+    #[serde(default)]
+    pub(crate) hops: Option<Breakdown>,
     /// The embedded server's shards.
     pub(crate) server: Vec<ShardUse>,
     /// The load threads together.

@@ -37,6 +37,7 @@ pub(crate) fn sample_point(label: &str) -> Point {
         client_queue: Summary::default(),
         generator_lag: Summary::default(),
         send_gap_cv: None,
+        hops: None,
         server: Vec::new(),
         generator: GeneratorUse { cpus: vec![0], busy: None, loop_gap_max_us: 0.0 },
         steal: None,

@@ -3,6 +3,7 @@
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{Point, RunResult, ShardUse, Summary};
+use crate::hops::Breakdown;
 use crate::statistics::Percentile;
 
 /// A column of latencies.
@@ -169,6 +170,7 @@ fn remarks(point: &Point) -> Vec<String> {
         let shards: Vec<String> = point.server.iter().map(shard_fact).collect();
         lines.push(format!("   server: {}", shards.join(" · ")));
     }
+    lines.extend(point.hops.iter().flat_map(stage_lines));
     if point.response.censored > 0 {
         lines.push(format!(
             "   {} requests had no answer at the end and count with their age (≥)",
@@ -181,6 +183,22 @@ fn remarks(point: &Point) -> Vec<String> {
     lines.extend(
         point.verdict.reasons.iter().map(|reason| format!("   {}: {reason}", verdict_word(point))),
     );
+    lines
+}
+
+fn stage_lines(hops: &Breakdown) -> Vec<String> {
+    let mean = |ns: f64| format_ns(ns.round() as u64);
+    let mut lines = vec![format!(
+        "   where the time goes of requests that another shard answers ({} sampled):",
+        hops.samples
+    )];
+    lines.extend(hops.stages.iter().map(|stage| {
+        let (p50, p99) = (format_ns(stage.p50_ns), format_ns(stage.p99_ns));
+        let share = stage.mean_ns / hops.response_mean_ns.max(1.0) * 100.0;
+        let mean = mean(stage.mean_ns);
+        format!("     {:30} mean {mean:>8} {share:5.1} %  p50 {p50:>8}  p99 {p99:>8}", stage.name)
+    }));
+    lines.push(format!("     {:30} mean {:>8}", "together: response", mean(hops.response_mean_ns)));
     lines
 }
 

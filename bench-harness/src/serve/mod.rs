@@ -14,6 +14,7 @@ mod bare;
 mod child;
 mod control;
 mod echo;
+mod hop;
 mod hosted;
 mod http;
 mod kv;
@@ -47,6 +48,8 @@ pub(crate) enum Target {
     Kv,
     /// A sharded TCP echo server on the runtime.
     Echo,
+    /// A sharded server that hands requests to other shards and tells how long each step took.
+    Hop,
     /// The sharded HTTP/1.1 server of the examples.
     Http,
     /// The same echo server on tokio's current-thread runtime, to compare.
@@ -75,6 +78,7 @@ impl fmt::Display for Target {
         out.write_str(match self {
             Target::Kv => "kv",
             Target::Echo => "echo",
+            Target::Hop => "hop",
             Target::Http => "http",
             Target::TokioEcho => "tokio-echo",
             Target::ThreadEcho => "thread-echo",
@@ -211,6 +215,7 @@ pub(crate) fn start(spec: &ServerSpec, addr: SocketAddr, child: bool) -> io::Res
     let (ready, tallies) = match spec.target {
         Target::Synthetic => start_synthetic(spec, addr)?,
         Target::Echo => hosted::start(spec, addr, echo::run)?,
+        Target::Hop => hosted::start(spec, addr, hop::run)?,
         Target::Http => hosted::start(spec, addr, http::run)?,
         Target::TokioEcho => hosted::start(spec, addr, tokio_echo::run)?,
         Target::ThreadEcho => hosted::start(spec, addr, thread_echo::run)?,
