@@ -61,13 +61,14 @@ by_oha() {
 }
 
 failed=0
-# The median rate of some rounds, and whether the server counted what was asked for.
+# The median rate of some rounds, and whether the server counted what was asked for, beside so many questions of
+# the tool itself.
 row() {
-  local name=$1 wire=$2 counts=() rates=() out
-  shift 2
+  local name=$1 wire=$2 questions=$3 counts=() rates=() out
+  shift 3
   for _ in $(seq "$rounds"); do
     mapfile -t out < <(with_server "$wire" "" "$@")
-    rates+=("${out[0]}") counts+=("${out[1]}")
+    rates+=("${out[0]}") counts+=("$((out[1] - questions))")
   done
   local median low high
   read -r low median high < <(printf '%s\n' "${rates[@]}" | sort -n |
@@ -76,13 +77,13 @@ row() {
   for count in "${counts[@]}"; do [ "$count" = "$requests" ] || { echo "counted $count" >&2; failed=1; }; done
 }
 
-echo "$(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), load $(cut -d' ' -f1 /proc/loadavg)"
+echo "$(nproc) CPUs, $(sed -n '/^model name/{s/.*: //p;q}' /proc/cpuinfo), load $(cut -d' ' -f1 /proc/loadavg)"
 echo "| wire | tool | requests/s, median of $rounds | spread | counted by the server |"
 echo "|---|---|--:|--:|--:|"
-row bench-harness resp ours redis
-has redis-benchmark && row redis-benchmark resp redis
-row bench-harness http ours http
-for tool in hey h2load oha; do has $tool && row $tool http "by_$tool"; done
+row bench-harness resp 4 ours redis # INFO, three times before and once after
+has redis-benchmark && row redis-benchmark resp 2 redis # CONFIG GET
+row bench-harness http 0 ours http
+for tool in hey h2load oha; do has "$tool" && row "$tool" http 0 "by_$tool"; done
 
 echo "| a freeze of 100 ms a second, as told by | p50 | p99 | max |"
 echo "|---|--:|--:|--:|"
@@ -96,7 +97,7 @@ told() {
 }
 wrk_told() {
   wrk -t 1 -c 1 -d "${seconds}s" --latency "http://127.0.0.1:$1/" |
-    awk '$1 == "50%" { a = $2 } $1 == "99%" { b = $2 } $1 == "Latency" { m = $4 }
+    awk '$1 == "50%" { a = $2 } $1 == "99%" { b = $2 } $1 == "Latency" && NF == 5 { m = $4 }
       END { print "| wrk | " a " | " b " | " m " |" }'
 }
 hey_told() {
@@ -104,7 +105,7 @@ hey_told() {
     awk '$1 ~ /^50%/ { a = $3 } $1 ~ /^99%/ { b = $3 } $1 == "Slowest:" { m = $2 }
       END { printf "| hey | %.2f ms | %.2f ms | %.2f ms |\n", a * 1e3, b * 1e3, m * 1e3 }'
 }
-frozen() { with_server http "--stall 100ms/1s --service-time 20us" "$@" | head -1; }
+frozen() { with_server http "--stall 100ms/1s --service-time 20us" "$@" | sed -n 1p; }
 frozen told open
 frozen told closed
 has wrk && frozen wrk_told
