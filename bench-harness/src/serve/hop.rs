@@ -81,7 +81,7 @@ async fn answer_there(
     sampled: bool,
 ) -> corelane::Result<()> {
     if !sampled {
-        let _ = shard.invoke(owner, || ()).await?;
+        shard.invoke(owner, || ()).await?;
         return Ok(());
     }
     let read_ns = clock::now_ns();
