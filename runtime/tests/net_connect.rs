@@ -3,6 +3,7 @@
 
 mod peer;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -58,15 +59,18 @@ fn s1_a_name_is_an_address() {
 fn s2_cancelling_closes_the_half_open_socket() {
     run(async || {
         let (addr, _kept) = deaf_listener()?;
+        // A table that changes while it is read may show a socket twice, or not.
         let ours = |addr: SocketAddr| {
             let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
             let port = format!("0100007F:{:04X} 02", addr.port());
-            table.lines().filter(|line| line.contains(&port)).count()
+            let lines = table.lines().filter(|line| line.contains(&port));
+            let local = lines.filter_map(|line| line.split_whitespace().nth(1));
+            local.map(String::from).collect::<BTreeSet<_>>().len()
         };
         let connecting = create_task(async move { Ok(open_connection(addr).await?) });
         settle().await;
         assert!(!connecting.done(), "the backlog is not full");
-        assert_eq!(ours(addr), 1);
+        assert!((0..100).any(|_| ours(addr) == 1));
         connecting.cancel();
         assert!(connecting.await.unwrap_err().is_cancelled());
         assert_eq!(ours(addr), 0);

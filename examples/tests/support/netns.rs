@@ -49,6 +49,7 @@ impl Namespace {
     }
 
     /// Does something inside, on a thread of its own.
+    #[expect(clippy::disallowed_methods, reason = "a thread is what moves between namespaces")]
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let link = File::open(format!("/run/netns/{}", self.name)).unwrap();
         let inside = || {

@@ -87,7 +87,7 @@ impl StreamWriter {
 }
 
 /// Why a file was not sent to its end, and how far it got. It converts with `?` into
-/// [`Error`](crate::Error) and into [`io::Error`].
+/// [`Error`] and into [`io::Error`].
 #[derive(Debug)]
 pub struct SendfileError {
     /// How many bytes of the file the system has taken. They are exact as long as the connection goes on, as it does
