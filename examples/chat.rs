@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use clap::Parser;
 use corelane::{Result, Server, StreamReader, StreamWriter};
@@ -104,8 +105,9 @@ fn main() -> ExitCode {
 async fn lead(shard: &Shard, options: Options) -> Result<()> {
     if shard.id() == ShardId::new(0) {
         let rooms = Sharded::start(shard, async |_shard| Ok(Room::default())).await?;
-        let (everywhere, said) = (rooms.clone(), Arc::new(OnceLock::new()));
-        let serving = rooms.call_on_all(async move |_room| serve(everywhere, options, said).await);
+        let (everywhere, listening) = (rooms.clone(), Arc::new(AtomicUsize::new(0)));
+        let serving =
+            rooms.call_on_all(async move |_room| serve(everywhere, options, listening).await);
         serving.await?;
     }
     shard.shutdown().requested().await;
@@ -113,7 +115,7 @@ async fn lead(shard: &Shard, options: Options) -> Result<()> {
 }
 
 /// Listens on this shard.
-async fn serve(rooms: Sharded<Room>, options: Options, said: Arc<OnceLock<()>>) -> Result<()> {
+async fn serve(rooms: Sharded<Room>, options: Options, listening: Arc<AtomicUsize>) -> Result<()> {
     let Some(shard) = Shard::current() else { return Ok(()) };
     let builder =
         Server::builder().max_connections(options.shards.max_connections).limit_bytes(LINE_BYTES);
@@ -126,7 +128,7 @@ async fn serve(rooms: Sharded<Room>, options: Options, said: Arc<OnceLock<()>>) 
         Ok(())
     };
     let server = shard.serve_with(builder, options.listen, handler).await?;
-    announce("chat", &said, &shard, &server.local_addrs());
+    announce("chat", &listening, &shard, &server.local_addrs());
     Ok(())
 }
 

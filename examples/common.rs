@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::{Result, sleep};
@@ -124,10 +125,11 @@ pub fn check_free(addr: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Prints one line, once for all shards, when the first of them listens: where, and on which cores. A
-/// connection that comes before another shard listens goes to one that does.
-pub fn announce(name: &str, said: &Arc<OnceLock<()>>, shard: &Shard, addrs: &[SocketAddr]) {
-    let (Some(addr), Ok(())) = (addrs.first(), said.set(())) else { return };
+/// Counts the shards that listen, and prints one line when the last of them does: where, and on which cores. Who
+/// connects before that line gets one of those that listened first.
+pub fn announce(name: &str, listening: &Arc<AtomicUsize>, shard: &Shard, addrs: &[SocketAddr]) {
+    let is_last = listening.fetch_add(1, Ordering::Relaxed) + 1 == shard.count();
+    let (Some(addr), true) = (addrs.first(), is_last) else { return };
     let report = shard.report();
     for warning in report.warnings() {
         tracing::warn!("{warning}");

@@ -1,7 +1,8 @@
 //! Starts the shards, opens the port on all of them, and ends them in order.
 
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use corelane::tls::{Identity, TlsAcceptor};
 use corelane::{Result, Server, StreamReader, StreamWriter};
@@ -12,7 +13,7 @@ use super::options::Options;
 use crate::common::announce;
 use crate::place::Place;
 
-/// Serves until SIGINT or SIGTERM, then answers what has been asked, and returns. The first shard that listens
+/// Serves until SIGINT or SIGTERM, then answers what has been asked, and returns. The last shard that listens
 /// prints a line to standard output.
 ///
 /// # Errors
@@ -21,11 +22,11 @@ pub fn serve(options: Options) -> Result<()> {
     let acceptor = acceptor(&options)?;
     let place = Place::open(&options.handed, options.listen)?;
     let placement = options.shards.placement();
-    let said = Arc::new(OnceLock::new());
+    let listening = Arc::new(AtomicUsize::new(0));
     let main = async move |shard: Shard| {
         let door =
             Door { shard: shard.clone(), options: options.clone(), acceptor: acceptor.clone() };
-        run_shard(&shard, Rc::new(door), &place, &said).await
+        run_shard(&shard, Rc::new(door), &place, &listening).await
     };
     Shards::builder().placement(placement).run(main)?;
     Ok(())
@@ -43,7 +44,7 @@ async fn run_shard(
     shard: &Shard,
     door: Rc<Door>,
     place: &Place,
-    said: &Arc<OnceLock<()>>,
+    listening: &Arc<AtomicUsize>,
 ) -> Result<()> {
     let options = &door.options;
     let limits = Server::builder().max_connections(options.shards.max_connections);
@@ -51,7 +52,7 @@ async fn run_shard(
     let handler =
         async move |reader: StreamReader, writer: StreamWriter| handle(&door, reader, writer).await;
     let server = place.serve(shard, accept, limits, handler).await?;
-    announce("http", said, shard, &server.local_addrs());
+    announce("http", listening, shard, &server.local_addrs());
     server.wait_closed().await;
     Ok(())
 }

@@ -15,7 +15,8 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -51,17 +52,17 @@ pub struct Options {
 }
 
 /// Serves until SIGINT or SIGTERM, then lets connections end until the deadline of the shards, and returns. The
-/// first shard that listens prints a line to standard output.
+/// last shard that listens prints a line to standard output.
 ///
 /// # Errors
 /// What keeps the shards from starting or from listening.
 pub fn serve(options: Options) -> Result<()> {
     let place = Place::open(&options.handed, options.listen)?;
     let placement = options.shards.placement();
-    let said = Arc::new(OnceLock::new());
+    let listening = Arc::new(AtomicUsize::new(0));
     Shards::builder()
         .placement(placement)
-        .run(async move |shard: Shard| run_shard(&shard, &options, &place, &said).await)?;
+        .run(async move |shard: Shard| run_shard(&shard, &options, &place, &listening).await)?;
     Ok(())
 }
 
@@ -69,7 +70,7 @@ async fn run_shard(
     shard: &Shard,
     options: &Options,
     place: &Place,
-    said: &Arc<OnceLock<()>>,
+    listening: &Arc<AtomicUsize>,
 ) -> Result<()> {
     let limits =
         Server::builder().max_connections(options.shards.max_connections).limit_bytes(BUFFER_BYTES);
@@ -87,7 +88,7 @@ async fn run_shard(
         }
     };
     let server = place.serve(shard, accept, limits, handler).await?;
-    announce("proxy", said, shard, &server.local_addrs());
+    announce("proxy", listening, shard, &server.local_addrs());
     server.wait_closed().await;
     Ok(())
 }

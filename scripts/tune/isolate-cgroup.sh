@@ -15,24 +15,15 @@ set -eu
 . "$(dirname -- "$0")/lib.sh"
 
 cpus='' nodes='' group=corelane
-while [ $# -gt 0 ]; do
-  [ "$1" != --undo ] || {
-    shift
-    set -- --restore "$@"
-  }
-  if common_option "$@"; then
-    shift "$WORDS"
-    continue
-  fi
-  [ $# -ge 2 ] || die "unknown option $1, or its value is missing; see --help"
+own_option() {
   case $1 in
     --cpus) check_list "$2" && cpus=$2 ;;
     --nodes) check_list "$2" && nodes=$2 ;;
     --group) group=$2 ;;
-    *) die "unknown option $1; see --help" ;;
+    *) return 1 ;;
   esac
-  shift 2
-done
+}
+read_options "$@"
 case $group in '' | */* | .*) die "--group $group is no name of a group" ;; esac
 begin
 

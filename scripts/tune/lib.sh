@@ -19,13 +19,27 @@ usage() {
   sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
 }
 
+# Takes the options of the command line: what all have, and what the script's own_option NAME VALUE takes, which
+# returns 1 for what it does not know.
+read_options() {
+  while [ $# -gt 0 ]; do
+    if common_option "$@"; then
+      shift "$WORDS"
+      continue
+    fi
+    [ $# -ge 2 ] || die "unknown option $1, or its value is missing; see --help"
+    own_option "$1" "$2" || die "unknown option $1; see --help"
+    shift 2
+  done
+}
+
 # Takes an option that all have; returns 1 for one that is the script's own. WORDS is how many words it was.
 common_option() {
   WORDS=1
   case $1 in
     --dry-run) MODE=dry ;;
     --apply) MODE=apply ;;
-    --restore) MODE=restore ;;
+    --restore | --undo) MODE=restore ;;
     --record)
       [ $# -ge 2 ] || die "--record needs a file"
       RECORD=$2

@@ -12,19 +12,14 @@ set -eu
 . "$(dirname -- "$0")/lib.sh"
 
 cpus='' wake_us=10
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then
-    shift "$WORDS"
-    continue
-  fi
-  [ $# -ge 2 ] || die "unknown option $1, or its value is missing; see --help"
+own_option() {
   case $1 in
     --cpus) check_list "$2" && cpus=$2 ;;
     --max-wake-us) wake_us=$2 ;;
-    *) die "unknown option $1; see --help" ;;
+    *) return 1 ;;
   esac
-  shift 2
-done
+}
+read_options "$@"
 case $wake_us in '' | *[!0-9]*) die "--max-wake-us $wake_us is no number of microseconds" ;; esac
 begin
 

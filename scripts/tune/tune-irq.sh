@@ -12,19 +12,14 @@ set -eu
 . "$(dirname -- "$0")/lib.sh"
 
 cpus='' device=''
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then
-    shift "$WORDS"
-    continue
-  fi
-  [ $# -ge 2 ] || die "unknown option $1, or its value is missing; see --help"
+own_option() {
   case $1 in
     --irq) check_list "$2" && cpus=$2 ;;
     --device) device=$2 ;;
-    *) die "unknown option $1; see --help" ;;
+    *) return 1 ;;
   esac
-  shift 2
-done
+}
+read_options "$@"
 begin
 
 read_plan

@@ -54,12 +54,13 @@
 //!
 //! With [`InTurn`](crate::Accept::InTurn) and [`LeastLoaded`](crate::Accept::LeastLoaded) the first shard that
 //! serves accepts, and each connection travels to its shard in a message: a socket, from which nothing has been
-//! read. The accepting shard pays for each accept, a few microseconds, and each connection waits for one hop; so it
-//! is not for those who take tens of thousands of new connections a second. It goes by numbers in shared memory that each
+//! read. It deals among the shards that serve, so what comes before the last one does is spread over fewer. The
+//! accepting shard pays for each accept, a few microseconds, and each connection waits for one hop; so it is not
+//! for those who take tens of thousands of new connections a second. It goes by numbers in shared memory that each
 //! shard keeps true for itself, not by messages about them, which would be late. A shard at its limit
-//! ([`max_connections`](corelane::ServerBuilder::max_connections)) is passed over; when all are, further connections
-//! wait in the backlog until one ends. A part that is closed gets nothing more; the shard that accepts goes on
-//! with that for the others. Nobody else can listen on the port.
+//! ([`max_connections`](corelane::ServerBuilder::max_connections)) is passed over; when all are, further
+//! connections wait in the backlog until one ends. A part that is closed gets nothing more; the shard that accepts
+//! goes on with that for the others. Nobody else can listen on the port.
 //!
 //! # A port for each shard
 //!

@@ -6,7 +6,6 @@ mod tests;
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -60,24 +59,29 @@ impl Panic {
 /// ```
 #[must_use = "dropping it ends the watch"]
 pub struct PanicWatch {
-    /// It is of this thread.
-    home: PhantomData<*const ()>,
+    /// Not `Send`, as a watch is of its thread: by it, its end takes no other one along.
+    watcher: Watcher,
 }
 
 impl PanicWatch {
     /// Has `f` called from now on. It is called in the middle of whatever caught the panic: it may note it or
     /// send a message, and must not touch the loop. A panic of its own goes no further.
     pub fn new(f: impl Fn(&str) + 'static) -> Self {
-        WATCHER.set(Some(Rc::new(f)));
-        Self { home: PhantomData }
+        let watcher: Watcher = Rc::new(f);
+        WATCHER.set(Some(Rc::clone(&watcher)));
+        Self { watcher }
     }
 }
 
 impl Drop for PanicWatch {
     fn drop(&mut self) {
-        // Refused, the thread is ending and its watcher has gone.
-        let watcher = WATCHER.try_with(RefCell::take);
-        drop(watcher);
+        // Refused, the thread is ending and its watcher has gone. A later watch goes on.
+        let _ = WATCHER.try_with(|watcher| {
+            let mut watcher = watcher.borrow_mut();
+            if watcher.as_ref().is_some_and(|watcher| Rc::ptr_eq(watcher, &self.watcher)) {
+                *watcher = None;
+            }
+        });
     }
 }
 

@@ -41,6 +41,16 @@ fn every_panic_that_is_caught_here_is_told_once_until_the_watch_ends() {
 }
 
 #[test]
+fn a_watch_that_ends_takes_no_later_one_along() {
+    let (earlier_told, earlier) = watch();
+    let (told, _watch) = watch();
+    drop(earlier);
+    drop_quietly(Panics("a destructor"));
+    assert_eq!(told.take(), ["a destructor"]);
+    assert_eq!(earlier_told.take(), [""; 0]);
+}
+
+#[test]
 fn a_watcher_that_panics_harms_nobody() {
     let _watch = PanicWatch::new(|_| panic!("the watcher"));
     drop_quietly(Panics("a destructor"));
