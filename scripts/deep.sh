@@ -30,7 +30,7 @@ run_tsan() {
   # ThreadSanitizer holds a signal back until the thread that got it makes a call that it knows. The main thread of a
   # test process waits in a bare futex for a minute, so these four would measure that and nothing of ours.
   TSAN_OPTIONS="suppressions=$PWD/scripts/tsan.supp halt_on_error=1" \
-    run_sanitizer thread --features corelane/tsan -- \
+    run_sanitizer thread --features corelane-shards/tsan -- \
     --skip the_first_signal_ends_the_run_in_order \
     --skip a_second_signal_ends_the_process_at_once \
     --skip after_the_run_a_signal_does_what_it_does_by_default \

@@ -12,8 +12,20 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
 /// Locks `value`. Nothing of others runs under a lock of this crate, so none is left half changed.
+///
+/// Under the `tsan` feature it tries until it succeeds: waiting happens inside the standard library, which
+/// is not instrumented, so that ThreadSanitizer would not see that the lock was taken.
 pub(crate) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    #[cfg(not(feature = "tsan"))]
+    return value.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    #[cfg(feature = "tsan")]
+    loop {
+        match value.try_lock() {
+            Ok(guard) => return guard,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
+    }
 }
 
 /// A full fence, the one that a handshake of store-then-load needs on both sides.

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::errand::catch;
 use super::error::CallError;
 use super::post::TryPostError;
 use super::{into_result, run_caught};
+use crate::atomic::{Mutex, lock};
 use crate::id::ShardId;
 use crate::report::StartReport;
 use crate::shard::Shard;
@@ -235,7 +236,7 @@ fn has_left() -> bool {
 }
 
 fn take<F>(kept: &Mutex<Option<F>>) -> Option<F> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    lock(kept).take()
 }
 
 /// A post that has not run.

@@ -7,7 +7,7 @@ mod tests;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use corelane::lowlevel::CpuSteering;
 use rustix::io::Errno;
@@ -18,6 +18,7 @@ use rustix::net::{
 use super::accept::Accept;
 use super::seats::Seats;
 use super::steering;
+use crate::atomic::{Mutex, MutexGuard, lock};
 use crate::id::ShardId;
 use crate::report::StartReport;
 
@@ -199,7 +200,7 @@ impl Group {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -296,7 +297,7 @@ impl Groups {
         // A resolver may give the addresses of a name in any order.
         let mut key = (addrs.to_vec(), nth);
         key.0.sort_unstable();
-        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = lock(&self.0);
         let known = groups.iter().find(|(known, _)| *known == key);
         if let Some((_, group)) = known {
             return Ok(Arc::clone(group));
