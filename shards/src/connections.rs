@@ -60,7 +60,8 @@
 //! shard keeps true for itself, not by messages about them, which would be late. A shard at its limit
 //! ([`max_connections`](corelane::ServerBuilder::max_connections)) is passed over; when all are, further
 //! connections wait in the backlog until one ends. A part that is closed gets nothing more; the shard that accepts
-//! goes on with that for the others. Nobody else can listen on the port.
+//! goes on with that for the others; one that is lost ([`PanicPolicy::ShutShard`](crate::PanicPolicy::ShutShard))
+//! leaves its listeners to another. Nobody else can listen on the port.
 //!
 //! # A port for each shard
 //!

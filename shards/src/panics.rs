@@ -25,8 +25,8 @@ pub enum PanicPolicy {
     /// leaves the mesh at once: every call to it, and from it, fails with
     /// [`CallError::ShardGone`](crate::CallError::ShardGone). Then its tasks are cancelled and clean up, for
     /// [`clean_up`](crate::Builder::clean_up) at most, and it ends. The run fails with the panic when the others
-    /// have ended; [`Ending`](crate::Ending) has what their mains returned. A server for which this shard
-    /// accepts all connections gets no more of them.
+    /// have ended; [`Ending`](crate::Ending) has what their mains returned. If it accepts all connections of a
+    /// server, another shard does so from then on.
     ShutShard,
     /// All shards are cancelled, clean up and end, and the run fails with the panic: as for a main that panics.
     ShutAll,

@@ -218,7 +218,7 @@ impl Shard {
             self.check_running()?;
             let open = |listeners| {
                 let door = Door::open(&limits, accept, &group, listeners)?;
-                self.servers().doors.borrow_mut().push(Rc::new(door));
+                self.servers().keep_door(door);
                 Ok(())
             };
             group.join_dealt(accept, self.id(), open)?;
@@ -398,11 +398,15 @@ impl Servers {
         }
     }
 
-    /// Stops accepting.
+    /// Stops accepting. A shard that ends alone has others go on with it.
     pub(crate) fn close(&self) {
         let doors = self.doors.take();
-        drop(doors);
         self.running().iter().for_each(|part| part.close());
+        let Some(lost) = Shard::current().filter(Shard::has_left) else { return };
+        // Nobody else holds one: that happens only while its callback runs, and this is none.
+        for door in doors.into_iter().filter_map(Rc::into_inner) {
+            door.hand_over(&lost);
+        }
     }
 
     /// Waits until every connection is gone.
@@ -452,6 +456,10 @@ impl Servers {
     fn limit_of(&self, group: &Arc<Group>) -> usize {
         let limits = self.serving(group).into_iter().map(|part| part.server.max_connections());
         limits.fold(0, usize::saturating_add)
+    }
+
+    fn keep_door(&self, door: Door) {
+        self.doors.borrow_mut().push(Rc::new(door));
     }
 
     fn with_door(&self, group: &Arc<Group>, f: impl FnOnce(&Door)) {

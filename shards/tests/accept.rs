@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use corelane::{RemoteLoop, Result, Server, StreamReader, StreamWriter};
 use corelane_shards::{
-    Accept, AllowedCores, Builder, Placement, Shard, ShardServer, ShardServerBuilder, Shards,
+    Accept, AllowedCores, Builder, PanicPolicy, Placement, Shard, ShardServer, ShardServerBuilder,
+    Shards,
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 use support::shards;
@@ -31,6 +32,7 @@ async fn answer(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
             b"who" => shard.id().to_string(),
             b"balance" => part.balance().to_string(),
             b"accept" => part.accept().to_string(),
+            b"panic" => panic!("on purpose"),
             b"close" => {
                 part.close();
                 format!("{:?}", part.local_addrs())
@@ -95,10 +97,13 @@ impl Run {
     }
 
     fn stop(self) {
-        let request = || Shard::current().expect("runs on a shard").shutdown().request();
-        self.remotes[0].submit(request).expect("the shard runs");
+        self.remotes[0].submit(request_end).expect("the shard runs");
         self.thread.join().expect("it does not panic").expect("no main fails");
     }
+}
+
+fn request_end() {
+    Shard::current().expect("runs on a shard").shutdown().request();
 }
 
 struct Client(BufReader<TcpStream>);
@@ -133,6 +138,21 @@ fn in_turn_deals_few_long_connections_exactly() {
     assert_eq!(clients[0].0.ask("accept"), "in-turn");
     drop(clients);
     run.stop();
+}
+
+#[test]
+fn when_the_accepting_shard_is_lost_another_accepts() {
+    let run = serve(shards(3).panic_policy(PanicPolicy::ShutShard), 3, Accept::InTurn);
+    let mut clients = run.connect_each(4);
+    assert_eq!(shards_of(&clients), [0, 1, 2, 0]);
+    clients[0].0.say("panic");
+    assert_eq!(clients[3].0.hear(), "", "it is closed with its shard");
+    let more = run.connect_each(4);
+    assert_eq!(shards_of(&more), [1, 2, 1, 2]);
+    assert_eq!(clients[1].0.ask("balance"), "3.00, 3.00 (max/mean 1.00)");
+    drop((clients, more));
+    run.remotes[1].submit(request_end).expect("the shard runs");
+    assert!(run.thread.join().expect("it does not panic").unwrap_err().is_panic());
 }
 
 #[test]

@@ -8,7 +8,8 @@
 //!   no room anywhere? the door rests ◀── a ring ── a connection ends
 //! ```
 //!
-//! The socket travels once, before a byte is read from it, and never again.
+//! The socket travels once, before a byte is read from it, and never again. If the acceptor's shard is lost, its
+//! listeners travel as they are, with what waits in their backlog, to a shard that still serves.
 
 use std::cell::Cell;
 use std::io;
@@ -28,6 +29,14 @@ use crate::shard::Shard;
 pub(super) struct Door {
     group: Arc<Group>,
     servers: Vec<Server>,
+    spare: Spare,
+}
+
+/// What another shard opens the same door with.
+struct Spare {
+    limits: ServerBuilder,
+    accept: Accept,
+    listeners: Vec<TcpListener>,
 }
 
 impl Door {
@@ -37,6 +46,8 @@ impl Door {
         group: &Arc<Group>,
         listeners: Vec<TcpListener>,
     ) -> io::Result<Self> {
+        let spare = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
+        let spare = Spare { limits: limits.clone(), accept, listeners: spare };
         let last = Rc::new(Cell::new(usize::MAX));
         let open = |listener| {
             let (group, last) = (Arc::clone(group), Rc::clone(&last));
@@ -48,11 +59,26 @@ impl Door {
             Ok(server)
         };
         let servers = listeners.into_iter().map(open).collect::<corelane::Result<_>>()?;
-        Ok(Self { group: Arc::clone(group), servers })
+        Ok(Self { group: Arc::clone(group), servers, spare })
     }
 
     pub(super) fn is_of(&self, group: &Arc<Group>) -> bool {
         Arc::ptr_eq(&self.group, group)
+    }
+
+    /// Has a shard that still serves accept for all, because this one is lost to them.
+    pub(super) fn hand_over(self, shard: &Shard) {
+        let Some(to) = self.group.pass_door(shard.id()) else { return };
+        let Self { group, servers, spare } = self;
+        // Before the other begins, so that each connection is accepted by one of them.
+        drop(servers);
+        let open = move || {
+            if let Some(shard) = Shard::current() {
+                take_over(&shard, &group, spare);
+            }
+        };
+        // Refused means that the run is over.
+        let _ = shard.remote(to).submit(open);
     }
 
     fn rest_if_full(&self) {
@@ -63,6 +89,18 @@ impl Door {
 
     pub(super) fn go_on(&self) {
         self.servers.iter().for_each(Server::resume);
+    }
+}
+
+fn take_over(shard: &Shard, group: &Arc<Group>, spare: Spare) {
+    match Door::open(&spare.limits, spare.accept, group, spare.listeners) {
+        // It has ended to serve meanwhile.
+        Ok(door) if shard.servers().part_of(group).is_none() => door.hand_over(shard),
+        Ok(door) => {
+            shard.servers().keep_door(door);
+            shard.servers().with_door(group, Door::rest_if_full);
+        }
+        Err(error) => tracing::error!("nobody accepts on {:?} any more: {error}", group.addrs()),
     }
 }
 

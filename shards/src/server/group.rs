@@ -172,6 +172,16 @@ impl Group {
         state.acceptor.take().map_or(Farewell::Alone, Farewell::CloseDoorOf)
     }
 
+    /// The shard that accepts for all cannot go on with it: who is to, if anybody serves.
+    pub(super) fn pass_door(&self, from: ShardId) -> Option<ShardId> {
+        let mut state = self.state();
+        if state.acceptor != Some(from) {
+            return None;
+        }
+        state.acceptor = state.members.first().copied();
+        state.acceptor
+    }
+
     /// Who accepts for all.
     pub(super) fn acceptor(&self) -> Option<ShardId> {
         self.state().acceptor
