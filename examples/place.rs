@@ -9,13 +9,17 @@ use corelane_shards::{Accept, Shard, ShardServer};
 
 use crate::common::check_free;
 
-/// What the command line says of sockets that were open before.
+/// What the command line says of a server that was there before, or a socket that was.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Handed {
     /// Serve on the TCP socket that the service manager has handed over under this name, which is what
     /// FileDescriptorName= says in the socket's unit. All shards accept from its one queue.
     #[arg(long, value_name = "NAME", conflicts_with = "accept")]
     pub inherited: Option<String>,
+    /// Listen beside another server on the same port, which this one is to replace; with --accept reuse-port or
+    /// by-cpu, for both. Set net.ipv4.tcp_migrate_req to 1, or what waits for the old one when it ends is reset.
+    #[arg(long, conflicts_with = "inherited")]
+    pub join_port: bool,
 }
 
 /// A place that every shard of a server listens at.
@@ -27,7 +31,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// The socket that a service manager has handed over under this name, or else `address`, if nobody listens there.
+    /// The socket that a service manager has handed over under this name, or else `address`, if nobody listens there
+    /// or the command line says that somebody may.
     /// To be called before there are other threads, as [`Inherited::from_env`] is.
     ///
     /// # Errors
@@ -35,7 +40,9 @@ impl Place {
     /// of TCP.
     pub fn open(handed: &Handed, address: SocketAddr) -> io::Result<Self> {
         let Some(name) = &handed.inherited else {
-            check_free(address)?;
+            if !handed.join_port {
+                check_free(address)?;
+            }
             return Ok(Self { address, inherited: None });
         };
         let mut sockets = Inherited::from_env();

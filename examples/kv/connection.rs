@@ -14,14 +14,32 @@ use super::session::{Next, Session};
 #[derive(Debug)]
 pub(crate) struct Seat {
     writer: StreamWriter,
-    /// Whether everything that came has been answered.
-    is_idle: Cell<bool>,
+    standing: Cell<Standing>,
+}
+
+/// How a connection stands to the end of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is new: its first request may be on its way.
+    Fresh,
+    /// It has asked for something and is being answered.
+    Busy,
+    /// Everything that came has been answered.
+    Idle,
 }
 
 impl Seat {
-    /// Ends the connection if it is idle; one that is busy ends itself when it has answered.
+    /// Ends the connection if it is idle; one that is busy ends itself when it has answered, and a new one when it
+    /// has been answered once.
     pub(crate) fn leave(&self) {
-        if self.is_idle.get() {
+        if self.standing.get() == Standing::Idle {
+            self.writer.close();
+        }
+    }
+
+    /// Ends the connection if it has not asked for anything.
+    pub(crate) fn leave_unheard(&self) {
+        if self.standing.get() != Standing::Busy {
             self.writer.close();
         }
     }
@@ -57,7 +75,7 @@ pub(crate) async fn handle(
         let client = Client::new(peer, own, home.store.now_ms());
         Session::open(admission, client, door, home)
     });
-    let seat = Rc::new(Seat { writer: writer.clone(), is_idle: Cell::new(true) });
+    let seat = Rc::new(Seat { writer: writer.clone(), standing: Cell::new(Standing::Fresh) });
     local.seat(id, Rc::clone(&seat));
     let mut connection = Connection { local, id, session, seat, writer };
     connection.converse(&mut reader).await?;
@@ -77,12 +95,11 @@ impl Connection {
     /// Answers until the peer has no more to ask, or the server is to end.
     async fn converse(&mut self, reader: &mut StreamReader) -> Result<()> {
         loop {
-            self.seat.is_idle.set(true);
             let input = match reader.fill_buf().await {
                 Ok(input) if !input.is_empty() => input,
                 _ => return Ok(()),
             };
-            self.seat.is_idle.set(false);
+            self.seat.standing.set(Standing::Busy);
             let (taken, mut next) = self.feed(input)?;
             reader.consume(taken);
             loop {
@@ -103,6 +120,7 @@ impl Connection {
             if self.local.is_draining() {
                 return Ok(());
             }
+            self.seat.standing.set(Standing::Idle);
         }
     }
 

@@ -115,10 +115,16 @@ impl Local {
     /// Ends the connections that are idle, and has the others end when they have answered.
     pub(crate) fn drain(&self) {
         self.is_draining.set(true);
-        let seats: Vec<_> = self.seats.borrow().values().cloned().collect();
-        for seat in seats {
-            seat.leave();
-        }
+        self.all_seats().iter().for_each(|seat| seat.leave());
+    }
+
+    /// Ends the connections that have not asked for anything: to be done a moment after [`drain`](Self::drain).
+    pub(crate) fn drain_unheard(&self) {
+        self.all_seats().iter().for_each(|seat| seat.leave_unheard());
+    }
+
+    fn all_seats(&self) -> Vec<Rc<Seat>> {
+        self.seats.borrow().values().cloned().collect()
     }
 
     /// Removes expired keys and frees flushed ones, in small steps, for as long as it is polled.

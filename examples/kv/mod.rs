@@ -14,7 +14,7 @@
 //! without its socket, `request` reads and `reply` writes; `command` and `table` say what each command
 //! is, `commands` what it does; `route` finds who answers, `batch` and `merge` are what travels;
 //! `local` and `home` are what a shard has, `store` and `keymap` its keys; `slots` and `cluster` say
-//! whose a key is.
+//! whose a key is; `manager` talks to the service manager.
 //!
 //! By default the map of the keys is the server's own affair. With `--cluster` it is told: each shard
 //! has a port of its own, too, and clients that know Redis Cluster go to the owner of a key at once,
@@ -40,6 +40,7 @@ mod home;
 mod inline;
 mod keymap;
 mod local;
+mod manager;
 mod merge;
 mod number;
 mod options;

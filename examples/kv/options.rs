@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::cluster::ClusterOptions;
-use crate::common::PlacementOptions;
+use crate::common::{PlacementOptions, seconds};
 use crate::place::Handed;
 
 /// The settings of the server, as its command line takes them.
@@ -28,6 +28,10 @@ pub struct Options {
     /// Most connections at a time, over all shards.
     #[arg(long, default_value_t = 10_000)]
     pub max_clients: usize,
+    /// Seconds that the end of the server waits for the first request of a connection: it was accepted, so the peer
+    /// has no reason to go elsewhere.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub first_request: f64,
     /// Seed of the hashes, for runs that are to be alike; chosen by chance unless given. Who knows
     /// it can make keys that slow a shard down.
     #[arg(long)]

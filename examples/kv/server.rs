@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use corelane::sync::Event;
-use corelane::{Error, Result, Server, StreamReader, StreamWriter, spawn};
+use corelane::{Error, Result, Server, StreamReader, StreamWriter, Task, sleep, spawn};
 use corelane_shards::{Accept, Shard, Shards};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -18,6 +19,7 @@ use super::cluster::{Cluster, Reloader};
 use super::connection::handle;
 use super::home::Facts;
 use super::local::Local;
+use super::manager;
 use super::options::Options;
 use super::slots::Slots;
 use crate::place::Place;
@@ -54,7 +56,7 @@ pub fn serve(options: Options) -> Result<()> {
         let facts = Arc::clone(&common.facts);
         let open = Local::open(shard.clone(), facts, common.slots(&shard), seed);
         let accept = options.placement.accept;
-        run_shard(&shard, open.local(), &place, accept, common.cluster.as_ref()).await
+        run_shard(&shard, open.local(), &place, accept, common).await
     };
     Shards::builder().placement(placement).run(main)?;
     Ok(())
@@ -64,13 +66,16 @@ pub fn serve(options: Options) -> Result<()> {
 struct Common {
     facts: Arc<Facts>,
     cluster: Option<Cluster>,
+    /// How long the end waits for connections that have not asked for anything.
+    first_request: Duration,
 }
 
 impl Common {
     fn open(options: &Options, address: SocketAddr, shard_count: usize) -> Result<Self> {
         let facts = Facts::new(shard_count, options.max_clients, options.bind.to_string());
         let cluster = Cluster::open(&options.cluster, address, shard_count)?;
-        Ok(Self { facts: Arc::new(facts), cluster })
+        let first_request = Duration::from_secs_f64(options.first_request);
+        Ok(Self { facts: Arc::new(facts), cluster, first_request })
     }
 
     fn slots(&self, shard: &Shard) -> Slots {
@@ -87,8 +92,9 @@ async fn run_shard(
     local: &Rc<Local>,
     place: &Place,
     accept: Accept,
-    cluster: Option<&Cluster>,
+    common: &Common,
 ) -> Result<()> {
+    let (cluster, first_request) = (common.cluster.as_ref(), common.first_request);
     meet(shard, Stage::Stored).await?;
     let handler = |door: Door| {
         let local = Rc::clone(local);
@@ -105,10 +111,11 @@ async fn run_shard(
     if let Some(address) = server.local_addrs().first() {
         local.facts().port.store(address.port(), Ordering::Relaxed);
     }
-    let source = cluster.filter(|_| shard.id().index() == 0);
+    let is_first = shard.id().index() == 0;
+    let source = cluster.filter(|_| is_first);
     let reloader = source.map(|cluster| Reloader::new(shard, cluster)).transpose()?.flatten();
     meet(shard, Stage::Listening).await?;
-    if shard.id().index() == 0 {
+    if is_first {
         let port = local.facts().port.load(Ordering::Relaxed);
         announce(shard, SocketAddr::new(place.address().ip(), port), cluster);
     }
@@ -117,19 +124,39 @@ async fn run_shard(
         spawn(async move { local.sweep_forever().await })
     };
     let reloader = reloader.map(|reloader| spawn(reloader.run()));
+    let alive = is_first.then(|| {
+        let shard = shard.clone();
+        spawn(async move { manager::keep_alive(&shard).await })
+    });
     shard.shutdown().requested().await;
+    if is_first {
+        manager::stopping();
+    }
     local.drain();
     if let Some(reloader) = reloader {
         reloader.cancel();
     }
+    let unheard = drain_unheard(Rc::clone(local), first_request);
     server.wait_closed().await;
     if let Some(node) = node {
         node.wait_closed().await;
     }
     // Connections of other shards may still ask for keys of this one.
     meet(shard, Stage::Drained).await?;
+    unheard.cancel();
     sweeper.cancel();
+    if let Some(alive) = alive {
+        alive.cancel();
+    }
     Ok(())
+}
+
+/// Ends the connections that have not asked for anything, after a while.
+fn drain_unheard(local: Rc<Local>, first_request: Duration) -> Task<()> {
+    spawn(async move {
+        sleep(first_request).await;
+        local.drain_unheard();
+    })
 }
 
 /// Says where the server is to be found, and what a user should know of its cores.
@@ -145,6 +172,7 @@ fn announce(shard: &Shard, address: SocketAddr, cluster: Option<&Cluster>) {
     let nodes = nodes.unwrap_or_default();
     // Whoever has closed our standard output does not want to know.
     let _ = writeln!(io::stdout(), "kv listening on {address}, {report}{nodes}");
+    manager::ready(&format_args!("listening on {address}, {report}"));
 }
 
 /// What the shards do together, each waiting for all others.

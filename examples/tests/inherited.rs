@@ -5,26 +5,20 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use support::Server;
 
 /// Starts `program` with a socket that is called "door", and gives a client that had come before.
-fn start_behind_door(program: &str, options: &str) -> (Server, TcpStream) {
+fn start_behind_door(program: &str, options: &[&str]) -> (Server, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let early = TcpStream::connect(address).unwrap();
     early.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    // The number of the process is known to nobody before; the socket comes as its standard input.
-    let script = format!(
-        "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_FDNAMES=door LISTEN_PID=$$ \
-         exec '{program}' --inherited door --unpinned --shards 2 {options}"
-    );
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).stdin(Stdio::from(OwnedFd::from(listener)));
-    let server = Server::start(shell);
+    let mut command = Server::handed_over(listener, "door", program);
+    command.args(["--inherited", "door"]).args(options);
+    let server = Server::start(command);
     assert_eq!(server.address, address);
     (server, early)
 }
@@ -38,7 +32,7 @@ fn ask(stream: &mut TcpStream, question: &str, answer: &str) {
 
 #[test]
 fn kv_serves_who_came_before_it_began() {
-    let (server, mut early) = start_behind_door(env!("CARGO_BIN_EXE_kv"), "");
+    let (server, mut early) = start_behind_door(env!("CARGO_BIN_EXE_kv"), &[]);
     ask(&mut early, "PING\r\n", "+PONG\r\n");
     for _ in 0..10 {
         ask(&mut server.socket(), "PING\r\n", "+PONG\r\n");
@@ -47,15 +41,15 @@ fn kv_serves_who_came_before_it_began() {
 
 #[test]
 fn http_serves_who_came_before_it_began() {
-    let (_server, mut early) = start_behind_door(env!("CARGO_BIN_EXE_http"), "");
+    let (_server, mut early) = start_behind_door(env!("CARGO_BIN_EXE_http"), &[]);
     ask(&mut early, "GET / HTTP/1.1\r\nHost: here\r\n\r\n", "HTTP/1.1 200 OK");
 }
 
 #[test]
 fn proxy_serves_who_came_before_it_began() {
     let target = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let options = format!("--to {}", target.local_addr().unwrap());
-    let (_server, mut early) = start_behind_door(env!("CARGO_BIN_EXE_proxy"), &options);
+    let to = target.local_addr().unwrap().to_string();
+    let (_server, mut early) = start_behind_door(env!("CARGO_BIN_EXE_proxy"), &["--to", &to]);
     early.write_all(b"hello").unwrap();
     let (mut far, _) = target.accept().unwrap();
     ask(&mut far, "hi", "hello");

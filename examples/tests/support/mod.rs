@@ -6,15 +6,20 @@ pub(crate) mod netns;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use redis_protocol::{resp2, resp3};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// Whoever does not answer for this long does not answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that has not begun or ended after this time (it drains and cleans up for 10 s each) never does.
+const PROCESS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server in a process of its own, which ends with this value.
 pub(crate) struct Server {
@@ -71,6 +76,17 @@ impl Server {
         Self::start(command)
     }
 
+    /// A program with unpinned shards that finds `listener` handed over under `name`, by a shell in the place of
+    /// a service manager: the variables name the process that they are for. The socket comes as its standard input.
+    pub(crate) fn handed_over(listener: TcpListener, name: &str, program: &str) -> Command {
+        let mut shell = Command::new("sh");
+        let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ exec \"$@\"";
+        shell.args(["-c", script, "sh", program, "--unpinned", "--shards", "2"]);
+        shell.envs([("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", name)]);
+        shell.stdin(Stdio::from(OwnedFd::from(listener)));
+        shell
+    }
+
     /// Starts a program and waits until it says where it listens.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
@@ -78,6 +94,11 @@ impl Server {
         let mut greeting = String::new();
         let address: SocketAddr = loop {
             let mut line = String::new();
+            if lines.buffer().is_empty() && !is_readable(lines.get_ref()) {
+                // The process would be nobody's.
+                let _ = child.kill();
+                panic!("it does not listen: {greeting}");
+            }
             let length = lines.read_line(&mut line).expect("it prints text");
             assert_ne!(length, 0, "it ended without listening: {greeting}");
             greeting.push_str(&line);
@@ -156,6 +177,10 @@ impl Server {
 
     /// Waits until the process has ended by itself; returns whether it ended well.
     pub(crate) fn wait(mut self) -> bool {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let id = id.expect("a process has a number");
+        let ending = pidfd_open(id, PidfdFlags::empty()).expect("the process was not waited for");
+        assert!(is_readable(&ending), "it does not end: {}", self.greeting);
         self.child.wait().expect("the process can be waited for").success()
     }
 
@@ -174,6 +199,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until there is something to read, or the end.
+fn is_readable(descriptor: &impl AsFd) -> bool {
+    let limit = Timespec::try_from(PROCESS_PATIENCE).expect("it is short");
+    poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&limit)) == Ok(1)
 }
 
 /// An address of this machine that is nobody else's: tests run beside each other, and those that must

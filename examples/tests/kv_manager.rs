@@ -1,0 +1,239 @@
+//! The key-value server under a service manager, which these tests play: the port that it hands over, what it
+//! is told, limits that it sets, and a server that takes another one's place.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "other processes and threads are the subject: their time is the system's"
+)]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use support::netns::Namespace;
+use support::{Server, encode};
+use tempfile::TempDir;
+
+/// Whoever does not answer for this long does not answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A client on a busy machine may have no turn for a while between connecting and asking.
+const PATIENT: [&str; 2] = ["--first-request", "9"];
+
+/// Where the server's words come.
+struct Manager {
+    folder: TempDir,
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { folder, socket }
+    }
+
+    fn listen(&self, command: &mut Command) {
+        command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
+    }
+
+    /// What it is told next.
+    fn told(&self) -> String {
+        let mut message = [0; 4096];
+        let length = self.socket.recv(&mut message).expect("the server says something in time");
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    }
+}
+
+/// `kv` on a listener of ours, which waits for the first request of a connection for as long as it may.
+fn on_port(listener: &TcpListener) -> Server {
+    let listener = listener.try_clone().unwrap();
+    let mut command = Server::handed_over(listener, "kv", env!("CARGO_BIN_EXE_kv"));
+    command.args(["--inherited", "kv"]).args(PATIENT);
+    Server::start(command)
+}
+
+#[test]
+fn it_says_when_it_listens_that_it_lives_and_that_it_ends() {
+    let manager = Manager::new();
+    let mut command = Server::kv_command(2);
+    command.args(["--port", "0"]).env("WATCHDOG_USEC", "20000");
+    manager.listen(&mut command);
+    let server = Server::start(command);
+    let ready = manager.told();
+    let expected = format!("READY=1\nSTATUS=listening on {}, 2 shards", server.address);
+    assert!(ready.starts_with(&expected), "{ready}");
+    for _ in 0..3 {
+        assert_eq!(manager.told(), "WATCHDOG=1\n");
+    }
+    server.terminate();
+    let last = std::iter::repeat_with(|| manager.told()).find(|told| told != "WATCHDOG=1\n");
+    assert_eq!(last.unwrap(), "STOPPING=1\nSTATUS=draining\n");
+    // Nobody reads what else it says, and nobody is to wait for that.
+    drop(manager);
+    assert!(server.wait());
+}
+
+/// One request on a connection of its own, as a client of the simplest kind makes it. The reason if it failed.
+fn ask(address: SocketAddr) -> Result<(), String> {
+    let say = |what: &str| {
+        let what = what.to_owned();
+        move |error: std::io::Error| format!("{what}: {error}")
+    };
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(say("connect"))?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(say("timeout"))?;
+    stream.write_all(&encode(&["PING"])).map_err(say("write"))?;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer).map_err(say("read"))?;
+    if answer == *b"+PONG\r\n" { Ok(()) } else { Err(answer.escape_ascii().to_string()) }
+}
+
+/// Has clients ask while `work` is done; the number of answers, and what went wrong.
+fn under_load(address: SocketAddr, work: impl FnOnce()) -> (usize, Vec<String>) {
+    let over = AtomicBool::new(false);
+    let load = || {
+        let (mut answers, mut failures) = (0, Vec::new());
+        while !over.load(Ordering::Relaxed) {
+            match ask(address) {
+                Ok(()) => answers += 1,
+                Err(reason) => failures.push(reason),
+            }
+        }
+        (answers, failures)
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
+        work();
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().fold((0, Vec::new()), |(answers, mut failures), client| {
+            let (more_answers, more_failures) = client.join().unwrap();
+            failures.extend(more_failures);
+            (answers + more_answers, failures)
+        })
+    })
+}
+
+#[test]
+fn a_server_that_takes_over_the_socket_costs_no_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut old = on_port(&listener);
+    let (answers, failures) = under_load(address, || {
+        for _ in 0..5 {
+            let new = on_port(&listener);
+            let before = std::mem::replace(&mut old, new);
+            before.terminate();
+            assert!(before.wait());
+        }
+    });
+    assert_eq!(failures, [""; 0], "of {answers}");
+    assert!(answers > 0);
+}
+
+#[test]
+fn a_server_beside_another_on_the_port_costs_none_where_the_kernel_migrates() {
+    let host = match Namespace::new("migrate") {
+        Ok(host) => host,
+        Err(reason) => return println!("connections that migrate skipped: {reason}"),
+    };
+    let mut migrate = Command::new("sh");
+    migrate.args(["-c", "echo 1 >/proc/sys/net/ipv4/tcp_migrate_req"]);
+    if !host.command(&migrate).stderr(Stdio::null()).status().unwrap().success() {
+        return println!("connections that migrate skipped: the kernel has no tcp_migrate_req");
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], 6379));
+    let start = || {
+        let mut command = Server::kv_command(2);
+        command.args(["--port", "6379", "--join-port"]).args(PATIENT);
+        Server::start(host.command(&command))
+    };
+    let mut old = start();
+    let (answers, failures) = host.run(|| {
+        under_load(address, || {
+            for _ in 0..5 {
+                let before = std::mem::replace(&mut old, start());
+                before.terminate();
+                assert!(before.wait());
+            }
+        })
+    });
+    assert_eq!(failures, [""; 0], "of {answers}");
+    assert!(answers > 0);
+}
+
+/// Starts `kv` behind a program that limits it, and has it serve.
+fn serves_behind(limiter: &[&str], kv_options: &[&str]) -> Option<Server> {
+    let mut command = Command::new(limiter[0]);
+    command.args(&limiter[1..]).arg(env!("CARGO_BIN_EXE_kv")).args(["--port", "0"]);
+    command.args(kv_options).stderr(Stdio::piped());
+    match Command::new(limiter[0]).arg("--version").stdout(Stdio::null()).status() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            println!("{} skipped: it is not installed", limiter[0]);
+            None
+        }
+        _ => {
+            let server = Server::start(command);
+            assert_eq!(server.connect().text("SET key value"), "+OK\r\n");
+            Some(server)
+        }
+    }
+}
+
+#[test]
+fn on_one_cpu_there_is_one_shard_and_it_is_pinned_there() {
+    let allowed = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = allowed.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let last = allowed.unwrap().trim().rsplit([',', '-']).next().unwrap();
+    let Some(server) = serves_behind(&["taskset", "-c", last], &[]) else { return };
+    assert!(server.greeting.contains(&format!("1 shard on cores {last}")), "{}", server.greeting);
+}
+
+#[test]
+fn little_locked_memory_is_enough() {
+    serves_behind(&["prlimit", "--memlock=65536:65536"], &["--unpinned", "--shards", "2"]);
+}
+
+#[test]
+fn with_few_descriptors_it_serves_and_says_how_many_are_missing() {
+    let limiter = ["prlimit", "--nofile=64:64"];
+    let Some(mut server) = serves_behind(&limiter, &["--unpinned", "--shards", "2"]) else {
+        return;
+    };
+    let mut errors = server.errors();
+    server.terminate();
+    assert!(server.wait());
+    let mut said = String::new();
+    errors.read_to_string(&mut said).unwrap();
+    assert!(said.contains("fewer connections than --max-clients") && said.contains("64"), "{said}");
+}
+
+#[test]
+fn it_needs_no_rights() {
+    let whoami = Command::new("id").arg("-u").output().unwrap().stdout;
+    if whoami != b"0\n" {
+        return println!("an unprivileged user skipped: these tests are run by one");
+    }
+    // Where users have no name, their numbers do; the program must be where they may read it.
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let program = folder.path().join("kv");
+    // Not by this process: a program that somebody has open for writing is not started, and what other tests start
+    // at this moment has open what we have.
+    support::output_of(Command::new("cp").arg(env!("CARGO_BIN_EXE_kv")).arg(&program));
+    let mut command = Command::new("chmod");
+    support::output_of(command.args(["-R", "a+rX"]).arg(folder.path()));
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+    command.arg("--bounding-set=-all").arg(&program);
+    command.args(["--port", "0", "--shards", "1"]);
+    if !support::is_here("setpriv", &["--version"]) {
+        return;
+    }
+    let server = Server::start(command);
+    assert_eq!(server.connect().text("PING"), "+PONG\r\n");
+}
