@@ -163,9 +163,10 @@ pub use error::{
     RuntimeError, TimeoutError, ValueError,
 };
 pub use executor::{
-    Idle, LoopClosed, RemoteLoop, TaskBuilder, TaskRef, YieldIfNeeded, YieldNow, advance,
-    all_tasks, call_soon, create_task, current_task, describe_tasks, format_tasks, loop_stats, now,
-    print_tasks, set_report_handler, spawn, task, try_create_task, yield_if_needed, yield_now,
+    Idle, LoopClosed, RemoteLoop, SchedulingGroup, TaskBuilder, TaskRef, YieldIfNeeded, YieldNow,
+    advance, all_tasks, call_soon, create_task, current_task, describe_tasks, format_tasks,
+    loop_stats, now, print_tasks, set_report_handler, spawn, task, try_create_task,
+    yield_if_needed, yield_now,
 };
 pub use group::{
     AsCompleted, CatchCancel, CatchCancelPlain, Completions, Gather, GatherOutcomes, NextCompleted,

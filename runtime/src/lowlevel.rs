@@ -68,6 +68,13 @@ pub fn note_wait(kind: WaitKind) {
     cancel::note_wait(kind);
 }
 
+/// Whether anything goes with what is being run, for calls to take along: a task-local key that is set, or a
+/// [`SchedulingGroup`](crate::SchedulingGroup) other than the default. False for the price of a look.
+#[must_use]
+pub fn is_anything_inherited() -> bool {
+    crate::task::LocalContext::is_any_inherited()
+}
+
 /// Ends the threads of [`to_thread`](crate::to_thread) of a loop that is about to be closed: turns it until the
 /// functions that were begun have ended, for five minutes at most (rule T6). What no thread has begun, and
 /// what is asked for later, is refused (rule T169).

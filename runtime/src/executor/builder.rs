@@ -6,6 +6,7 @@ use std::panic::Location;
 use tracing::Span;
 
 use super::handle::{Plain, task_at};
+use super::scheduling::SchedulingGroup;
 use super::span::Spanned;
 use crate::error::Result;
 use crate::task::{LocalContext, Task};
@@ -17,6 +18,7 @@ pub struct TaskBuilder {
     name: Option<String>,
     context: Option<LocalContext>,
     span: Option<Span>,
+    group: Option<SchedulingGroup>,
 }
 
 /// Begins the settings of a task (rule T40).
@@ -71,6 +73,12 @@ impl TaskBuilder {
         self
     }
 
+    /// Has the task belong to `group` instead of its creator's.
+    pub fn group(mut self, group: &SchedulingGroup) -> Self {
+        self.group = Some(group.clone());
+        self
+    }
+
     /// Runs a fallible future as a task; see [`create_task`](crate::create_task).
     ///
     /// # Panics
@@ -98,7 +106,8 @@ impl TaskBuilder {
     /// The same as [`create`](Self::create), with an error where that panics.
     ///
     /// # Errors
-    /// Runtime, off a loop or on one that is closing. The future is dropped.
+    /// Runtime, off a loop or on one that is closing; Value, if the loop has as many scheduling groups as it may.
+    /// The future is dropped.
     #[track_caller]
     pub fn try_create<T: 'static>(
         self,
@@ -112,9 +121,11 @@ impl TaskBuilder {
         future: impl Future<Output = Result<T>> + 'static,
         location: &'static Location<'static>,
     ) -> Result<Task<T>> {
-        let task = match self.span {
-            Some(span) => task_at(Spanned::new(span, future), location)?,
-            None => task_at(future, location)?,
+        let task = match (self.span, &self.group) {
+            (Some(span), None) => task_at(Spanned::new(span, future), location)?,
+            (Some(span), Some(group)) => group.task_at(Spanned::new(span, future), location)?,
+            (None, None) => task_at(future, location)?,
+            (None, Some(group)) => group.task_at(future, location)?,
         };
         if let Some(name) = &self.name {
             task.set_name(name);

@@ -13,6 +13,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::budget::{Budget, DEFAULT_STEP_BUDGET};
+use super::groups::Groups;
 use super::hooks::{Flush, Poller};
 use super::inbox::{Inbox, RemoteLoop};
 use super::ops::{OpOwner, OpTable, Recipient};
@@ -111,6 +112,7 @@ pub(crate) struct LoopCore {
     pub(super) seen: Cell<Instant>,
     pub(super) pace: Pace,
     pub(super) tally: Tally,
+    pub(super) groups: Groups,
     /// No timer is set, no poller there, no flush enlisted, so that a turn may pass over them.
     pub(super) quiet: Cell<bool>,
     pub(super) idle: Idle,
@@ -123,7 +125,7 @@ pub(crate) struct LoopCore {
     /// A number that no other loop of the process has or will have.
     serial: u64,
     /// What rooms above keep with the loop, one of a type.
-    companions: RefCell<Vec<Rc<dyn Any>>>,
+    pub(super) companions: RefCell<Vec<Rc<dyn Any>>>,
     /// How many tasks wait for what happens outside of the loop's time.
     pub(super) outside_waits: Cell<usize>,
     pub(super) is_virtual: bool,
@@ -159,6 +161,7 @@ impl LoopCore {
             remote,
             pace: Pace::default(),
             tally: Tally::default(),
+            groups: Groups::default(),
             quiet: Cell::new(false),
             // A virtual clock moves only when the loop sleeps, so a spin would never end.
             idle: if is_virtual { Idle::Park } else { config.idle },
@@ -449,46 +452,6 @@ impl LoopCore {
     /// Reports to the exception handler (rule E20).
     pub(crate) fn report(&self, kind: ReportKind, error: Error) {
         self.home.report(&Report::new(kind, error));
-    }
-
-    /// Drops what is left of a loop that will not turn again, and closes its sources: peers see the end of
-    /// their connections. Must run inside the loop's context, as the guards of user code do.
-    pub(super) fn shut(&self) {
-        let home = &self.home;
-        home.close();
-        home.guarded(|| drop(self.inbox.take()));
-        while let Some(call) = home.take_call() {
-            home.guarded(|| drop(call));
-        }
-        for flush in self.flushes.take() {
-            // What guards wrote while they were dropped is still sent, as far as it needs no waiting.
-            home.guarded(|| flush.flush());
-        }
-        self.is_shut.set(true);
-        for flush in self.flushes.take() {
-            home.guarded(|| drop(flush));
-        }
-        let owners = self.ops.borrow_mut().take_owners();
-        for owner in owners {
-            home.guarded(|| owner.abandoned());
-        }
-        for poller in self.pollers.take() {
-            home.guarded(|| drop(poller));
-        }
-        let companions = self.companions.take();
-        home.guarded(|| drop(companions));
-        home.guarded(|| drop(self.completions.take()));
-        home.guarded(|| drop(self.timers.take()));
-        home.guarded(|| drop(self.retire_driver()));
-        home.end_lease();
-    }
-
-    /// Puts a driver without sockets in the place of the one that ends, at the same time of day.
-    fn retire_driver(&self) -> Option<Box<dyn Driver>> {
-        let now = self.now();
-        let mut retired = driver::open(DriverKind::VirtualClock).ok()?;
-        retired.advance(now - Instant::ZERO);
-        Some(self.driver.replace(retired))
     }
 }
 

@@ -16,6 +16,22 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(1);
 /// more than a short step does.
 const STEPS_PER_TURN: usize = 16;
 
+/// The clock is looked at between this look at the driver and the next.
+const SAMPLED: u8 = 1;
+/// The loop has scheduling groups besides the default.
+const DIVIDED: u8 = 1 << 1;
+
+/// How a batch is to be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// As fast as may be.
+    None,
+    /// With some steps measured.
+    Sampled,
+    /// Dealt out to scheduling groups.
+    Divided,
+}
+
 /// Counters of one loop.
 #[derive(Default)]
 pub(super) struct Tally {
@@ -32,8 +48,8 @@ pub(super) struct Tally {
     pub(super) sleeps: Cell<u64>,
     pub(super) received_bytes: Cell<u64>,
     pub(super) sent_bytes: Cell<u64>,
-    /// Whether the clock is looked at between this look at the driver and the next.
-    is_sampled: Cell<bool>,
+    /// What has to be known before a batch is run, in one byte: usually nothing.
+    marks: Cell<u8>,
     sampled_at: Cell<Instant>,
     samples: RefCell<Samples>,
 }
@@ -54,7 +70,22 @@ pub(super) fn count(counter: &Cell<u64>, more: u64) {
 impl Tally {
     #[inline]
     pub(super) fn is_sampled(&self) -> bool {
-        self.is_sampled.get()
+        self.marks.get() & SAMPLED != 0
+    }
+
+    /// How the next batch is to be run.
+    #[inline]
+    pub(super) fn care(&self) -> Care {
+        match self.marks.get() {
+            0 => Care::None,
+            SAMPLED => Care::Sampled,
+            _ => Care::Divided,
+        }
+    }
+
+    /// From now on batches are dealt out to scheduling groups.
+    pub(super) fn divide(&self) {
+        self.marks.set(self.marks.get() | DIVIDED);
     }
 
     /// The driver has answered: perhaps what comes now is measured.
@@ -62,20 +93,21 @@ impl Tally {
         count(&self.driver_looks, 1);
         if now - self.sampled_at.get() >= SAMPLE_EVERY {
             self.sampled_at.set(now);
-            self.is_sampled.set(true);
+            self.marks.set(self.marks.get() | SAMPLED);
         }
     }
 
     /// What was measured ends, as the driver is about to be asked again.
     #[cold]
     pub(super) fn end_sample(&self, now: Instant) {
-        self.is_sampled.set(false);
+        self.marks.set(self.marks.get() & !SAMPLED);
         self.samples.borrow_mut().turns.record(now - self.sampled_at.get());
     }
 
     /// The driver had nothing, and a loop that spins asks it again: no work to be measured.
     pub(super) fn drop_sample(&self) {
-        if self.is_sampled.replace(false) {
+        if self.is_sampled() {
+            self.marks.set(self.marks.get() & !SAMPLED);
             self.sampled_at.set(Instant::ZERO);
         }
     }
@@ -142,6 +174,7 @@ impl LoopCore {
             turns: samples.turns.clone(),
             steps: samples.steps.clone(),
             lateness: samples.lateness.clone(),
+            groups: self.group_stats(),
         }
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::core::{Idle, LoopCore};
 use super::hooks::Flush;
-use super::tally::{Tally, count};
+use super::tally::{Care, Tally, count};
 use crate::driver::{Completion, OpId, Park};
 use crate::task::{Entry, Ready};
 use crate::util::cancel::{self, Scope};
@@ -297,10 +297,28 @@ impl LoopCore {
             self.rescue(batch);
         }
         self.home.swap_ready(batch);
-        self.pace.entries.set(self.pace.entries.get().saturating_add(batch.len() as u32));
-        count(&self.tally.entries, batch.len() as u64);
         // The next entry that is measured, if it is a step.
-        let mut measured = if self.tally.is_sampled() { 0 } else { usize::MAX };
+        let measured = match self.tally.care() {
+            Care::None => usize::MAX,
+            Care::Sampled => 0,
+            Care::Divided => return self.run_divided(batch),
+        };
+        self.run_batch(batch, measured);
+    }
+
+    /// Runs what is of no scheduling group, and then the group whose turn it is.
+    #[cold]
+    fn run_divided(&self, batch: &mut Vec<Entry>) {
+        self.deal_out(batch);
+        self.begun.set(0);
+        self.run_batch(batch, usize::MAX);
+        self.run_group();
+    }
+
+    // A call of its own would cost every turn a dozen instructions.
+    #[inline(always)]
+    fn run_batch(&self, batch: &mut Vec<Entry>, mut measured: usize) {
+        self.count_entries(batch.len());
         for (index, entry) in batch.iter().enumerate() {
             if self.is_halted() {
                 self.put_back(batch, index);
@@ -326,7 +344,8 @@ impl LoopCore {
                         waker.wake();
                     }
                 }),
-                Err(Ready::Callback) => self.run_callback(&self.tally.callbacks, || {
+                Err(Ready::Backlog) => {}
+                Err(Ready::Callback(_)) => self.run_callback(&self.tally.callbacks, || {
                     let call = self.home.take_call();
                     if let Some(call) = call {
                         call.run();
@@ -338,8 +357,14 @@ impl LoopCore {
         cancel::enter(Scope::NONE);
     }
 
+    #[inline]
+    pub(super) fn count_entries(&self, more: usize) {
+        self.pace.entries.set(self.pace.entries.get().saturating_add(more as u32));
+        count(&self.tally.entries, more as u64);
+    }
+
     #[cold]
-    fn step_measured(&self, slot: u32) {
+    pub(super) fn step_measured(&self, slot: u32) {
         let begun = self.now();
         self.home.step(slot);
         self.tally.sample_step(self.now() - begun);
@@ -367,7 +392,7 @@ impl LoopCore {
     }
 
     /// Runs what is no task: outside of all frames, and in no task's context.
-    fn run_callback(&self, counter: &Cell<u64>, callback: impl FnOnce()) {
+    pub(super) fn run_callback(&self, counter: &Cell<u64>, callback: impl FnOnce()) {
         count(counter, 1);
         cancel::enter(Scope::NONE);
         self.home.guarded(callback);
@@ -414,7 +439,7 @@ impl LoopCore {
         self.is_delivering.get() || waiting.iter().any(|completion| completion.id == id)
     }
 
-    fn is_halted(&self) -> bool {
+    pub(super) fn is_halted(&self) -> bool {
         HALT.load(Ordering::Relaxed) && self.heeds_halt.get()
     }
 

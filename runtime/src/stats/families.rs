@@ -1,6 +1,6 @@
 //! The metrics of a loop by their names in Prometheus.
 
-use super::{Exposition, Kind, LoopStats};
+use super::{Exposition, GroupStats, Kind, LoopStats};
 
 /// Name and meaning of a counter, and where its value is.
 type Counter = (&'static str, &'static str, fn(&LoopStats) -> u64);
@@ -30,6 +30,34 @@ const COUNTERS: &[Counter] = &[
     ("corelane_loop_sent_bytes_total", "Bytes handed over to be sent.", |stats| stats.sent_bytes),
 ];
 
+/// The same for a scheduling group.
+type GroupMetric = (&'static str, Kind, &'static str, fn(&GroupStats) -> f64);
+
+const GROUP_METRICS: &[GroupMetric] = &[
+    ("corelane_group_shares", Kind::Gauge, "Shares of the group.", |group| group.shares.into()),
+    ("corelane_group_tasks_total", Kind::Counter, "Tasks created in the group.", |group| {
+        group.task_count as f64
+    }),
+    ("corelane_group_steps_total", Kind::Counter, "Polls of tasks of the group.", |group| {
+        group.step_count as f64
+    }),
+    (
+        "corelane_group_callbacks_total",
+        Kind::Counter,
+        "Callbacks of the group that ran.",
+        |group| group.callback_count as f64,
+    ),
+    ("corelane_group_turns_total", Kind::Counter, "Turns in which the group ran.", |group| {
+        group.turn_count as f64
+    }),
+    ("corelane_group_run_seconds_total", Kind::Counter, "Time that the group ran.", |group| {
+        group.run_time.as_secs_f64()
+    }),
+    ("corelane_group_ready", Kind::Gauge, "Tasks and callbacks that wait for its turn.", |group| {
+        group.ready_count as f64
+    }),
+];
+
 impl LoopStats {
     /// Adds all to `text`, each sample with `labels`: those that tell this loop from others.
     ///
@@ -48,5 +76,12 @@ impl LoopStats {
         text.add_durations("corelane_loop_step_seconds", help, labels, &self.steps);
         let help = "Time by which the loop was behind its timers, sampled.";
         text.add_durations("corelane_loop_lateness_seconds", help, labels, &self.lateness);
+        for group in &self.groups {
+            let mut labels = labels.to_vec();
+            labels.push(("group", &group.name));
+            for (name, kind, help, value) in GROUP_METRICS {
+                text.add(name, *kind, help, &labels, value(group));
+            }
+        }
     }
 }

@@ -24,6 +24,8 @@ mod durations;
 mod exposition;
 mod families;
 
+use std::time::Duration;
+
 pub use self::durations::Durations;
 pub use self::exposition::{Exposition, Kind};
 
@@ -64,4 +66,29 @@ pub struct LoopStats {
     pub steps: Durations,
     /// How far the loop was behind the timer that was due the longest. Sampled.
     pub lateness: Durations,
+    /// The scheduling groups that the loop has met, the default one first. Empty while it has met no other.
+    pub groups: Vec<GroupStats>,
+}
+
+/// What one [`SchedulingGroup`](crate::SchedulingGroup) has done on one loop, since the loop met its first group
+/// besides the default.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct GroupStats {
+    /// Its name; the default group's is `default`.
+    pub name: String,
+    /// Its shares.
+    pub shares: u32,
+    /// Tasks that were created in it; for the default group since the loop began.
+    pub task_count: u64,
+    /// Steps of its tasks.
+    pub step_count: u64,
+    /// Its callbacks that ran.
+    pub callback_count: u64,
+    /// Turns in which it was the one that ran.
+    pub turn_count: u64,
+    /// How long its tasks and callbacks ran.
+    pub run_time: Duration,
+    /// Tasks and callbacks of it that are ready and wait for its turn.
+    pub ready_count: u64,
 }

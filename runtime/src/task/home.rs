@@ -11,6 +11,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::assign::Joined;
 use super::cell::{Ended, Joiner, TaskCell};
 use super::entry::Entry;
 use super::finished::Ending;
@@ -42,6 +43,7 @@ pub(crate) struct Home {
     pub(super) tasks: RefCell<Tasks>,
     pub(super) last_id: Cell<u64>,
     pub(super) births: RefCell<Births>,
+    pub(super) joined: Joined,
     /// The last number of a registration on any task.
     pub(super) last_key: Cell<u64>,
     /// What the loop is doing: for itself, and for who watches it from another thread.
@@ -97,6 +99,7 @@ impl Home {
             lease,
             last_id: Cell::new(0),
             births: RefCell::default(),
+            joined: Joined::default(),
             last_key: Cell::new(0),
             pulse: Arc::new(Pulse::new()),
             stepped: Cell::new(0),
@@ -138,13 +141,14 @@ impl Home {
         }
         let id = TaskId(self.last_id.get() + 1);
         self.last_id.set(id.0);
-        let Tasks { table, ready, .. } = &mut *self.tasks.borrow_mut();
+        let mut tasks = self.tasks.borrow_mut();
+        let Tasks { table, ready, .. } = &mut *tasks;
         let cell = TaskCell::new(&mut table.pool, future, id, location);
         let slot = table.insert(cell);
         ready.push(Entry::task(slot));
-        if self.locals.is_set() {
-            // Rule T42. A new slot has none that this would replace.
-            table.set_locals(slot, self.locals.get());
+        drop(tasks);
+        if self.locals.is_inherited() {
+            self.bequeath(slot);
         }
         Some((slot, id))
     }

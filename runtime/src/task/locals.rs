@@ -22,6 +22,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicU8;
 use std::task::{Context, Poll};
 
+use super::assign::GroupNumber;
 use super::home::Home;
 use super::wake::current_home;
 use crate::error::drop_quietly;
@@ -211,6 +212,12 @@ impl LocalContext {
         with_current(Current::is_set)
     }
 
+    /// Whether anything goes with what is being run: a key that is set, or a scheduling group other than the
+    /// default.
+    pub(crate) fn is_any_inherited() -> bool {
+        with_current(Current::is_inherited)
+    }
+
     fn find(self, id: KeyId) -> Option<Rc<dyn Any>> {
         Some(Rc::clone(&self.0.as_ref()?.get(&id)?.value))
     }
@@ -319,18 +326,37 @@ impl<F> fmt::Debug for LocalScope<F> {
 
 /// What is set right now, in a loop or on a thread.
 pub(super) struct Current {
-    is_set: Cell<bool>,
+    /// Whether a context is set, and above that the scheduling group of what is being run.
+    marks: Cell<u8>,
     context: Cell<LocalContext>,
 }
 
+const SET: u8 = 1;
+
 impl Current {
     pub(super) const fn new() -> Self {
-        Self { is_set: Cell::new(false), context: Cell::new(LocalContext(None)) }
+        Self { marks: Cell::new(0), context: Cell::new(LocalContext(None)) }
     }
 
     #[inline]
     pub(super) fn is_set(&self) -> bool {
-        self.is_set.get()
+        self.marks.get() & SET != 0
+    }
+
+    /// Whether a new task inherits anything: a context, or a group other than the default.
+    #[inline]
+    pub(super) fn is_inherited(&self) -> bool {
+        self.marks.get() != 0
+    }
+
+    pub(super) fn group(&self) -> GroupNumber {
+        self.marks.get() >> 1
+    }
+
+    /// Sets the group of what is being run, and returns the one before.
+    pub(super) fn set_group(&self, group: GroupNumber) -> GroupNumber {
+        let before = self.marks.replace(self.marks.get() & SET | group << 1);
+        before >> 1
     }
 
     pub(super) fn get(&self) -> LocalContext {
@@ -340,7 +366,8 @@ impl Current {
     }
 
     pub(super) fn replace(&self, context: LocalContext) -> LocalContext {
-        self.is_set.set(!context.is_empty());
+        let set = if context.is_empty() { 0 } else { SET };
+        self.marks.set(self.marks.get() & !SET | set);
         self.context.replace(context)
     }
 }
@@ -413,6 +440,19 @@ impl Drop for Keeping {
 }
 
 impl Home {
+    /// A new task has the context and the group of what creates it (rule T42).
+    #[cold]
+    pub(super) fn bequeath(&self, slot: u32) {
+        let group = self.locals.group();
+        if group != 0 {
+            self.assign(slot, group);
+        }
+        if self.locals.is_set() {
+            // A new slot has none that this would replace.
+            self.set_locals(slot, self.locals.get());
+        }
+    }
+
     /// Gives a task what it has set, or nothing, for its step. What code outside of tasks has left behind is
     /// forgotten.
     #[cold]

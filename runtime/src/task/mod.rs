@@ -15,6 +15,7 @@
 //! A future is polled and dropped only on its loop's thread, inside a turn or when the loop closes. Wakes
 //! from elsewhere are numbers in the loop's mailbox, which outlives the loop.
 
+mod assign;
 mod cell;
 mod entry;
 mod finished;
@@ -49,12 +50,13 @@ pub use self::locals::{LocalContext, LocalKey, LocalScope, Travelling};
 pub use self::report::{Report, ReportKind};
 pub use self::tree::{TaskInfo, TaskState};
 
+pub(crate) use self::assign::{Backlog, GroupNumber, MAX_GROUPS, Work};
 pub(crate) use self::entry::{Entry, Ready};
 pub(crate) use self::home::{Callback, Home, Resident};
 pub(crate) use self::id::MAX_SLOTS;
 pub(crate) use self::locals::{KeptLocals, bound};
 pub(crate) use self::mailbox::Mailbox;
-pub(crate) use self::notice::{Notice, Observer};
+pub(crate) use self::notice::{Call, Notice, Observer};
 pub(crate) use self::pulse::{Beat, Doing, Pulse};
 pub(crate) use self::tree::draw;
 pub(crate) use self::wake::{enter, is_cancelled};

@@ -54,6 +54,9 @@ const ASKED: u64 = 1 << 15;
 const HELD: u64 = 1 << 12;
 /// Has something set in its task-local context.
 const LOCALS: u64 = 1 << 13;
+/// Its scheduling group.
+const GROUP: u64 = 0b111 << GROUP_SHIFT;
+const GROUP_SHIFT: u32 = 16;
 
 /// What says whether a wake would queue a task: it would if only [`OCCUPIED`] is set of these.
 const ASLEEP_MASK: u64 = OCCUPIED | QUEUED | DONE;

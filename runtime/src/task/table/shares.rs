@@ -1,6 +1,9 @@
 //! Who has a share in a task: its handle, those who wait for its end, the callbacks that have still to see it.
 
-use super::{DONE, HANDLE, HAS_RARE, HELD, JOINERS, LOCALS, OCCUPIED, TaskTable};
+use super::{
+    DONE, GROUP, GROUP_SHIFT, HANDLE, HAS_RARE, HELD, JOINERS, LOCALS, OCCUPIED, TaskTable,
+};
+use crate::task::assign::GroupNumber;
 use crate::task::cell::{Joiner, TaskCell};
 use crate::task::id::WakeId;
 use crate::task::joiners::{Joiners, Told};
@@ -145,6 +148,20 @@ impl TaskTable {
         }
         self.slots[index as usize].word &= !LOCALS;
         self.rare.get_mut(&index).map(|rare| std::mem::take(&mut rare.locals)).unwrap_or_default()
+    }
+
+    /// The scheduling group of whatever task is in the slot.
+    pub(in crate::task) fn group(&self, index: u32) -> GroupNumber {
+        let word = self.slots[index as usize].word;
+        ((word & GROUP) >> GROUP_SHIFT) as GroupNumber
+    }
+
+    /// Moves a task into a scheduling group, and returns the one before.
+    pub(in crate::task) fn set_group(&mut self, index: u32, group: GroupNumber) -> GroupNumber {
+        let before = self.group(index);
+        let word = &mut self.slots[index as usize].word;
+        *word = *word & !GROUP | u64::from(group) << GROUP_SHIFT;
+        before
     }
 
     /// Keeps what the task has set in its context, and returns what it had before.
