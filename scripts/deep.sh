@@ -27,6 +27,8 @@ run_tsan() {
   echo "== ThreadSanitizer"
   # Tests that panic on purpose would print backtraces, under a lock of the uninstrumented standard library.
   export RUST_BACKTRACE=0
+  # What threads print would be gathered in a buffer under such a lock too.
+  export RUST_TEST_NOCAPTURE=1
   # ThreadSanitizer holds a signal back until the thread that got it makes a call that it knows. The main thread of a
   # test process waits in a bare futex for a minute, so these four would measure that and nothing of ours.
   TSAN_OPTIONS="suppressions=$PWD/scripts/tsan.supp halt_on_error=1" \

@@ -119,11 +119,13 @@ fn a_shard_that_is_shut_and_does_not_clean_up_in_time_is_aborted_alone() {
         Ok(1)
     });
     assert_eq!(ending.mains[0].as_ref().ok(), Some(&1));
-    assert!(ending.mains[1].as_ref().is_err_and(Error::is_panic));
+    // On a slow machine the time is up before its panic has come to who waits for it.
+    assert!(ending.mains[1].is_err());
     let [late] = &ending.late[..] else { panic!("{:?}", ending.late) };
     assert_eq!((late.phase, late.id), (Phase::CleanUp, FAR));
-    assert_eq!(late.tasks[0].name, "stubborn");
-    assert_eq!(ending.lost.len(), 1);
+    assert!(late.tasks.iter().any(|task| task.name == "stubborn"));
+    let [(FAR, panic)] = &ending.lost[..] else { panic!("{:?}", ending.lost) };
+    assert!(panic.is_panic());
 }
 
 #[test]
