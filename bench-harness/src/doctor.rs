@@ -1,13 +1,13 @@
 //! What the machine is, and what about it spoils a measurement.
 
-use std::fs;
+use std::{fs, io};
 
-use rustix::process::{Resource, getrlimit};
+use corelane_shards::HostReport;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::layout::{allowed_cpus, parse_list, physical_cores};
+use crate::layout::parse_list;
 
 /// Facts about the machine that a reader of the numbers needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,45 +47,41 @@ pub(crate) struct Environment {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Clock sources that are read without a system call.
-const FAST_CLOCKS: [&str; 3] = ["tsc", "arch_sys_counter", "kvm-clock"];
-
-/// Fewer open files than this, and a run with many connections fails.
-const ENOUGH_FILES: u64 = 4_096;
-
 /// With this share of the CPUs taken by others a run is not alone.
 const BUSY_SHARE: f64 = 0.5;
 
 /// Looks around; takes a few milliseconds.
-pub(crate) fn examine() -> Environment {
-    let cpus = allowed_cpus().unwrap_or_default();
+///
+/// # Errors
+/// The kernel does not tell which CPUs this process may use.
+pub(crate) fn examine() -> io::Result<Environment> {
+    let host = HostReport::of_process()?;
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let first_cpu = cpus.first().copied().unwrap_or(0);
-    let governor = format!("/sys/devices/system/cpu/cpu{first_cpu}/cpufreq/scaling_governor");
     let cpu_list = |path: &str| line_of(path).and_then(|text| parse_list(&text).ok());
     let mut environment = Environment {
         kernel: line_of("/proc/sys/kernel/osrelease"),
         cpu_model: field_of(&cpuinfo, "model name"),
-        smt: physical_cores(&cpus).len() < cpus.len(),
-        cpus_allowed: cpus,
+        smt: host.smt,
+        cpus_allowed: host.cpus_allowed,
         virtualized: field_of(&cpuinfo, "flags")
             .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
-        clocksource: line_of("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        clocksource: host.clock_source,
         clock_read_ns: clock::read_cost_ns(),
-        governor: line_of(&governor),
+        governor: host.frequency_governor,
         isolated: cpu_list("/sys/devices/system/cpu/isolated").unwrap_or_default(),
         nohz_full: cpu_list("/sys/devices/system/cpu/nohz_full").unwrap_or_default(),
-        cgroup_quota: line_of("/sys/fs/cgroup/cpu.max").and_then(|text| parse_quota(&text)),
-        nofile: getrlimit(Resource::Nofile).current,
-        memlock: getrlimit(Resource::Memlock).current,
+        cgroup_quota: host.cpu_quota,
+        nofile: host.open_file_limit,
+        memlock: host.locked_memory_limit_bytes,
         thp: line_of("/sys/kernel/mm/transparent_hugepage/enabled")
             .and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
         load_average: line_of("/proc/loadavg")
             .and_then(|text| text.split(' ').next()?.parse().ok()),
-        warnings: Vec::new(),
+        warnings: host.problems.iter().map(ToString::to_string).collect(),
     };
-    environment.warnings = warnings(&environment);
-    environment
+    let warnings = warnings(&environment);
+    environment.warnings.extend(warnings);
+    Ok(environment)
 }
 
 impl Environment {
@@ -118,42 +114,15 @@ impl Environment {
     }
 }
 
-/// Each says what it means for the numbers and what to do about it.
+/// What the server alone would not mind. Each says what it means for the numbers and what to do about it.
 fn warnings(environment: &Environment) -> Vec<String> {
     let mut warnings = Vec::new();
-    if let Some(clock) = &environment.clocksource
-        && !FAST_CLOCKS.contains(&clock.as_str())
-    {
-        warnings.push(format!(
-            "clock source {clock} needs a system call for each read; write a faster one of \
-             available_clocksource to /sys/devices/system/clocksource/clocksource0/current_clocksource"
-        ));
-    }
     if environment.cpus_allowed.len() < 2 {
         warnings.push(
             "one cpu: server and generator share it; allow a second one, or attack the server \
              from another machine"
                 .to_owned(),
         );
-    }
-    if let Some(quota) = environment.cgroup_quota
-        && quota < environment.cpus_allowed.len() as f64
-    {
-        warnings.push(format!(
-            "the cgroup allows {quota:.2} cpus' worth of time and will throttle; raise its cpu.max, \
-             or allow this process fewer cpus"
-        ));
-    }
-    if environment.nofile.is_some_and(|limit| limit < ENOUGH_FILES) {
-        warnings.push("few open files are allowed: raise `ulimit -n`".to_owned());
-    }
-    if let Some(governor) = &environment.governor
-        && governor != "performance"
-    {
-        warnings.push(format!(
-            "frequency governor {governor}: clocks change during the run; choose the governor \
-             performance"
-        ));
     }
     if let Some(load) = environment.load_average
         && load > environment.cpus_allowed.len() as f64 * BUSY_SHARE
@@ -179,31 +148,18 @@ fn field_of(cpuinfo: &str, name: &str) -> Option<String> {
     })
 }
 
-/// `200000 100000` is a quota of two CPUs; `max 100000` is none.
-fn parse_quota(text: &str) -> Option<f64> {
-    let (quota, period) = text.split_once(' ')?;
-    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_is_a_number_of_cpus_or_none() {
-        assert_eq!(parse_quota("150000 100000"), Some(1.5));
-        assert_eq!(parse_quota("max 100000"), None);
-    }
-
-    #[test]
-    fn a_slow_clock_a_quota_one_cpu_and_other_programs_are_warned_of() {
-        let mut environment = examine();
-        environment.clocksource = Some("hpet".to_owned());
+    fn one_cpu_and_other_programs_are_warned_of() {
+        let mut environment = examine().unwrap();
         environment.cpus_allowed = vec![0];
-        environment.cgroup_quota = Some(0.5);
-        environment.governor = Some("powersave".to_owned());
-        environment.nofile = Some(256);
         environment.load_average = Some(3.0);
-        assert_eq!(warnings(&environment).len(), 6);
+        assert_eq!(warnings(&environment).len(), 2);
+        environment.cpus_allowed = vec![0, 1];
+        environment.load_average = Some(0.1);
+        assert_eq!(warnings(&environment), [""; 0]);
     }
 }

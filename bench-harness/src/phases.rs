@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
         mut conditions: Conditions,
         console: &'a Console,
     ) -> io::Result<Self> {
-        let environment = doctor::examine();
+        let environment = doctor::examine()?;
         console.note(&format!("doctor   {}", environment.summary()));
         let started_unix_ns = clock::unix_ns();
         let noise = listen(plan, &conditions.layout, console)?;

@@ -32,6 +32,10 @@ pub struct Options {
     /// has no reason to go elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub first_request: f64,
+    /// When every shard listens, print a line of JSON first: the machine as they find it, what is wrong with it and
+    /// what to do about that.
+    #[arg(long)]
+    pub host_report: bool,
     /// Seed of the hashes, for runs that are to be alike; chosen by chance unless given. Who knows
     /// it can make keys that slow a shard down.
     #[arg(long)]

@@ -68,6 +68,7 @@ struct Common {
     cluster: Option<Cluster>,
     /// How long the end waits for connections that have not asked for anything.
     first_request: Duration,
+    prints_host: bool,
 }
 
 impl Common {
@@ -75,7 +76,12 @@ impl Common {
         let facts = Facts::new(shard_count, options.max_clients, options.bind.to_string());
         let cluster = Cluster::open(&options.cluster, address, shard_count)?;
         let first_request = Duration::from_secs_f64(options.first_request);
-        Ok(Self { facts: Arc::new(facts), cluster, first_request })
+        Ok(Self {
+            facts: Arc::new(facts),
+            cluster,
+            first_request,
+            prints_host: options.host_report,
+        })
     }
 
     fn slots(&self, shard: &Shard) -> Slots {
@@ -117,7 +123,7 @@ async fn run_shard(
     meet(shard, Stage::Listening).await?;
     if is_first {
         let port = local.facts().port.load(Ordering::Relaxed);
-        announce(shard, SocketAddr::new(place.address().ip(), port), cluster);
+        announce(shard, SocketAddr::new(place.address().ip(), port), common);
     }
     let sweeper = {
         let local = Rc::clone(local);
@@ -160,17 +166,21 @@ fn drain_unheard(local: Rc<Local>, first_request: Duration) -> Task<()> {
 }
 
 /// Says where the server is to be found, and what a user should know of its cores.
-fn announce(shard: &Shard, address: SocketAddr, cluster: Option<&Cluster>) {
+fn announce(shard: &Shard, address: SocketAddr, common: &Common) {
     let report = shard.report();
     for warning in report.warnings() {
         tracing::warn!("{warning}");
     }
-    let nodes = cluster.map(|cluster| {
+    let nodes = common.cluster.as_ref().map(|cluster| {
         let nodes: Vec<String> = cluster.map.own_nodes().iter().map(ToString::to_string).collect();
         format!(", cluster nodes {}", nodes.join(" "))
     });
     let nodes = nodes.unwrap_or_default();
     // Whoever has closed our standard output does not want to know.
+    if common.prints_host {
+        let host = serde_json::to_string(&report.host()).expect("it has plain fields only");
+        let _ = writeln!(io::stdout(), "{host}");
+    }
     let _ = writeln!(io::stdout(), "kv listening on {address}, {report}{nodes}");
     manager::ready(&format_args!("listening on {address}, {report}"));
 }

@@ -8,13 +8,16 @@
 
 mod support;
 
-use std::io::{ErrorKind, Read, Write};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use support::netns::Namespace;
 use support::{Server, encode};
 use tempfile::TempDir;
@@ -169,34 +172,53 @@ fn a_server_beside_another_on_the_port_costs_none_where_the_kernel_migrates() {
 
 /// Starts `kv` behind a program that limits it, and has it serve.
 fn serves_behind(limiter: &[&str], kv_options: &[&str]) -> Option<Server> {
-    let mut command = Command::new(limiter[0]);
-    command.args(&limiter[1..]).arg(env!("CARGO_BIN_EXE_kv")).args(["--port", "0"]);
-    command.args(kv_options).stderr(Stdio::piped());
-    match Command::new(limiter[0]).arg("--version").stdout(Stdio::null()).status() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("{} skipped: it is not installed", limiter[0]);
-            None
-        }
-        _ => {
-            let server = Server::start(command);
-            assert_eq!(server.connect().text("SET key value"), "+OK\r\n");
-            Some(server)
-        }
+    if !support::is_here(limiter[0], &["--version"]) {
+        return None;
     }
+    let mut command = Command::new(limiter[0]);
+    command.args(&limiter[1..]).arg(env!("CARGO_BIN_EXE_kv"));
+    command.args(["--port", "0", "--host-report"]).args(kv_options).stderr(Stdio::piped());
+    let server = Server::start(command);
+    assert_eq!(server.connect().text("SET key value"), "+OK\r\n");
+    Some(server)
+}
+
+/// What it has found its machine to be.
+fn host_report(server: &Server) -> Value {
+    let line = server.greeting.lines().find(|line| line.starts_with('{'));
+    serde_json::from_str(line.unwrap()).unwrap()
+}
+
+/// The CPUs that this process may use, in the kernel's notation.
+fn allowed_cpus() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    allowed.unwrap().trim().to_owned()
+}
+
+/// The last of those.
+fn last_cpu(cpus: &str) -> &str {
+    cpus.rsplit([',', '-']).next().unwrap()
 }
 
 #[test]
 fn on_one_cpu_there_is_one_shard_and_it_is_pinned_there() {
-    let allowed = std::fs::read_to_string("/proc/self/status").unwrap();
-    let allowed = allowed.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-    let last = allowed.unwrap().trim().rsplit([',', '-']).next().unwrap();
+    let allowed = allowed_cpus();
+    let last = last_cpu(&allowed);
     let Some(server) = serves_behind(&["taskset", "-c", last], &[]) else { return };
     assert!(server.greeting.contains(&format!("1 shard on cores {last}")), "{}", server.greeting);
+    let host = host_report(&server);
+    let number: usize = last.parse().unwrap();
+    assert_eq!(host["cpus_allowed"], json!([number]));
+    assert_eq!(host["cpus_taken"], json!([number]));
+    assert_eq!(host["shard_count"], 1);
 }
 
 #[test]
 fn little_locked_memory_is_enough() {
-    serves_behind(&["prlimit", "--memlock=65536:65536"], &["--unpinned", "--shards", "2"]);
+    let limiter = ["prlimit", "--memlock=65536:65536"];
+    let Some(server) = serves_behind(&limiter, &["--unpinned", "--shards", "2"]) else { return };
+    assert_eq!(host_report(&server)["locked_memory_limit_bytes"], 65_536);
 }
 
 #[test]
@@ -205,12 +227,82 @@ fn with_few_descriptors_it_serves_and_says_how_many_are_missing() {
     let Some(mut server) = serves_behind(&limiter, &["--unpinned", "--shards", "2"]) else {
         return;
     };
+    let host = host_report(&server);
+    assert_eq!(host["open_file_limit"], 64);
+    let problems = host["problems"].as_array().unwrap();
+    let is_named = |problem: &Value| {
+        problem["what"].as_str().unwrap().starts_with("64 files")
+            && problem["remedy"].as_str().unwrap().contains("LimitNOFILE=")
+    };
+    assert!(problems.iter().any(is_named), "{problems:?}");
     let mut errors = server.errors();
     server.terminate();
     assert!(server.wait());
     let mut said = String::new();
     errors.read_to_string(&mut said).unwrap();
     assert!(said.contains("fewer connections than --max-clients") && said.contains("64"), "{said}");
+}
+
+/// A control group below our own that has a cpuset, of either version; it goes with this.
+struct Cpuset(PathBuf);
+
+impl Cpuset {
+    /// The reason if there can be none.
+    fn new(cpus: &str) -> Result<Self, String> {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        let own = groups.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, path) = rest.split_once(':')?;
+            let is_cpuset = controllers.split(',').any(|name| name == "cpuset");
+            is_cpuset.then_some(("/sys/fs/cgroup/cpuset", path))
+        });
+        let unified = || Some(("/sys/fs/cgroup", groups.lines().last()?.strip_prefix("0::")?));
+        let (root, path) = own.or_else(unified).ok_or("there is no control group")?;
+        let parent = PathBuf::from(format!("{root}{path}"));
+        let group = Self(parent.join(format!("corelane-{}", std::process::id())));
+        std::fs::create_dir(&group.0).map_err(|error| format!("{:?}: {error}", group.0))?;
+        let mems = std::fs::read_to_string(parent.join("cpuset.mems")).unwrap_or_default();
+        group.set("cpuset.mems", mems.trim())?;
+        group.set("cpuset.cpus", cpus)?;
+        Ok(group)
+    }
+
+    fn set(&self, file: &str, value: &str) -> Result<(), String> {
+        let path = self.0.join(file);
+        // It is opened and not made: a controller that is not there has no such file.
+        let file = File::options().write(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(format!("{value}\n").as_bytes()));
+        written.map_err(|error| format!("{path:?}: {error}"))
+    }
+}
+
+impl Drop for Cpuset {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn in_a_cpuset_it_takes_what_that_has_and_goes_on_when_it_shrinks() {
+    let allowed = allowed_cpus();
+    let cpuset = match Cpuset::new(&allowed) {
+        Ok(cpuset) => cpuset,
+        Err(reason) => return println!("a cpuset skipped: {reason}"),
+    };
+    let group = cpuset.0.to_str().unwrap();
+    let script = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
+    let start = || serves_behind(&["sh", "-c", script, group], &[]).unwrap();
+    let server = start();
+    let first = host_report(&server);
+    assert_eq!(first["cpus_allowed"], first["cpus_taken"]);
+    let last = last_cpu(&allowed);
+    cpuset.set("cpuset.cpus", last).unwrap();
+    for _ in 0..20 {
+        assert!(server.connect().text("INCR count").starts_with(':'));
+    }
+    drop(server);
+    let host = host_report(&start());
+    assert_eq!(host["cpus_taken"], json!([last.parse::<usize>().unwrap()]));
 }
 
 #[test]

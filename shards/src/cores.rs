@@ -123,6 +123,13 @@ impl AllowedCores {
         }
     }
 
+    /// The same with a quota.
+    #[cfg(test)]
+    pub(crate) fn with_quota(mut self, cpus: f64) -> Self {
+        self.cpu_quota = Some(cpus);
+        self
+    }
+
     /// The same with CPUs that sit somewhere: each a number, a physical core and a node.
     #[cfg(test)]
     pub(crate) fn seated(cpus: &[(usize, usize, usize)]) -> Self {

@@ -108,7 +108,8 @@
 //! process that its control group allows, read before the first shard is pinned. A core that may
 //! not be used, and more shards than cores, are errors; a pin that the system refuses is a warning
 //! in the [`StartReport`], which also says what was taken and why. Masks and cpusets that somebody changes
-//! later are survived and reported: see [`Builder::placement_check`].
+//! later are survived and reported: see [`Builder::placement_check`]. What else the machine is to the shards, what is
+//! wrong with it and what to do about that, is a [`HostReport`].
 
 #![forbid(unsafe_code)]
 
@@ -122,6 +123,7 @@ mod drift;
 mod dump;
 mod ending;
 mod foreign;
+mod host;
 mod id;
 mod kept;
 mod lane;
@@ -152,6 +154,7 @@ pub use call::{
 pub use cores::AllowedCores;
 pub use dump::{ShardTasks, TaskDump};
 pub use ending::{Ending, LateShard, Phase};
+pub use host::{HostReport, Problem};
 pub use id::ShardId;
 pub use kept::Foreign;
 pub use lane::LaneStats;

@@ -58,27 +58,11 @@ impl StartReport {
         cores
     }
 
-    /// What a user should know: pins that failed, a quota that is too small, facts that were odd.
+    /// What a user should know: pins that failed, a quota that is too small, facts that were odd. The rest of what may
+    /// be wrong, and what to do about it, is in [`host`](Self::host).
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.allowed.notes().to_vec();
-        if self.placement.needs_topology() && !self.allowed.topology().is_known {
-            let text = "the system does not tell which CPUs share a core: each counts as one";
-            warnings.push(text.to_owned());
-        }
-        for shard in self.shards.iter().filter(|shard| !shard.is_placed) {
-            if let Some(core) = shard.core {
-                warnings.push(format!("shard {} could not be pinned to core {core}", shard.id));
-            }
-        }
-        let shard_count = self.shards.len();
-        if let Some(quota) = self.allowed.cpu_quota().filter(|&quota| quota < shard_count as f64) {
-            warnings.push(format!(
-                "{shard_count} shards share a quota of {quota:.2} CPUs and will be stopped \
-                 together when it is used up"
-            ));
-        }
-        warnings
+        self.problems().into_iter().map(|problem| problem.what).collect()
     }
 }
 

@@ -22,9 +22,9 @@ impl Doctor {
     /// Looks around and reports.
     ///
     /// # Errors
-    /// If the standard output is closed.
+    /// As [`examine`], and if the standard output is closed.
     pub(super) fn execute(self) -> io::Result<Exit> {
-        let environment = examine();
+        let environment = examine()?;
         let mut out = stdout().lock();
         if self.json {
             serde_json::to_writer_pretty(&mut out, &environment)?;

@@ -62,7 +62,7 @@ pub(crate) fn sample_result(points: Vec<Point>) -> RunResult {
         command: vec![text("bench-harness")],
         started_unix: 1_795_369_500.0,
         seed: 1,
-        environment: crate::doctor::examine(),
+        environment: crate::doctor::examine().expect("the kernel tells its CPUs"),
         layout: Layout { server_cpus: vec![1], load_cpus: vec![0], shared: false },
         workload: Workload {
             target: text("echo"),
