@@ -9,11 +9,10 @@
 mod support;
 
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use redis::cluster::{ClusterClient, cluster_pipe};
-use support::cluster::{check_places, counter, hops_per_command, runs};
+use support::cluster::{check_places, counter, hops_per_command, redis_py, runs};
 use support::{Client, Server, free_ports, is_here, output_of, own_address};
 
 const KEY_COUNT: usize = 10_000;
@@ -87,34 +86,6 @@ fn redis_py_finds_every_key_where_it_is() {
     assert_eq!(check_places(&runs(&mut plain)), KEY_COUNT);
     let hops = hops_per_command(&mut plain);
     assert!(hops < 0.01, "{hops} hops per command");
-}
-
-/// A Python with redis-py in an environment that stays for the next time; PYTHON names the one to
-/// make it with.
-fn redis_py() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("redis-py-8.1");
-    let python = folder.join("bin/python");
-    let has_redis = |python: &Path| {
-        let mut command = Command::new(python);
-        let ran = command.args(["-c", "import redis.cluster"]).stderr(Stdio::null()).status();
-        ran.is_ok_and(|status| status.success())
-    };
-    if has_redis(&python) {
-        return Some(python);
-    }
-    let base = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let steps: [(&Path, &[&str]); 2] = [
-        (Path::new(&base), &["-m", "venv", "--clear", folder.to_str()?]),
-        (&python, &["-m", "pip", "install", "--quiet", "redis==8.1.0"]),
-    ];
-    for (program, args) in steps {
-        let output = Command::new(program).args(args).output();
-        if !output.as_ref().is_ok_and(|output| output.status.success()) {
-            println!("redis-py skipped: `{} {}` failed", program.display(), args.join(" "));
-            return None;
-        }
-    }
-    Some(python)
 }
 
 fn cli(node: &str, words: &[&str]) -> String {

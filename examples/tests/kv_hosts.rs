@@ -10,12 +10,14 @@ mod support;
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use redis::cluster::ClusterClient;
-use support::cluster::{check_places, hops_per_command, machine, runs, topology};
+use support::cluster::{check_places, hops_per_command, machine, redis_py, runs, topology};
 use support::netns::Namespace;
-use support::{Client, Server};
+use support::{Client, Server, output_of};
 
 const KEY_COUNT: usize = 10_000;
 
@@ -27,6 +29,19 @@ fn hosts() -> Result<[Namespace; 3], String> {
     hosts[0].connect(&hosts[1], "192.0.2.0")?;
     hosts[0].connect(&hosts[2], "198.51.100.0")?;
     Ok(hosts)
+}
+
+/// Has redis-py, which comes in at `host`, set that many keys; returns those that could not be.
+fn set_by_redis_py(
+    python: &Path,
+    outside: &Namespace,
+    host: Ipv4Addr,
+    count: usize,
+) -> Vec<String> {
+    let mut command = Command::new(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kv_hosts.py"));
+    command.args([&host.to_string(), "7001", &count.to_string()]);
+    output_of(&mut outside.command(&command)).lines().map(str::to_owned).collect()
 }
 
 /// Sets every key; returns those that could not be.
@@ -56,7 +71,14 @@ fn the_shards_of_two_hosts_are_one_cluster() {
     let on_a = Server::start(a.command(&machine(&file, "a", HOSTS[0])));
     let on_b = start_b();
     let plain = [on_a.address, on_b.address];
+    let python = redis_py();
+    let by_redis_py = |host, count| {
+        let python = python.as_deref()?;
+        Some(set_by_redis_py(python, &outside, host, count))
+    };
+    let none = Some(Vec::new());
     let is_b = |key: &str| redis_protocol::redis_keyslot(key.as_bytes()) >= 8192;
+    assert_eq!(by_redis_py(HOSTS[1], KEY_COUNT).or(none.clone()), none);
     outside.run(|| {
         assert_eq!(set_all(&client(HOSTS[1]), 0..KEY_COUNT), [""; 0]);
         assert_eq!(check_places(&runs(&mut Client::to(plain[0]))), KEY_COUNT);
@@ -71,8 +93,11 @@ fn the_shards_of_two_hosts_are_one_cluster() {
         (0..40).map(|key| format!("key:{key}")).filter(|key| is_b(key)).collect();
     assert!((10..30).contains(&some.len()), "{some:?}");
     outside.run(|| assert_eq!(set_all(&client(HOSTS[0]), 0..40), some));
+    let missing = Some(some);
+    assert_eq!(by_redis_py(HOSTS[0], 40).or(missing.clone()), missing);
     // It comes back, empty.
     let _on_b = start_b();
+    assert_eq!(by_redis_py(HOSTS[1], 1000).or(none.clone()), none);
     outside.run(|| {
         assert_eq!(set_all(&client(HOSTS[0]), 0..KEY_COUNT), [""; 0]);
         assert_eq!(check_places(&runs(&mut Client::to(plain[0]))), KEY_COUNT);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
@@ -78,6 +78,34 @@ pub(crate) fn machine(file: &Path, name: &str, host: Ipv4Addr) -> Command {
     command.args(["--port", "7000", "--bind", &host.to_string(), "--cluster-self", name]);
     command.arg("--cluster-file").arg(file);
     command
+}
+
+/// A Python with redis-py in an environment that stays for the next time; PYTHON names the one to
+/// make it with.
+pub(crate) fn redis_py() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("redis-py-8.1");
+    let python = folder.join("bin/python");
+    let has_redis = |python: &Path| {
+        let mut command = Command::new(python);
+        let ran = command.args(["-c", "import redis.cluster"]).stderr(Stdio::null()).status();
+        ran.is_ok_and(|status| status.success())
+    };
+    if has_redis(&python) {
+        return Some(python);
+    }
+    let base = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let steps: [(&Path, &[&str]); 2] = [
+        (Path::new(&base), &["-m", "venv", "--clear", folder.to_str()?]),
+        (&python, &["-m", "pip", "install", "--quiet", "redis==8.1.0"]),
+    ];
+    for (program, args) in steps {
+        let output = Command::new(program).args(args).output();
+        if !output.as_ref().is_ok_and(|output| output.status.success()) {
+            println!("redis-py skipped: `{} {}` failed", program.display(), args.join(" "));
+            return None;
+        }
+    }
+    Some(python)
 }
 
 /// The keys that a node has.
