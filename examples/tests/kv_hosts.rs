@@ -80,7 +80,9 @@ fn the_shards_of_two_hosts_are_one_cluster() {
     let is_b = |key: &str| redis_protocol::redis_keyslot(key.as_bytes()) >= 8192;
     assert_eq!(by_redis_py(HOSTS[1], KEY_COUNT).or(none.clone()), none);
     outside.run(|| {
-        assert_eq!(set_all(&client(HOSTS[1]), 0..KEY_COUNT), [""; 0]);
+        // What the one client has set, the other needs only touch.
+        let count = if python.is_some() { KEY_COUNT / 10 } else { KEY_COUNT };
+        assert_eq!(set_all(&client(HOSTS[1]), 0..count), [""; 0]);
         assert_eq!(check_places(&runs(&mut Client::to(plain[0]))), KEY_COUNT);
         for address in plain {
             let hops = hops_per_command(&mut Client::to(address));
@@ -93,11 +95,13 @@ fn the_shards_of_two_hosts_are_one_cluster() {
         (0..40).map(|key| format!("key:{key}")).filter(|key| is_b(key)).collect();
     assert!((10..30).contains(&some.len()), "{some:?}");
     outside.run(|| assert_eq!(set_all(&client(HOSTS[0]), 0..40), some));
-    let missing = Some(some);
-    assert_eq!(by_redis_py(HOSTS[0], 40).or(missing.clone()), missing);
+    // It tries again and again, so it is asked for few.
+    let missing = Some((0..8).map(|key| format!("key:{key}")).filter(|key| is_b(key)).collect());
+    assert_ne!(missing, none);
+    assert_eq!(by_redis_py(HOSTS[0], 8).or(missing.clone()), missing);
     // It comes back, empty.
     let _on_b = start_b();
-    assert_eq!(by_redis_py(HOSTS[1], 1000).or(none.clone()), none);
+    assert_eq!(by_redis_py(HOSTS[1], 100).or(none.clone()), none);
     outside.run(|| {
         assert_eq!(set_all(&client(HOSTS[0]), 0..KEY_COUNT), [""; 0]);
         assert_eq!(check_places(&runs(&mut Client::to(plain[0]))), KEY_COUNT);
