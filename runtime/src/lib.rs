@@ -109,7 +109,7 @@
 //! |---|---|
 //! | `util`, `error` | ground floor: instants, the sleep flag, slabs; [`Error`] |
 //! | `task` | a task, its waker, its table, its handle |
-//! | `driver` | the seam to the system: owned ops down, completions up; mio, and a virtual clock |
+//! | `driver` | the seam to the system: owned ops down, completions up; mio, a virtual clock, a simulated net |
 //! | `sync` | [`sync`]: a fair wait list and what stands on it |
 //! | `stats` | [`stats`]: what a loop counts and measures, and how it is written down |
 //! | `executor` | the loop: turn, ready queue, timers, ops, inbox |
@@ -120,7 +120,7 @@
 //! | `fs`, `stdio` | [`fs`]: files on the pool; standard streams |
 //! | `remote`, `signal` | tasks asked for by other threads; signals as streams, and who answers them |
 //! | `bridge` | [`bridge`]: the traits of other crates, each behind a feature |
-//! | `runner`, `lowlevel` | the front door |
+//! | `runner`, `lowlevel`, `sim` | the front door; `sim` (a feature): several loops in a simulated world |
 //!
 //! # Limits
 //!
@@ -144,6 +144,8 @@ mod remote;
 pub mod rules;
 mod runner;
 mod signal;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stats;
 mod stdio;
 pub mod sync;

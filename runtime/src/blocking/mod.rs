@@ -14,6 +14,7 @@
 //! This is one of the two places where threads are started.
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::executor::{self, EventLoop, LoopCore};
 use crate::task::Travelling;
 use crate::time::sleep;
+use crate::util::chance::Chance;
 
 mod call;
 mod pool;
@@ -35,12 +37,16 @@ mod tests;
 /// How long closing a loop waits for functions that were begun (rule T6).
 pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(300);
 
+/// In a simulation: the longest time until a function is begun.
+const INLINE_LIMIT_NANOS: u64 = 1_000_000;
+
 /// Runs `f` on a thread of the loop's pool and gives what it returns (rules T165, T166): for what blocks or
 /// computes for long. The loop goes on with its other tasks meanwhile.
 ///
 /// At most [`Builder::blocking_threads`](crate::Builder::blocking_threads) functions run at a time; what comes
 /// on top waits its turn, first in, first out. On a [virtual clock](crate::Builder::virtual_clock) time stands
-/// still while a task waits for such a function.
+/// still while a task waits for such a function. In a simulation (feature `sim`) `f` runs on the loop's thread,
+/// after a drawn time.
 ///
 /// ```
 /// corelane::run(async || {
@@ -67,9 +73,27 @@ pub async fn to_thread<T: Send + 'static>(
 ) -> Result<T> {
     let core = executor::current()?;
     let locals = Travelling::capture();
+    if let Some(chance) = core.chance() {
+        return inline(&core, chance, move || locals.enter(f)).await;
+    }
     let call = Arc::new(Call::new(move || locals.enter(f)));
     let _outside = WaitsOutside::new(&core);
     Waiting::begin(pool_of(&core)?, call)?.await
+}
+
+/// The same in a simulation: `f` runs here, after the time that a thread might have taken to begin it.
+async fn inline<T>(
+    core: &LoopCore,
+    chance: &dyn Chance,
+    f: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let pool = pool_of(core)?;
+    let nanos = chance.below("thread", INLINE_LIMIT_NANOS);
+    sleep(Duration::from_nanos(nanos)).await;
+    if pool.refuses() {
+        return Err(pool::refusal());
+    }
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| Err(Error::panicked(payload)))
 }
 
 fn pool_of(core: &LoopCore) -> Result<Rc<Pool>> {

@@ -65,6 +65,11 @@ struct Desk {
     waits_for_end: Option<Waker>,
 }
 
+/// What is said to who asks for a thread too late (rule T169).
+pub(super) fn refusal() -> Error {
+    Error::runtime("the threads of this loop have been shut down")
+}
+
 impl Pool {
     /// A pool without threads.
     pub(super) fn new(config: &PoolConfig) -> Self {
@@ -82,7 +87,7 @@ impl Pool {
     pub(super) fn submit(&self, job: Arc<dyn Job>) -> Result<Ticket> {
         let mut desk = self.shared.desk.lock();
         if desk.refuses {
-            return Err(Error::runtime("the threads of this loop have been shut down"));
+            return Err(refusal());
         }
         desk.last_ticket += 1;
         let ticket = Ticket(desk.last_ticket);
@@ -118,8 +123,13 @@ impl Pool {
         drop(desk);
         self.shared.desk.notify_all();
         for job in queue.into_values() {
-            job.refuse(Error::runtime("the threads of this loop have been shut down"));
+            job.refuse(refusal());
         }
+    }
+
+    /// Whether it takes no job any more.
+    pub(super) fn refuses(&self) -> bool {
+        self.shared.desk.lock().refuses
     }
 
     /// Threads that have not left.

@@ -31,14 +31,18 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::util::chance::Chance;
 use crate::util::instant::Instant;
 use crate::util::unpark::Unparker;
 
 pub(crate) mod buf;
 mod mio;
 pub(crate) mod op;
+#[cfg(feature = "sim")]
+pub(crate) mod sim;
 pub(crate) mod source;
 mod virtual_clock;
 
@@ -223,6 +227,11 @@ pub(crate) trait Driver {
     fn advance(&mut self, _duration: Duration) -> bool {
         false
     }
+
+    /// Who decides, in a simulation, what the system decides elsewhere.
+    fn chance(&self) -> Option<Rc<dyn Chance>> {
+        None
+    }
 }
 
 /// Which backend a loop runs on.
@@ -235,6 +244,9 @@ pub enum DriverKind {
     /// No sockets, and a clock that jumps to the next deadline whenever the loop would wait for it. For
     /// tests of anything that takes time.
     VirtualClock,
+    /// A simulated net and clock. Only a [`Simulation`](crate::sim::Simulation) makes such a loop.
+    #[cfg(feature = "sim")]
+    Simulated,
 }
 
 /// Makes a driver of the given kind.
@@ -245,5 +257,7 @@ pub(crate) fn open(kind: DriverKind) -> io::Result<Box<dyn Driver>> {
     Ok(match kind {
         DriverKind::Mio => Box::new(mio::MioDriver::new()?),
         DriverKind::VirtualClock => Box::new(virtual_clock::VirtualClock::default()),
+        #[cfg(feature = "sim")]
+        DriverKind::Simulated => Box::new(sim::SimDriver::new()?),
     })
 }

@@ -206,6 +206,22 @@ impl WriteData {
             Self::Chunks(chunks) => chunks.iter().map(Bytes::len).sum(),
         }
     }
+
+    /// Some of the bytes that follow the first `count`: as many as lie together there, and none at the end.
+    #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "who calls the system gathers"))]
+    pub(crate) fn after(&self, mut count: usize) -> &[u8] {
+        let chunks = match self {
+            Self::Buf(buf) => return &buf[count..],
+            Self::Chunks(chunks) => chunks,
+        };
+        for chunk in chunks {
+            if count < chunk.len() {
+                return &chunk[count..];
+            }
+            count -= chunk.len();
+        }
+        &[]
+    }
 }
 
 const _: () = assert!(size_of::<WriteData>() == 32, "as large as its larger half");

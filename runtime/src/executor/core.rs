@@ -16,6 +16,7 @@ use super::budget::{Budget, DEFAULT_STEP_BUDGET};
 use super::groups::Groups;
 use super::hooks::{Flush, Poller};
 use super::inbox::{Inbox, RemoteLoop};
+use super::meddler::Meddler;
 use super::ops::{OpOwner, OpTable, Recipient};
 use super::tally::{Tally, count};
 use super::timers::{Look, TimerKey, Timers};
@@ -26,6 +27,7 @@ use crate::driver::{
 };
 use crate::error::Error;
 use crate::task::{Callback, Home, Mailbox, Report, ReportKind};
+use crate::util::chance::Chance;
 use crate::util::instant::Instant;
 
 /// What a loop does when it has nothing to do.
@@ -129,6 +131,8 @@ pub(crate) struct LoopCore {
     /// How many tasks wait for what happens outside of the loop's time.
     pub(super) outside_waits: Cell<usize>,
     pub(super) is_virtual: bool,
+    /// In a simulation: who decides what is left to chance.
+    chance: Option<Rc<dyn Chance>>,
     /// Entries of the present batch whose turn has come.
     pub(super) begun: Cell<usize>,
     pub(super) is_shut: Cell<bool>,
@@ -146,11 +150,12 @@ impl LoopCore {
             .ok_or_else(|| io::Error::other("65,535 loops live in this process already"))?;
         home.mailbox().open(driver.unparker());
         let (inbox, remote) = Inbox::new(home.mailbox());
-        let is_virtual = config.driver == DriverKind::VirtualClock;
-        Ok(Rc::new(Self {
+        let is_virtual = config.driver != DriverKind::Mio;
+        let core = Rc::new(Self {
             mailbox: home.mailbox(),
             home,
             seen: Cell::new(driver.now()),
+            chance: driver.chance(),
             driver: RefCell::new(driver),
             timers: RefCell::default(),
             ops: RefCell::default(),
@@ -177,7 +182,11 @@ impl LoopCore {
             begun: Cell::new(0),
             is_shut: Cell::new(false),
             is_delivering: Cell::new(false),
-        }))
+        });
+        if let Some(chance) = &core.chance {
+            core.add_poller(Meddler::new(&core.home, chance));
+        }
+        Ok(core)
     }
 
     pub(crate) fn home(&self) -> &Rc<Home> {
@@ -226,6 +235,11 @@ impl LoopCore {
     pub(crate) fn existing_companion<T: 'static>(&self) -> Option<Rc<T>> {
         let companions = self.companions.borrow();
         companions.iter().find_map(|candidate| Rc::clone(candidate).downcast().ok())
+    }
+
+    /// Who decides in a simulation; `None` on a real system.
+    pub(crate) fn chance(&self) -> Option<&dyn Chance> {
+        self.chance.as_deref()
     }
 
     /// One more task, or one less, waits for what happens outside of the loop's time. Meanwhile a virtual

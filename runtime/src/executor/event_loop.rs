@@ -57,6 +57,13 @@ impl EventLoop {
         Ok(self.core.turn(&mut self.buffers, may_wait)?)
     }
 
+    /// Whether a turn would find something to do without waiting for time or for I/O: for who turns several loops
+    /// on one thread.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !self.closed && self.core.has_work()
+    }
+
     /// Turns until `stop`, asked after each turn, says so.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ mod groups;
 mod handle;
 mod hooks;
 mod inbox;
+mod meddler;
 mod ops;
 mod scheduling;
 mod span;

@@ -122,6 +122,11 @@ impl LoopCore {
         }
     }
 
+    /// Whether a turn would find something to do without waiting.
+    pub(super) fn has_work(&self) -> bool {
+        self.is_busy() || self.has_mail()
+    }
+
     fn has_mail(&self) -> bool {
         self.mailbox.has_mail() || self.pollers.borrow().iter().any(|poller| poller.has_mail())
     }

@@ -26,6 +26,7 @@ mod join;
 mod joiners;
 mod locals;
 mod mailbox;
+mod meddle;
 mod notice;
 mod pulse;
 mod registry;

@@ -3,6 +3,7 @@
 pub(crate) mod affinity;
 pub(crate) mod atomic;
 pub(crate) mod cancel;
+pub(crate) mod chance;
 pub(crate) mod copy;
 pub(crate) mod instant;
 pub(crate) mod monitor;

@@ -1,0 +1,128 @@
+//! A driver whose system is simulated: a world with hosts, a net between them, and a clock that jumps.
+//!
+//! Several loops of one thread share a [`World`]. Who turns them asks it which of them have something to do, has
+//! one turn, and lets time move when none has. Nothing here waits, and whatever could happen in one way or
+//! another is a draw from the world's generator, so that a run can be had again.
+//!
+//! `world` has the clock and what is on its way, `net` the connections, `listeners` who takes them, `draws` the
+//! generator and the trace; `driver` is a loop's way into it all, and `source` what that knows of each of its
+//! sources.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use self::world::State;
+use crate::util::chance::Chance;
+use crate::util::instant::Instant;
+
+mod draws;
+mod driver;
+mod listeners;
+mod net;
+mod settings;
+mod source;
+mod world;
+
+pub(crate) use draws::Draws;
+pub(crate) use driver::SimDriver;
+pub(crate) use settings::Settings;
+pub(crate) use world::{HostId, SeatId};
+
+thread_local! {
+    /// Where the next driver of this thread is to live.
+    static PLACE: RefCell<Option<(World, SeatId)>> = const { RefCell::new(None) };
+}
+
+/// A simulated world. Clones are the same world.
+#[derive(Clone)]
+pub(crate) struct World(Rc<RefCell<State>>);
+
+impl World {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self(Rc::new(RefCell::new(State::new(settings))))
+    }
+
+    /// One more machine.
+    pub(crate) fn add_host(&self) -> HostId {
+        self.0.borrow_mut().add_host()
+    }
+
+    /// The address of a machine.
+    pub(crate) fn ip(&self, host: HostId) -> IpAddr {
+        self.0.borrow().hosts[host.0].ip
+    }
+
+    /// Calls `make`, which makes one loop, with a place on `host` for it.
+    pub(crate) fn with_place<T>(&self, host: HostId, make: impl FnOnce() -> T) -> (SeatId, T) {
+        let seat = self.0.borrow_mut().add_seat(host);
+        PLACE.set(Some((self.clone(), seat)));
+        let made = make();
+        PLACE.set(None);
+        (seat, made)
+    }
+
+    /// The place of the driver that is being made on this thread.
+    ///
+    /// # Errors
+    /// `Unsupported` if no simulation is making one.
+    fn place() -> io::Result<(Self, SeatId)> {
+        let text = "a simulated loop is made by a simulation, on its thread";
+        PLACE.take().ok_or_else(|| io::Error::new(ErrorKind::Unsupported, text))
+    }
+
+    /// The time in the world.
+    pub(crate) fn now(&self) -> Instant {
+        self.0.borrow().now
+    }
+
+    /// Draws which of the loops turns next: one of those that have something to do.
+    pub(crate) fn draw_turn(&self) -> Option<SeatId> {
+        let mut state = self.0.borrow_mut();
+        let awake = state.awake();
+        let place = state.draws.below("whose turn", awake.len() as u64);
+        let seat = *awake.get(place as usize)?;
+        state.begin_turn(seat);
+        Some(seat)
+    }
+
+    /// The loop is about to turn, without a draw.
+    #[cfg(test)]
+    pub(crate) fn begin_turn(&self, seat: SeatId) {
+        self.0.borrow_mut().begin_turn(seat);
+    }
+
+    /// Whether the loop has something to do.
+    #[cfg(test)]
+    pub(crate) fn is_awake(&self, seat: SeatId) -> bool {
+        self.0.borrow().awake().contains(&seat)
+    }
+
+    /// There is something to do for a loop.
+    pub(crate) fn stir(&self, seat: SeatId) {
+        self.0.borrow_mut().stir(seat);
+    }
+
+    /// A loop has ended.
+    pub(crate) fn leave(&self, seat: SeatId) {
+        self.0.borrow_mut().leave(seat);
+    }
+
+    /// Moves the clock to what happens next, but not past `limit`. False if nothing will and there is no limit.
+    pub(crate) fn jump(&self, limit: Instant) -> bool {
+        self.0.borrow_mut().jump(limit)
+    }
+
+    /// What was drawn.
+    pub(crate) fn draws(&self) -> Rc<Draws> {
+        Rc::clone(&self.0.borrow().draws)
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("World")
+    }
+}

@@ -1,0 +1,361 @@
+//! The simulated net: listeners, and connections as two ends that send each other events.
+//!
+//! ```text
+//!  client end ── Syn ───────────────▶ listener: a server end waits there to be accepted
+//!       ◀── Connected, or Refused ────┘
+//!  one end ── Bytes … Fin, or Reset ─▶ the other end's inbox
+//!       ◀────────── Room ─────────────┘ when they were read
+//! ```
+//!
+//! What one end sends arrives in the order in which it was sent. An end that has gone answers bytes with a reset.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use super::world::{HostId, SeatId, State};
+use crate::driver::source::SourceId;
+use crate::util::chance::Chance;
+use crate::util::instant::Instant;
+use crate::util::slab::Key;
+
+/// Who is told of what happens: a loop, and its name for the source.
+pub(super) type Owner = (SeatId, SourceId);
+
+/// One end of a connection.
+pub(super) struct End {
+    pub(super) owner: Owner,
+    pub(super) host: HostId,
+    other_host: HostId,
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+    /// The end at the other side, once there is one. It may have gone.
+    pub(super) other: Key,
+    pub(super) link: Link,
+    inbox: VecDeque<u8>,
+    /// How what is received ends, behind what is in the inbox.
+    last: Last,
+    /// What the other end has sent and this one not read yet, and those bytes of it that are on their way.
+    unread_limit_bytes: usize,
+    /// Bytes that were sent and not said to be read.
+    unread_bytes: usize,
+    /// Nothing may be sent any more: the reason.
+    sends_no_more: Option<ErrorKind>,
+    /// When the last thing that was sent arrives.
+    last_arrival: Instant,
+    /// A close throws away what was not sent, and resets.
+    pub(super) resets: bool,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Connecting,
+    Made,
+    Failed(ErrorKind),
+}
+
+/// How what is received ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// It goes on.
+    Open,
+    Ended,
+    /// It was reset, and nobody was told of that yet.
+    Reset,
+}
+
+/// Something on its way.
+pub(super) enum Event {
+    Syn { client: Key, host: HostId },
+    Connected { to: Key, from: Key },
+    Refused { to: Key, why: ErrorKind },
+    Bytes { to: Key, from: Key, bytes: Vec<u8> },
+    Fin { to: Key },
+    Reset { to: Key },
+    Room { to: Key, count: usize },
+}
+
+/// What a receive finds.
+pub(super) enum Received {
+    /// So many bytes, and whether that was all there is.
+    Bytes(usize, bool),
+    End,
+    Nothing,
+}
+
+impl State {
+    /// Begins a connection.
+    pub(super) fn connect(
+        &mut self,
+        seat: SeatId,
+        peer: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> io::Result<Key> {
+        let host = self.seats[seat.0].host;
+        let mut own = local.unwrap_or_else(|| {
+            let is_loopback = peer.ip().is_loopback() || peer.ip().is_unspecified();
+            SocketAddr::new(if is_loopback { peer.ip() } else { self.hosts[host.0].ip }, 0)
+        });
+        if self.host_at(own.ip(), host) != Some(host) {
+            return Err(refusal("cannot connect to", peer, ErrorKind::AddrNotAvailable));
+        }
+        if own.port() == 0 {
+            own.set_port(self.free_port(host));
+        }
+        let to = self.host_at(peer.ip(), host);
+        let other_host = to.unwrap_or(host);
+        let client = self.insert_end(host, other_host, own, peer);
+        let at = self.now + self.latency(host, other_host);
+        self.send(
+            at,
+            match to {
+                Some(host) => Event::Syn { client, host },
+                None => Event::Refused { to: client, why: ErrorKind::HostUnreachable },
+            },
+        );
+        Ok(client)
+    }
+
+    pub(super) fn insert_end(
+        &mut self,
+        host: HostId,
+        other_host: HostId,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Key {
+        self.ends.insert(End {
+            owner: (SeatId(0), SourceId::NONE),
+            host,
+            other_host,
+            local,
+            peer,
+            other: Key::NOWHERE,
+            link: Link::Connecting,
+            inbox: VecDeque::new(),
+            last: Last::Open,
+            unread_limit_bytes: self.settings.buffer_bytes,
+            unread_bytes: 0,
+            sends_no_more: None,
+            last_arrival: self.now,
+            resets: false,
+        })
+    }
+
+    /// Sends what there is room for, and says how much that was.
+    pub(super) fn transmit(&mut self, key: Key, bytes: &[u8]) -> io::Result<usize> {
+        let Some(end) = self.ends.get_mut(key) else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        if end.last == Last::Reset {
+            end.last = Last::Ended;
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        match end.link {
+            Link::Failed(why) => return Err(why.into()),
+            Link::Connecting => return Ok(0),
+            Link::Made => {}
+        }
+        if let Some(why) = end.sends_no_more {
+            return Err(why.into());
+        }
+        let room = end.unread_limit_bytes.saturating_sub(end.unread_bytes).min(bytes.len());
+        if room == 0 {
+            return Ok(0);
+        }
+        let to = end.other;
+        let mut count = room;
+        if self.draws.happens("short write", self.settings.short) {
+            count = 1 + self.draws.below("bytes to write", room as u64) as usize;
+        }
+        self.draws.note_bytes(&bytes[..count]);
+        if let Some(end) = self.ends.get_mut(key) {
+            end.unread_bytes += count;
+        }
+        // What was written by one call may arrive in two pieces.
+        let mut cut = 0;
+        if self.draws.happens("cut", self.settings.short) {
+            cut = self.draws.below("where to cut", count as u64) as usize;
+        }
+        for piece in [&bytes[..cut], &bytes[cut..count]] {
+            if !piece.is_empty() {
+                self.follow(key, Event::Bytes { to, from: key, bytes: piece.to_vec() });
+            }
+        }
+        Ok(count)
+    }
+
+    /// Has `event` arrive after everything that this end has sent before.
+    pub(super) fn follow(&mut self, key: Key, event: Event) {
+        let Some((host, other_host)) = self.ends.get(key).map(|end| (end.host, end.other_host))
+        else {
+            return;
+        };
+        let at = self.now + self.latency(host, other_host);
+        let Some(end) = self.ends.get_mut(key) else { return };
+        end.last_arrival = end.last_arrival.max(at);
+        let at = end.last_arrival;
+        self.send(at, event);
+    }
+
+    /// Whether a try to send would do something or fail.
+    pub(super) fn may_send(&self, key: Key) -> bool {
+        self.ends.get(key).is_none_or(|end| match end.link {
+            Link::Connecting => false,
+            Link::Failed(_) => true,
+            Link::Made => {
+                end.unread_bytes < end.unread_limit_bytes
+                    || end.sends_no_more.is_some()
+                    || end.last == Last::Reset
+            }
+        })
+    }
+
+    /// Whether a try to receive would find something.
+    pub(super) fn may_receive(&self, key: Key) -> bool {
+        self.ends.get(key).is_none_or(|end| !end.inbox.is_empty() || end.last != Last::Open)
+    }
+
+    /// Receives up to `limit` bytes into `into`; they stay if `keeps`.
+    pub(super) fn receive(
+        &mut self,
+        key: Key,
+        limit: usize,
+        keeps: bool,
+        mut into: impl FnMut(&[u8]),
+    ) -> io::Result<Received> {
+        let draws = &self.draws;
+        let Some(end) = self.ends.get_mut(key) else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        if end.inbox.is_empty() {
+            return match end.last {
+                Last::Open => Ok(Received::Nothing),
+                Last::Ended => Ok(Received::End),
+                Last::Reset => {
+                    end.last = Last::Ended;
+                    end.sends_no_more = Some(ErrorKind::BrokenPipe);
+                    Err(ErrorKind::ConnectionReset.into())
+                }
+            };
+        }
+        let mut count = limit.min(end.inbox.len());
+        if draws.happens("short read", self.settings.short) {
+            count = 1 + draws.below("bytes to read", count as u64) as usize;
+        }
+        let (front, back) = end.inbox.as_slices();
+        let in_front = front.len().min(count);
+        into(&front[..in_front]);
+        if in_front < count {
+            into(&back[..count - in_front]);
+        }
+        if !keeps {
+            end.inbox.drain(..count);
+        }
+        let is_all = end.inbox.is_empty() && end.last == Last::Open;
+        let (host, other_host, to) = (end.host, end.other_host, end.other);
+        if !keeps {
+            let at = self.now + self.latency(host, other_host);
+            self.send(at, Event::Room { to, count });
+        }
+        Ok(Received::Bytes(count, is_all))
+    }
+
+    /// Sends no more: the other end will see the end of the stream.
+    pub(super) fn half_close(&mut self, key: Key) -> io::Result<()> {
+        let end = self.ends.get_mut(key).ok_or(ErrorKind::NotConnected)?;
+        if end.link != Link::Made || end.last == Last::Reset {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        let to = end.other;
+        if end.sends_no_more.replace(ErrorKind::BrokenPipe).is_none() {
+            self.follow(key, Event::Fin { to });
+        }
+        Ok(())
+    }
+
+    /// Receives no more: what came and will come is thrown away.
+    pub(super) fn deafen(&mut self, key: Key) {
+        if let Some(end) = self.ends.get_mut(key) {
+            end.inbox.clear();
+            end.last = Last::Ended;
+        }
+    }
+
+    /// Ends an end. With bytes unread, or when it was told to, that is a reset.
+    pub(super) fn close(&mut self, key: Key) {
+        let Some(end) = self.ends.get(key) else { return };
+        let resets = end.resets || !end.inbox.is_empty();
+        if resets {
+            return self.reset(key);
+        }
+        // Fails if there is nobody to tell.
+        let _ = self.half_close(key);
+        self.ends.remove(key);
+    }
+
+    /// Ends an end at once; the other one gets an error.
+    pub(super) fn reset(&mut self, key: Key) {
+        let Some(to) = self.ends.get(key).map(|end| end.other) else { return };
+        self.follow(key, Event::Reset { to });
+        self.ends.remove(key);
+    }
+
+    /// How much may be on its way or unread; less than before has what is there go first.
+    pub(super) fn set_buffer(&mut self, key: Key, bytes: usize) {
+        if let Some(end) = self.ends.get_mut(key) {
+            end.unread_limit_bytes = bytes.max(1);
+        }
+    }
+
+    /// Something arrives.
+    pub(super) fn happen(&mut self, event: Event) {
+        self.draws.note(self.now.as_nanos());
+        match event {
+            Event::Syn { client, host } => self.be_asked(client, host),
+            Event::Connected { to, from } => self.arrive(to, Some(from), |end| {
+                end.link = Link::Made;
+                end.other = from;
+            }),
+            Event::Refused { to, why } => self.arrive(to, None, |end| end.link = Link::Failed(why)),
+            Event::Bytes { to, from, bytes } => self.arrive(to, Some(from), |end| {
+                if end.last == Last::Open {
+                    end.inbox.extend(bytes);
+                }
+            }),
+            Event::Fin { to } => self.arrive(to, None, |end| {
+                if end.last == Last::Open {
+                    end.last = Last::Ended;
+                }
+            }),
+            Event::Reset { to } => self.arrive(to, None, |end| {
+                end.last = Last::Reset;
+                end.sends_no_more = Some(ErrorKind::BrokenPipe);
+            }),
+            Event::Room { to, count } => self.arrive(to, None, |end| {
+                end.unread_bytes = end.unread_bytes.saturating_sub(count);
+            }),
+        }
+    }
+
+    /// Something arrives at an end. If it has gone, `from` is told by a reset.
+    fn arrive(&mut self, to: Key, from: Option<Key>, change: impl FnOnce(&mut End)) {
+        if let Some(end) = self.ends.get_mut(to) {
+            change(end);
+            let owner = end.owner;
+            return self.heat(owner);
+        }
+        let Some(from) = from else { return };
+        let Some((host, other_host)) = self.ends.get(from).map(|end| (end.host, end.other_host))
+        else {
+            return;
+        };
+        let at = self.now + self.latency(other_host, host);
+        self.send(at, Event::Reset { to: from });
+    }
+}
+
+/// An error of the simulated system that names the address.
+pub(super) fn refusal(tried: &str, addr: SocketAddr, kind: ErrorKind) -> io::Error {
+    io::Error::new(kind, format!("{tried} {addr}: {}", io::Error::from(kind)))
+}

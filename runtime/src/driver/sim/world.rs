@@ -1,0 +1,266 @@
+//! The world: its clock, what is on its way in it, and the loops that live there.
+//!
+//! ```text
+//!  a loop turns ── send ─▶ event at now + latency ─▶ heap
+//!                                                     │  step: everything that is due
+//!  a loop is awake ◀── its source is hot ◀────────────┘
+//!  nobody is awake: the clock jumps to the next event or alarm
+//! ```
+//!
+//! A loop whose driver was asked to wait, and had nothing, sleeps; an event for one of its sources, its deadline,
+//! or its bell wakes it. Time moves when all sleep, and by a little with each turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::draws::Draws;
+use super::listeners::Listener;
+use super::net::{End, Event};
+use super::settings::Settings;
+use crate::driver::source::SourceId;
+use crate::util::chance::Chance;
+use crate::util::instant::Instant;
+use crate::util::slab::{Key, Slab};
+use crate::util::unpark::Unpark;
+
+/// A host of a world, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HostId(pub(super) usize);
+
+/// A loop of a world, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SeatId(pub(super) usize);
+
+/// The world, as the drivers in it and the one who turns it see it.
+pub(super) struct State {
+    pub(super) draws: Rc<Draws>,
+    pub(super) settings: Settings,
+    pub(super) now: Instant,
+    /// What will happen, by time and then by the order in which it was sent.
+    events: BTreeMap<(Instant, u64), Event>,
+    last_event: u64,
+    pub(super) seats: Vec<Seat>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) ends: Slab<End>,
+    pub(super) listeners: Slab<Listener>,
+}
+
+/// The place of a loop.
+pub(super) struct Seat {
+    pub(super) host: HostId,
+    /// It does not wait for time or for the net.
+    is_awake: bool,
+    /// When it wants to be woken, if it waits.
+    alarm: Option<Instant>,
+    pub(super) bell: Arc<Bell>,
+    /// Its sources to which something has happened.
+    pub(super) hot: BTreeSet<Key>,
+    is_gone: bool,
+}
+
+/// A machine of the world.
+pub(super) struct Host {
+    pub(super) ip: IpAddr,
+    next_port: u16,
+    /// Who listens where, in the order in which they began.
+    pub(super) bound: BTreeMap<SocketAddr, Vec<Key>>,
+}
+
+/// What is sent within a host is so many times faster.
+const WITHIN_A_HOST: u32 = 16;
+/// The first port that a host gives out by itself.
+const FIRST_PORT: u16 = 32_768;
+
+impl State {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            draws: Rc::new(Draws::new(&settings)),
+            settings,
+            now: Instant::ZERO,
+            events: BTreeMap::new(),
+            last_event: 0,
+            seats: Vec::new(),
+            hosts: Vec::new(),
+            ends: Slab::new(),
+            listeners: Slab::new(),
+        }
+    }
+
+    /// One more machine. The first has 10.0.0.1, the next 10.0.0.2, and so on.
+    pub(super) fn add_host(&mut self) -> HostId {
+        let number = self.hosts.len() as u32 + 1;
+        let ip = IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + number));
+        self.hosts.push(Host { ip, next_port: FIRST_PORT, bound: BTreeMap::new() });
+        HostId(self.hosts.len() - 1)
+    }
+
+    /// One more loop on a host.
+    pub(super) fn add_seat(&mut self, host: HostId) -> SeatId {
+        self.seats.push(Seat {
+            host,
+            is_awake: true,
+            alarm: None,
+            bell: Arc::default(),
+            hot: BTreeSet::new(),
+            is_gone: false,
+        });
+        SeatId(self.seats.len() - 1)
+    }
+
+    /// A loop has ended.
+    pub(super) fn leave(&mut self, seat: SeatId) {
+        let seat = &mut self.seats[seat.0];
+        seat.is_gone = true;
+        seat.is_awake = false;
+        seat.alarm = None;
+    }
+
+    /// The host with this address, as seen from `host`.
+    pub(super) fn host_at(&self, ip: IpAddr, from: HostId) -> Option<HostId> {
+        if ip.is_loopback() || ip.is_unspecified() {
+            return Some(from);
+        }
+        self.hosts.iter().position(|host| host.ip == ip).map(HostId)
+    }
+
+    /// A port that nobody on the host listens on.
+    pub(super) fn free_port(&mut self, host: HostId) -> u16 {
+        let host = &mut self.hosts[host.0];
+        loop {
+            let port = host.next_port;
+            host.next_port = port.checked_add(1).unwrap_or(FIRST_PORT);
+            if host.bound.keys().all(|addr| addr.port() != port) {
+                return port;
+            }
+        }
+    }
+
+    /// How long a message takes from one host to another; less within one.
+    pub(super) fn latency(&self, from: HostId, to: HostId) -> Duration {
+        let latency = self.draws.duration("latency", &self.settings.latency);
+        if from == to { latency / WITHIN_A_HOST } else { latency }
+    }
+
+    /// Has something happen at a time.
+    pub(super) fn send(&mut self, at: Instant, event: Event) {
+        self.last_event += 1;
+        self.events.insert((at, self.last_event), event);
+    }
+
+    /// Something has happened to a source.
+    pub(super) fn heat(&mut self, owner: (SeatId, SourceId)) {
+        let (seat, source) = owner;
+        let seat = &mut self.seats[seat.0];
+        if !seat.is_gone && source != SourceId::NONE {
+            seat.hot.insert(source.0);
+            seat.is_awake = true;
+        }
+    }
+
+    /// There is something to do for a loop.
+    pub(super) fn stir(&mut self, seat: SeatId) {
+        let seat = &mut self.seats[seat.0];
+        seat.is_awake = !seat.is_gone;
+    }
+
+    /// Whether something has happened to a source of the loop.
+    pub(super) fn is_hot(&self, seat: SeatId) -> bool {
+        !self.seats[seat.0].hot.is_empty()
+    }
+
+    /// Takes the sources to which something has happened, `limit` at most and perhaps not all, in a drawn order.
+    pub(super) fn take_hot(&mut self, seat: SeatId, limit: usize) -> Vec<Key> {
+        let hot = &mut self.seats[seat.0].hot;
+        let mut taken: Vec<_> = std::mem::take(hot).into_iter().collect();
+        let mut count = limit.min(taken.len());
+        if self.draws.happens("short poll", self.settings.short) {
+            count = 1 + self.draws.below("events", count as u64) as usize;
+        }
+        if self.settings.shuffles {
+            let len = taken.len();
+            self.draws.shuffle("order of events", len, &mut |one, other| taken.swap(one, other));
+        }
+        hot.extend(taken.drain(count.min(taken.len())..));
+        taken
+    }
+
+    /// The loop waits, until `alarm` at the latest.
+    pub(super) fn sleep(&mut self, seat: SeatId, alarm: Option<Instant>) {
+        self.draws.note(alarm.map_or(u64::MAX, Instant::as_nanos));
+        let seat = &mut self.seats[seat.0];
+        seat.is_awake = false;
+        seat.alarm = alarm;
+    }
+
+    /// The loop is about to turn: that takes a moment.
+    pub(super) fn begin_turn(&mut self, seat: SeatId) {
+        let seat_number = seat.0 as u64;
+        self.draws.note(seat_number);
+        self.now += self.draws.duration("turn time", &self.settings.turn_time);
+        let seat = &mut self.seats[seat.0];
+        seat.is_awake = true;
+        seat.alarm = None;
+        self.settle();
+    }
+
+    /// The loops that do not wait.
+    pub(super) fn awake(&self) -> Vec<SeatId> {
+        let is_awake = |seat: &Seat| {
+            let is_due = seat.alarm.is_some_and(|alarm| alarm <= self.now);
+            !seat.is_gone && (seat.is_awake || is_due || seat.bell.is_rung())
+        };
+        let numbered = self.seats.iter().enumerate();
+        numbered.filter(|(_, seat)| is_awake(seat)).map(|(number, _)| SeatId(number)).collect()
+    }
+
+    /// Moves the clock to the next thing that will happen, but not past `limit`. False if nothing will and there
+    /// is no limit.
+    pub(super) fn jump(&mut self, limit: Instant) -> bool {
+        let event = self.events.first_key_value().map(|((at, _), _)| *at);
+        let alarm = self.seats.iter().filter_map(|seat| seat.alarm).min();
+        let next = [event, alarm].into_iter().flatten().fold(limit, Instant::min);
+        if next == Instant::MAX {
+            return false;
+        }
+        self.now = self.now.max(next);
+        self.draws.note(self.now.as_nanos());
+        self.settle();
+        true
+    }
+
+    /// Has everything happen that is due.
+    fn settle(&mut self) {
+        while let Some(first) = self.events.first_entry()
+            && first.key().0 <= self.now
+        {
+            let event = first.remove();
+            self.happen(event);
+        }
+    }
+}
+
+/// What others ring to wake a loop. It remembers one ring.
+#[derive(Debug, Default)]
+pub(super) struct Bell(AtomicBool);
+
+impl Bell {
+    fn is_rung(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether it was rung since the last look.
+    pub(super) fn take(&self) -> bool {
+        // Pairs with the store in `unpark`: what was sent before the ring is seen after it.
+        self.0.swap(false, Ordering::Acquire)
+    }
+}
+
+impl Unpark for Bell {
+    fn unpark(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,313 @@
+//! A simulated world: several loops, the net between them and the clock, on one thread and under a seed.
+//!
+//! A program of several hosts is run as it is, but for the addresses: what it awaits takes virtual time, what it
+//! sends arrives late, in pieces, and in the order in which it was sent, and which loop turns next, which of the
+//! tasks that are ready runs first, how much a receive gives, whether a task is woken for nothing, all that is
+//! drawn from one generator. Two runs with one seed do the same; other seeds find other ways through the
+//! program. A run in which nothing can happen any more fails, and says who waits for what.
+//!
+//! ```
+//! use corelane::sim::{self, Simulation};
+//!
+//! sim::check(20, |sim| {
+//!     let (server, client) = (sim.host("server")?, sim.host("client")?);
+//!     let serving = sim.spawn(server, async move || {
+//!         let echo = async |mut reader: corelane::StreamReader, writer: corelane::StreamWriter| {
+//!             writer.write(reader.read_line().await?.as_bytes())?;
+//!             Ok(())
+//!         };
+//!         Ok(corelane::start_server(echo, server.addr(7)).await?)
+//!     });
+//!     sim.run_until(|| serving.done())?;
+//!     sim.run(client, async move || {
+//!         let (mut reader, writer) = corelane::open_connection(server.addr(7)).await?;
+//!         writer.write(b"anybody?\n")?;
+//!         assert_eq!(reader.read_line().await?, "anybody?\n");
+//!         Ok(())
+//!     })
+//! });
+//! ```
+//!
+//! A test that fails names its seed, and `CORELANE_SEED=41 cargo test its_name` runs that one again.
+//!
+//! # What is simulated
+//!
+//! - The clock: [`now`](crate::now) and all that sleeps. It jumps when every loop waits, and moves a little with
+//!   each turn.
+//! - TCP: listeners (also several that share a port, one of which is drawn), connections with a time on their way
+//!   and a limit on what is unread, half-close, reset, refusal. A host has one address, its loopback, and sees
+//!   the other hosts.
+//! - [`to_thread`](crate::to_thread) runs its function on the thread of the simulation, after a drawn time.
+//! - The order of the tasks that are ready, unless [`fifo`](Builder::fifo) keeps it. Callbacks and timers keep
+//!   theirs always.
+//!
+//! Unix sockets, UDP, child processes, signals, standard streams and sockets that were made elsewhere are not there
+//! yet: to open one is an error of kind `Unsupported`. Host names are looked up by the system, so use
+//! addresses. Files are the system's.
+//!
+//! # What breaks it
+//!
+//! What the program takes from elsewhere: the system's clock, a thread of its own, the order of a hash map of the
+//! standard library, an address in memory, the random numbers of TLS. [`check_twice`] finds out: it runs each seed
+//! twice and compares what has happened.
+
+use std::cell::Cell;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
+use std::time::Duration;
+
+pub use self::builder::Builder;
+pub use self::check::{check, check_twice};
+pub use self::failure::{Failure, Reason};
+
+use crate::driver::DriverKind;
+use crate::driver::sim::{HostId, SeatId, World};
+use crate::error::{Error, Result};
+use crate::executor::{self, EventLoop, LoopConfig};
+use crate::task::Task;
+use crate::util::instant::Instant;
+
+mod builder;
+mod check;
+mod failure;
+
+/// A simulated world and the loops in it. The [module](self) says what it is for.
+///
+/// Dropping it ends its loops; [`shut_down`](Self::shut_down) lets their tasks clean up before.
+pub struct Simulation {
+    seed: u64,
+    world: World,
+    machines: Vec<Machine>,
+    step_limit: u64,
+    step_count: Cell<u64>,
+    time_limit: Instant,
+}
+
+/// One loop on one host.
+struct Machine {
+    name: String,
+    host: HostId,
+    seat: SeatId,
+    event_loop: EventLoop,
+}
+
+/// A loop on a host of a [`Simulation`], to run something on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    index: usize,
+    ip: IpAddr,
+}
+
+impl Place {
+    /// The address of the host.
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        self.ip
+    }
+
+    /// The same with a port.
+    #[must_use]
+    pub fn addr(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip, port)
+    }
+}
+
+impl Simulation {
+    /// An empty world in which everything happens at times, by draws from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::builder(seed).build()
+    }
+
+    /// Settings of a world.
+    pub fn builder(seed: u64) -> Builder {
+        Builder::new(seed)
+    }
+
+    /// Adds a host with one loop. The name is for reports; the first host's address is 10.0.0.1, the second's
+    /// 10.0.0.2, and so on.
+    ///
+    /// # Errors
+    /// An I/O error if the loop cannot be made.
+    pub fn host(&mut self, name: &str) -> Result<Place> {
+        let host = self.world.add_host();
+        self.add_loop(name.to_owned(), host)
+    }
+
+    /// Adds a loop to the host of `place`: it shares the address, and meets the others there only over the net.
+    ///
+    /// # Errors
+    /// As [`host`](Self::host).
+    pub fn beside(&mut self, place: Place) -> Result<Place> {
+        let Machine { name, host, .. } = &self.machines[place.index];
+        let (name, host) = (format!("{name}, loop {}", self.machines.len()), *host);
+        self.add_loop(name, host)
+    }
+
+    fn add_loop(&mut self, name: String, host: HostId) -> Result<Place> {
+        let config = LoopConfig { driver: DriverKind::Simulated, ..LoopConfig::default() };
+        let (seat, made) = self.world.with_place(host, || EventLoop::new(&config));
+        match made {
+            Ok(event_loop) => {
+                self.machines.push(Machine { name, host, seat, event_loop });
+                Ok(Place { index: self.machines.len() - 1, ip: self.world.ip(host) })
+            }
+            Err(error) => {
+                self.world.leave(seat);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Begins `main` as a task at `place`. It goes on whenever the simulation is run.
+    ///
+    /// # Panics
+    /// If `place` is of another simulation that has more loops.
+    #[track_caller]
+    pub fn spawn<T: 'static>(
+        &mut self,
+        place: Place,
+        main: impl AsyncFnOnce() -> Result<T> + 'static,
+    ) -> Task<T> {
+        let event_loop = &mut self.machines[place.index].event_loop;
+        let task = event_loop.create_task(async move { main().await });
+        task.expect("the loops of a simulation are open for as long as it lives")
+    }
+
+    /// Runs the world until `main`, as a task at `place`, has ended, and gives what it returns. What it leaves
+    /// behind, there and elsewhere, goes on during the next run.
+    ///
+    /// # Errors
+    /// What `main` returned, when nothing can happen any more, or when a limit was reached: with a report on the
+    /// run.
+    ///
+    /// # Panics
+    /// If `main` does.
+    #[track_caller]
+    pub fn run<T: 'static>(
+        &mut self,
+        place: Place,
+        main: impl AsyncFnOnce() -> Result<T> + 'static,
+    ) -> Result<T, Failure> {
+        let mut task = self.spawn(place, main);
+        self.run_until(|| task.done())?;
+        let outcome = task.take_output().expect("a task that is done gives its output");
+        if let Some(payload) = outcome.as_ref().err().and_then(Error::take_panic) {
+            eprintln!("{}", failure::replay(self.seed));
+            resume_unwind(payload);
+        }
+        outcome.map_err(|error| self.failure(error.into()))
+    }
+
+    /// Runs the world until `stop`, asked before each turn of a loop, says so.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_until(&mut self, mut stop: impl FnMut() -> bool) -> Result<(), Failure> {
+        while !stop() {
+            self.step().map_err(|reason| self.failure(reason))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the world for so much of its time.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), but that nothing happens in that time is no failure.
+    pub fn run_for(&mut self, duration: Duration) -> Result<(), Failure> {
+        let end = self.world.now() + duration;
+        while self.world.now() < end {
+            self.step_towards(end).map_err(|reason| self.failure(reason))?;
+        }
+        Ok(())
+    }
+
+    /// Cancels every task and runs the world until all have ended, as [`run`](crate::run) does at its end. What
+    /// their clean-up waits for takes its time. The world can be used further.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn shut_down(&mut self) -> Result<(), Failure> {
+        for index in 0..self.machines.len() {
+            let cancel = || executor::with(|core| core.home().cancel_all());
+            let entered = self.machines[index].event_loop.enter(cancel);
+            entered.and_then(|done| done).map_err(|error| self.failure(error.into()))?;
+        }
+        let left = |machine: &Machine| machine.event_loop.core().home().leftovers();
+        while self.machines.iter().map(left).sum::<usize>() > 0 {
+            self.step().map_err(|reason| self.failure(reason))?;
+        }
+        for machine in &self.machines {
+            let home = machine.event_loop.core().home();
+            home.take_shutdown_reports().iter().for_each(|report| home.report(report));
+        }
+        Ok(())
+    }
+
+    /// The seed that it was made with.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The time in the world, which began at zero.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.world.now()
+    }
+
+    /// All that has happened so far, in one number: every draw, every turn, every byte sent, and when. Two runs of
+    /// one program with one seed come to the same one.
+    #[must_use]
+    pub fn trace(&self) -> u64 {
+        self.world.draws().trace()
+    }
+
+    /// One turn of one loop, or a jump of the clock to what happens next.
+    fn step(&mut self) -> Result<(), Reason> {
+        if self.step_towards(Instant::MAX)? { Ok(()) } else { Err(Reason::Stuck) }
+    }
+
+    /// The same, but the clock jumps no farther than to `limit`, if there is one. False if nothing will happen and
+    /// there is none.
+    fn step_towards(&mut self, limit: Instant) -> Result<bool, Reason> {
+        self.step_count.set(self.step_count.get() + 1);
+        if self.step_count.get() > self.step_limit {
+            return Err(Reason::StepLimit(self.step_limit));
+        }
+        for machine in self.machines.iter().filter(|machine| machine.event_loop.has_work()) {
+            self.world.stir(machine.seat);
+        }
+        let Some(seat) = self.world.draw_turn() else {
+            let jumped = self.world.jump(limit);
+            let is_over = self.world.now() > self.time_limit;
+            return if is_over { Err(Reason::TimeLimit(self.time_limit)) } else { Ok(jumped) };
+        };
+        if let Some(machine) = self.machines.iter_mut().find(|machine| machine.seat == seat) {
+            machine.event_loop.turn(true)?;
+        }
+        Ok(true)
+    }
+
+    /// A failure, with what there is to say about the run.
+    fn failure(&mut self, reason: Reason) -> Failure {
+        let now = self.world.now();
+        let mut tasks = String::new();
+        for machine in &mut self.machines {
+            let drawn = machine.event_loop.enter(executor::format_tasks).and_then(|drawn| drawn);
+            tasks += &format!("tasks of {}:\n{}", machine.name, drawn.unwrap_or_default());
+        }
+        Failure::new(self.seed, reason, now, tasks, &self.world.draws())
+    }
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("seed", &self.seed)
+            .field("now", &self.now())
+            .field("loops", &self.machines.len())
+            .finish_non_exhaustive()
+    }
+}
