@@ -16,16 +16,25 @@ use crate::driver::{
 mod datagrams;
 mod ends;
 mod others;
+mod peer;
 mod rig;
 mod unix;
 
+use peer::Peer;
 use rig::{Rig, pattern, write};
 
-const ALL: [DriverKind; 2] = [DriverKind::Mio, DriverKind::VirtualClock];
+const ALL: [DriverKind; 3] = [DriverKind::Mio, DriverKind::VirtualClock, DriverKind::Simulated];
+/// Those that connect hosts.
+const WITH_TCP: [DriverKind; 2] = [DriverKind::Mio, DriverKind::Simulated];
+/// Those that have descriptors, and whatever the system has behind them.
 const WITH_SOCKETS: [DriverKind; 1] = [DriverKind::Mio];
 
 fn on_all(test: fn(&mut Rig)) {
     ALL.into_iter().for_each(|kind| test(&mut Rig::new(kind)));
+}
+
+fn with_tcp(test: fn(&mut Rig)) {
+    WITH_TCP.into_iter().for_each(|kind| test(&mut Rig::new(kind)));
 }
 
 fn with_sockets(test: fn(&mut Rig)) {
@@ -119,11 +128,11 @@ fn an_unpark_before_a_turn_ends_it_and_an_unparker_outlives_its_driver() {
 
 #[test]
 fn an_accept_waits_and_gives_one_connection_with_its_address() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (listener, addr) = rig.listen();
         let accept = rig.park(Op::Accept { source: listener });
         rig.expect_nothing();
-        let peers: Vec<_> = (0..3).map(|_| TcpStream::connect(addr).unwrap()).collect();
+        let peers: Vec<_> = (0..3).map(|_| rig.connect(addr).unwrap()).collect();
         let mut accepted = vec![rig.wait(accept)];
         // The other two came with the same edge.
         accepted.extend((0..2).map(|_| rig.run(Op::Accept { source: listener })));
@@ -138,7 +147,7 @@ fn an_accept_waits_and_gives_one_connection_with_its_address() {
 
 #[test]
 fn a_connection_is_made_and_carries_bytes_both_ways() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (listener, addr) = rig.listen();
         let local = Some("127.0.0.1:0".parse().unwrap());
         let client = rig.driver.open(SourceSpec::Connect { addr, local }).unwrap();
@@ -156,7 +165,7 @@ fn a_connection_is_made_and_carries_bytes_both_ways() {
 
 #[test]
 fn a_refused_connection_fails_with_connection_refused() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (listener, addr) = rig.listen();
         rig.driver.close(listener);
         let error = match rig.driver.open(SourceSpec::Connect { addr, local: None }) {
@@ -172,7 +181,7 @@ fn a_refused_connection_fails_with_connection_refused() {
 
 #[test]
 fn s10_a_failed_bind_names_the_address() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (_listener, addr) = rig.listen();
         let spec = SourceSpec::Listen { addr, backlog: Some(8), reuse_port: false };
         let error = rig.driver.open(spec).unwrap_err();
@@ -183,7 +192,7 @@ fn s10_a_failed_bind_names_the_address() {
 
 #[test]
 fn listeners_share_a_port_when_asked_to() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let spec = |addr| SourceSpec::Listen { addr, backlog: Some(8), reuse_port: true };
         let first = rig.driver.open(spec("127.0.0.1:0".parse().unwrap())).unwrap();
         let addr = rig.driver.local_addr(first).unwrap();
@@ -196,7 +205,7 @@ fn listeners_share_a_port_when_asked_to() {
 
 #[test]
 fn a_read_waits_for_bytes_and_ends_with_the_stream() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         let read = rig.park(Op::Read { source, max_bytes: 100 });
         rig.expect_nothing();
@@ -212,7 +221,7 @@ fn a_read_waits_for_bytes_and_ends_with_the_stream() {
 
 #[test]
 fn a_read_goes_on_after_pieces_that_were_all_there_was_and_ends_once() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         let read = rig.park(Op::Read { source, max_bytes: 100 });
         for piece in [b"one", b"two", b"six"] {
@@ -235,7 +244,7 @@ fn a_read_goes_on_after_pieces_that_were_all_there_was_and_ends_once() {
 
 #[test]
 fn bytes_and_the_end_that_came_with_one_edge_are_both_found() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         peer.write_all(b"bye").unwrap();
         drop(peer);
@@ -250,7 +259,7 @@ fn bytes_and_the_end_that_came_with_one_edge_are_both_found() {
 
 #[test]
 fn what_a_limited_read_leaves_is_found_without_a_new_edge() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         let sent = pattern(BUF_BYTES);
         peer.write_all(&sent).unwrap();
@@ -267,11 +276,10 @@ fn what_a_limited_read_leaves_is_found_without_a_new_edge() {
 
 #[test]
 fn a_read_that_filled_its_buffer_is_followed_by_the_rest() {
-    with_sockets(|rig| {
-        let (source, mut peer) = rig.pair();
+    with_tcp(|rig| {
+        let (source, peer) = rig.pair();
         let sent = pattern(5 * BUF_BYTES);
-        let copy = sent.clone();
-        let sender = in_a_thread(move || peer.write_all(&copy).map(|()| peer));
+        let sender = rig.send_beside(peer, sent.clone());
         let mut got = Vec::new();
         while got.len() < sent.len() {
             let buf = rig.read(source, usize::MAX);
@@ -279,7 +287,7 @@ fn a_read_that_filled_its_buffer_is_followed_by_the_rest() {
             got.extend_from_slice(&buf);
         }
         assert!(got == sent);
-        sender.join().unwrap().unwrap();
+        sender.join(rig);
     });
 }
 
@@ -288,7 +296,7 @@ fn urgent_data_does_not_hide_what_comes_after_it() {
     with_sockets(|rig| {
         let (source, mut peer) = rig.pair();
         peer.write_all(b"before").unwrap();
-        rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap();
+        rustix::net::send(peer.system(), b"!", rustix::net::SendFlags::OOB).unwrap();
         peer.write_all(b"after").unwrap();
         // All three are there before the first receive, which stops at the urgent byte.
         std::thread::yield_now();
@@ -299,11 +307,10 @@ fn urgent_data_does_not_hide_what_comes_after_it() {
 
 #[test]
 fn a_reset_fails_the_read_that_waits() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, peer) = rig.pair();
         let read = rig.park(Op::Read { source, max_bytes: 100 });
-        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
-        drop(peer);
+        peer.reset();
         let outcome = rig.wait(read);
         assert!(
             matches!(&outcome, Outcome::Failed(error, _) if error.kind() == ErrorKind::ConnectionReset),
@@ -314,7 +321,7 @@ fn a_reset_fails_the_read_that_waits() {
 
 #[test]
 fn one_turn_serves_a_bounded_number_of_sources_and_the_next_ones_the_rest() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let mut peers = Vec::new();
         for _ in 0..EVENTS_PER_TURN + 50 {
             let (source, peer) = rig.pair();
@@ -340,7 +347,7 @@ fn one_turn_serves_a_bounded_number_of_sources_and_the_next_ones_the_rest() {
 
 #[test]
 fn a_write_that_fits_is_done_at_once_and_gives_its_storage_back() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         let mut data = BytesMut::with_capacity(1_000);
         data.extend_from_slice(b"answer");
@@ -361,8 +368,8 @@ fn a_write_that_fits_is_done_at_once_and_gives_its_storage_back() {
 
 #[test]
 fn what_is_sent_at_once_is_what_needs_no_waiting_and_a_write_sends_the_rest() {
-    with_sockets(|rig| {
-        let (source, mut peer) = rig.pair();
+    with_tcp(|rig| {
+        let (source, peer) = rig.pair();
         rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
         assert_eq!(rig.driver.try_send(source, b"").unwrap(), 0);
         let sent = pattern(LARGE_BYTES);
@@ -371,12 +378,9 @@ fn what_is_sent_at_once_is_what_needs_no_waiting_and_a_write_sends_the_rest() {
         // It is not tried again before there is room.
         assert_eq!(rig.driver.try_send(source, b"more").unwrap(), 0);
         let rest = rig.park(write(source, &sent[at_once..]));
-        let drain = in_a_thread(move || {
-            let mut got = vec![0; LARGE_BYTES];
-            peer.read_exact(&mut got).map(|()| (peer, got))
-        });
+        let drain = rig.read_beside(peer, LARGE_BYTES);
         assert!(matches!(rig.wait(rest), Outcome::Wrote(_)));
-        let (peer, got) = drain.join().unwrap().unwrap();
+        let (peer, got) = drain.join(rig);
         assert!(got == sent, "bytes were lost or moved");
         drop(peer);
         rig.expect_nothing();
@@ -406,24 +410,21 @@ fn a_large_write(rig: &mut Rig, make: fn(&[u8]) -> WriteData) {
     // The other direction is free meanwhile.
     peer.write_all(b"ping").unwrap();
     assert_eq!(rig.read_exactly(source, 4), b"ping");
-    let drain = in_a_thread(move || {
-        let mut got = vec![0; LARGE_BYTES];
-        peer.read_exact(&mut got).map(|()| got)
-    });
+    let drain = rig.read_beside(peer, LARGE_BYTES);
     let Outcome::Wrote(back) = rig.wait(id) else { panic!("the write failed") };
     assert_eq!(back.len(), LARGE_BYTES);
-    assert!(drain.join().unwrap().unwrap() == sent, "bytes were lost or moved");
+    assert!(drain.join(rig).1 == sent, "bytes were lost or moved");
     assert!(rig.is_idle());
 }
 
 #[test]
 fn a_write_that_does_not_fit_goes_on_until_all_is_sent_in_order() {
-    with_sockets(|rig| a_large_write(rig, |bytes| WriteData::Buf(BytesMut::from(bytes))));
+    with_tcp(|rig| a_large_write(rig, |bytes| WriteData::Buf(BytesMut::from(bytes))));
 }
 
 #[test]
 fn slices_are_gathered_and_arrive_in_order_however_many_they_are() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         a_large_write(rig, |bytes| {
             // Unequal pieces, empty ones among them, more than one call takes.
             let mut rest = Bytes::copy_from_slice(bytes);
@@ -441,7 +442,7 @@ fn slices_are_gathered_and_arrive_in_order_however_many_they_are() {
 
 #[test]
 fn a_write_to_a_peer_that_has_gone_fails() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, peer) = rig.pair();
         rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
         let id = rig.park(write(source, &pattern(LARGE_BYTES)));
@@ -454,7 +455,7 @@ fn a_write_to_a_peer_that_has_gone_fails() {
 
 #[test]
 fn a_half_closed_connection_still_reads() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         rig.driver.shutdown(source, Shutdown::Write).unwrap();
         assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);

@@ -17,7 +17,7 @@ use super::*;
 use crate::driver::OpId;
 
 /// A source with a read and a write that wait.
-fn busy(rig: &mut Rig) -> (SourceId, TcpStream, [OpId; 2]) {
+fn busy(rig: &mut Rig) -> (SourceId, Peer, [OpId; 2]) {
     let (source, peer) = rig.pair();
     rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
     let read = rig.park(Op::Read { source, max_bytes: 100 });
@@ -27,7 +27,7 @@ fn busy(rig: &mut Rig) -> (SourceId, TcpStream, [OpId; 2]) {
 
 #[test]
 fn a_cancelled_op_completes_once_and_leaves_its_source_usable() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer, [read, write]) = busy(rig);
         rig.driver.cancel(read);
         rig.driver.cancel(read);
@@ -44,7 +44,7 @@ fn a_cancelled_op_completes_once_and_leaves_its_source_usable() {
 
 #[test]
 fn closing_a_source_completes_both_its_ops_as_cancelled_once() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer, [read, write]) = busy(rig);
         rig.expect_nothing();
         rig.driver.close(source);
@@ -77,17 +77,15 @@ impl Drop for Noting {
 
 #[test]
 fn the_bytes_of_a_write_come_back_however_it_ends() {
-    type End = fn(&mut Rig, SourceId, OpId, TcpStream);
+    type End = fn(&mut Rig, SourceId, OpId, Peer);
     let ends: [(&str, End); 4] = [
-        ("wrote", |_, _, _, mut peer| {
-            in_a_thread(move || peer.read_exact(&mut vec![0; LARGE_BYTES]).map(|()| peer));
-        }),
+        ("wrote", |rig, _, _, peer| drop(rig.read_beside(peer, LARGE_BYTES))),
         ("failed", |_, _, _, peer| drop(peer)),
         ("cancelled", |rig, _, id, _| rig.driver.cancel(id)),
         ("closed", |rig, source, _, _| rig.driver.close(source)),
     ];
     for (name, end) in ends {
-        WITH_SOCKETS.into_iter().for_each(|kind| {
+        WITH_TCP.into_iter().for_each(|kind| {
             let rig = &mut Rig::new(kind);
             let (source, peer) = rig.pair();
             rig.driver.set_option(source, SocketOption::SendBufferBytes(4_096)).unwrap();
@@ -106,7 +104,7 @@ fn the_bytes_of_a_write_come_back_however_it_ends() {
 
 #[test]
 fn the_bytes_of_a_write_to_a_stale_source_come_back() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (stale, _peer) = rig.pair();
         rig.driver.close(stale);
         for driver in [&mut rig.driver, &mut Rig::new(DriverKind::VirtualClock).driver] {
@@ -121,7 +119,7 @@ fn the_bytes_of_a_write_to_a_stale_source_come_back() {
 
 #[test]
 fn a_stale_id_finds_nothing_and_not_its_successor() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (stale, _peer) = rig.pair();
         rig.driver.close(stale);
         let (_successor, _other) = rig.pair();
@@ -147,7 +145,7 @@ fn a_stale_id_finds_nothing_and_not_its_successor() {
 
 #[test]
 fn s3_options_are_taken_and_a_silly_one_is_refused_or_rounded() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, _peer) = rig.pair();
         for option in [
             SocketOption::NoDelay(false),

@@ -109,7 +109,7 @@ fn what_the_system_cannot_wait_for_is_read_and_written_at_once() {
 
 #[test]
 fn a_wait_for_readiness_takes_nothing_and_a_try_finds_what_came() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         let mut seen = [0; 8];
         assert_eq!(rig.driver.try_receive(source, &mut seen, Keep::No).unwrap(), None);
@@ -134,7 +134,7 @@ fn a_wait_for_readiness_takes_nothing_and_a_try_finds_what_came() {
 
 #[test]
 fn a_wait_for_room_ends_when_the_peer_has_read() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         assert!(matches!(rig.run(Op::Writable { source }), Outcome::Ready));
         let mut sent = 0;

@@ -3,22 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
+use super::peer::{Peer, Surroundings};
 use crate::driver::{
     Buf, Completion, Driver, DriverKind, Op, OpId, Outcome, Park, SourceId, SourceSpec, Started,
     WriteData,
 };
 
 /// Longer than anything here takes; a wait that reaches it has lost something.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A driver, and the books on its ops.
 pub(super) struct Rig {
     pub(super) driver: Box<dyn Driver>,
+    /// Of a simulated driver: the world that goes on around it.
+    pub(super) surroundings: Option<Surroundings>,
     next: u32,
     in_flight: BTreeSet<OpId>,
     finished: BTreeMap<OpId, VecDeque<Outcome>>,
@@ -26,8 +29,16 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(kind: DriverKind) -> Self {
+        let (surroundings, driver) = match kind {
+            DriverKind::Simulated => {
+                let (surroundings, driver) = Surroundings::new();
+                (Some(surroundings), driver)
+            }
+            _ => (None, crate::driver::open(kind).unwrap()),
+        };
         Self {
-            driver: crate::driver::open(kind).unwrap(),
+            driver,
+            surroundings,
             next: 0,
             in_flight: BTreeSet::new(),
             finished: BTreeMap::new(),
@@ -57,7 +68,11 @@ impl Rig {
     /// One turn of the driver, entered in the books.
     pub(super) fn turn(&mut self, park: Park) -> usize {
         let mut done = Vec::new();
-        self.driver.turn(park, &mut done).unwrap();
+        let turned = match &self.surroundings {
+            Some(surroundings) => surroundings.turn(&mut *self.driver, park, &mut done),
+            None => self.driver.turn(park, &mut done),
+        };
+        turned.unwrap();
         let count = done.len();
         for Completion { id, outcome } in done {
             assert!(self.in_flight.contains(&id), "{id:?} completed and was not in flight");
@@ -137,12 +152,10 @@ impl Rig {
         (listener, self.driver.local_addr(listener).unwrap())
     }
 
-    /// A connection: the driver's end, and the other as a plain blocking socket.
-    pub(super) fn pair(&mut self) -> (SourceId, TcpStream) {
+    /// A connection: the driver's end, and the other one.
+    pub(super) fn pair(&mut self) -> (SourceId, Peer) {
         let (listener, addr) = self.listen();
-        let peer = TcpStream::connect(addr).unwrap();
-        peer.set_read_timeout(Some(PATIENCE)).unwrap();
-        peer.set_nodelay(true).unwrap();
+        let peer = self.connect(addr).unwrap();
         let Outcome::Accepted { source, .. } = self.run(Op::Accept { source: listener }) else {
             panic!("nothing was accepted");
         };

@@ -1,12 +1,11 @@
 //! What every driver with sockets does with Unix sockets, and with listeners that are only bound.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixStream};
 
 use super::rig::{Rig, write};
-use super::with_sockets;
+use super::{with_sockets, with_tcp};
 use crate::driver::{End, Op, Outcome, SourceId, SourceSpec};
 
 /// An abstract name of this process: no file, and none left behind.
@@ -28,7 +27,7 @@ fn accept(rig: &mut Rig, listener: SourceId) -> SourceId {
 
 #[test]
 fn s10_a_listener_that_is_only_bound_refuses_until_it_listens() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let spec = SourceSpec::Listen {
             addr: "127.0.0.1:0".parse().unwrap(),
             backlog: None,
@@ -37,10 +36,10 @@ fn s10_a_listener_that_is_only_bound_refuses_until_it_listens() {
         let listener = rig.driver.open(spec).unwrap();
         let addr = rig.driver.local_addr(listener).unwrap();
         assert_ne!(addr.port(), 0);
-        let refused = TcpStream::connect(addr).unwrap_err();
+        let refused = rig.connect(addr).err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         rig.driver.listen(listener, 8).unwrap();
-        let _peer = TcpStream::connect(addr).unwrap();
+        let _peer = rig.connect(addr).unwrap();
         accept(rig, listener);
     });
 }
@@ -87,7 +86,7 @@ fn s100_a_unix_listener_whose_queue_is_full_says_so() {
 
 #[test]
 fn s80_other_and_stale_sources_have_no_unix_address_and_no_credentials() {
-    with_sockets(|rig| {
+    with_tcp(|rig| {
         let (source, mut peer) = rig.pair();
         peer.write_all(b"x").unwrap();
         for kind in [ErrorKind::Unsupported, ErrorKind::NotConnected] {
