@@ -1,5 +1,6 @@
-//! Reading over real sockets on the loopback interface (rules S41 to S54).
+//! Reading over sockets on the loopback interface, the system's and simulated ones (rules S41 to S54).
 
+mod everywhere;
 mod peer;
 
 use std::cell::RefCell;
@@ -7,7 +8,8 @@ use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
 
 use corelane::{ConnectBuilder, ReadError, create_task};
-use peer::{pair, pair_with, pattern, poll_once, reset, run, sent, settle};
+use everywhere::{everywhere, on_both, pair, pair_with, reset, sent, settle};
+use peer::{pattern, poll_once, run};
 
 fn io_kind(error: ReadError) -> ErrorKind {
     io::Error::from(error).kind()
@@ -15,7 +17,7 @@ fn io_kind(error: ReadError) -> ErrorKind {
 
 #[test]
 fn s41_read_gives_what_is_there_and_nothing_at_the_end() {
-    run(async || {
+    on_both(async || {
         let (mut reader, _writer, mut peer) = pair().await?;
         assert_eq!(reader.read(0).await?.len(), 0);
         peer.write_all(b"hello")?;
@@ -31,7 +33,7 @@ fn s41_read_gives_what_is_there_and_nothing_at_the_end() {
 
 #[test]
 fn s41_read_to_end_gives_everything_beyond_the_limit() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(&pattern(50_000), 100).await?;
         assert_eq!(reader.read_to_end().await?, pattern(50_000));
         assert!(reader.at_eof());
@@ -42,7 +44,7 @@ fn s41_read_to_end_gives_everything_beyond_the_limit() {
 
 #[test]
 fn s42_read_exactly_may_exceed_the_limit() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(&pattern(50_000), 100).await?;
         assert_eq!(reader.read_exactly(0).await?.len(), 0);
         assert_eq!(reader.read_exactly(40_000).await?, pattern(50_000)[..40_000]);
@@ -54,7 +56,7 @@ fn s42_read_exactly_may_exceed_the_limit() {
 
 #[test]
 fn s42_an_end_too_early_gives_the_part_and_consumes_it() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(b"abc", 100).await?;
         match reader.read_exactly(5).await {
             Err(ReadError::Incomplete { partial, expected: Some(5) }) => assert_eq!(partial, "abc"),
@@ -69,7 +71,7 @@ fn s42_an_end_too_early_gives_the_part_and_consumes_it() {
 
 #[test]
 fn s43_lines_and_the_rest_without_a_newline() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(b"one\n\nthree", 100).await?;
         assert_eq!(reader.read_line().await?, "one\n");
         assert_eq!(reader.read_line().await?, "\n");
@@ -82,7 +84,7 @@ fn s43_lines_and_the_rest_without_a_newline() {
 
 #[test]
 fn s43_an_overlong_line_is_thrown_away_and_reading_goes_on() {
-    run(async || {
+    on_both(async || {
         let (mut reader, _writer) = sent(b"long line\nnext\n", 4).await?;
         assert!(matches!(reader.read_line().await, Err(ReadError::LineTooLong)));
         assert_eq!(reader.read_line().await?, "next\n");
@@ -101,7 +103,7 @@ fn s43_an_overlong_line_is_thrown_away_and_reading_goes_on() {
 
 #[test]
 fn s43_a_newline_in_a_later_chunk_that_is_here_saves_what_follows_it() {
-    run(async || {
+    on_both(async || {
         // The line alone fills more than one receive; all of it is here before anybody reads.
         let mut text = vec![b'x'; 20_000];
         text.extend_from_slice(b"\nnext\n");
@@ -116,7 +118,7 @@ fn s43_a_newline_in_a_later_chunk_that_is_here_saves_what_follows_it() {
 
 #[test]
 fn s44_the_end_before_a_separator_gives_the_part() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(b"a|rest", 100).await?;
         assert_eq!(reader.read_until(&[b"|"]).await?, "a|");
         match reader.read_until(&[b"|"]).await {
@@ -131,7 +133,7 @@ fn s44_the_end_before_a_separator_gives_the_part() {
 
 #[test]
 fn s45_the_limit_counts_the_bytes_before_the_separator() {
-    run(async || {
+    on_both(async || {
         let cases = [
             ("abcd|rest", vec!["|"], 4),
             ("abcdefgh", vec!["|"], 8),
@@ -156,7 +158,7 @@ fn s45_the_limit_counts_the_bytes_before_the_separator() {
 
 #[test]
 fn s46_several_separators_and_none() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(b"one\ntwo\rABCDEFG", 100).await?;
         assert_eq!(reader.read_until(&[b"\r", b"\n"]).await?, "one\n");
         assert_eq!(reader.read_until(&[b"\r", b"\n"]).await?, "two\r");
@@ -171,7 +173,7 @@ fn s46_several_separators_and_none() {
 
 #[test]
 fn s47_a_read_may_be_given_up_after_any_byte() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer, mut peer) = pair().await?;
         let text = b"a longer line, sent byte by byte\n";
         for byte in text {
@@ -191,7 +193,7 @@ fn s47_a_read_may_be_given_up_after_any_byte() {
 
 #[test]
 fn s47_a_cancelled_task_leaves_its_bytes_in_the_reader() {
-    run(async || {
+    everywhere(async || {
         let (reader, _writer, mut peer) = pair().await?;
         let reader = Rc::new(RefCell::new(reader));
         let theirs = Rc::clone(&reader);
@@ -215,7 +217,7 @@ fn s47_a_cancelled_task_leaves_its_bytes_in_the_reader() {
 
 #[test]
 fn s49_at_eof_only_when_everything_was_read() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(b"ab", 100).await?;
         settle().await;
         assert!(!reader.at_eof());
@@ -231,7 +233,7 @@ fn s49_at_eof_only_when_everything_was_read() {
 
 #[test]
 fn s51_a_reset_fails_the_waiting_read_and_every_later_one() {
-    run(async || {
+    on_both(async || {
         let (mut reader, writer, mut peer) = pair().await?;
         peer.write_all(b"lost with the connection")?;
         assert_eq!(reader.read(4).await?, "lost");
@@ -256,7 +258,7 @@ fn s51_a_reset_fails_the_waiting_read_and_every_later_one() {
 
 #[test]
 fn s52_a_separator_in_the_last_chunk_is_found_after_the_end() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(b"last\n", 100).await?;
         settle().await;
         assert_eq!(reader.read_line().await?, "last\n");
@@ -267,7 +269,7 @@ fn s52_a_separator_in_the_last_chunk_is_found_after_the_end() {
 
 #[test]
 fn s53_lines_until_the_end() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer) = sent(b"a\n\nb", 100).await?;
         let mut lines = Vec::new();
         while let Some(line) = reader.next_line().await? {
@@ -281,7 +283,7 @@ fn s53_lines_until_the_end() {
 
 #[test]
 fn s54_a_sender_of_single_bytes_is_understood() {
-    run(async || {
+    everywhere(async || {
         let (mut reader, _writer, mut peer) = pair().await?;
         let reading = create_task(async move {
             let head = reader.read_until(&[b"\r\n\r\n"]).await?;
@@ -301,7 +303,7 @@ fn s54_a_sender_of_single_bytes_is_understood() {
 
 #[test]
 fn a_parser_borrows_reads_more_and_takes() {
-    run(async || {
+    on_both(async || {
         let (mut reader, _writer, mut peer) = pair().await?;
         peer.write_all(b"head+bo")?;
         assert_eq!(reader.fill_buf().await?, b"head+bo");
@@ -325,7 +327,7 @@ fn a_parser_borrows_reads_more_and_takes() {
 #[test]
 fn a_message_over_many_chunks_lies_in_one_piece() {
     run(async || {
-        let (mut reader, _writer, mut peer) = pair().await?;
+        let (mut reader, _writer, mut peer) = peer::pair().await?;
         let text = pattern(1_000_000);
         let theirs = text.clone();
         #[expect(clippy::disallowed_methods, reason = "the other end, which may block")]
@@ -342,8 +344,8 @@ fn a_message_over_many_chunks_lies_in_one_piece() {
 
 #[test]
 fn s41_read_into_fills_as_far_as_bytes_are_there() {
-    run(async || {
-        let (mut reader, _writer) = peer::sent(b"abcdefg", 100).await?;
+    on_both(async || {
+        let (mut reader, _writer) = sent(b"abcdefg", 100).await?;
         let mut into = [0; 4];
         assert_eq!(reader.read_into(&mut []).await?, 0);
         assert_eq!(reader.read_into(&mut into).await?, 4);

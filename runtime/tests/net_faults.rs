@@ -1,5 +1,6 @@
 //! Bad peers and hard times: resets, ends in mid-message, peers that stall, no descriptors, full queues.
 
+mod everywhere;
 mod peer;
 
 use std::cell::{Cell, RefCell};
@@ -12,6 +13,7 @@ use corelane::{
     Error, ReportKind, Result, Server, StreamReader, StreamWriter, all_tasks, create_task,
     open_connection, open_unix_connection, set_report_handler, start_server, yield_now,
 };
+use everywhere::everywhere;
 use peer::{pair, pattern, receive, reset, run, settle};
 
 /// Messages of a hundred bytes, each answered by one.
@@ -295,7 +297,7 @@ where
             })
         })
         .collect();
-    settle().await;
+    everywhere::settle().await;
     assert!(clients.iter().all(|client| !client.done()));
     assert_eq!(server.connection_count(), 1);
     gate.set();
@@ -304,7 +306,7 @@ where
     }
     all_gone(server).await;
     // A handler ends a turn after its connection.
-    settle().await;
+    everywhere::settle().await;
     assert_eq!(all_tasks()?.len(), 1);
     Ok(())
 }
@@ -323,7 +325,7 @@ fn s10_when_the_queue_is_full_others_wait_and_all_are_served_in_the_end() {
 
 #[test]
 fn s10_connections_that_a_full_queue_of_tcp_turns_away_come_again_and_none_is_lost() {
-    run(async || {
+    everywhere(async || {
         let gate = Rc::new(Event::new());
         let builder = Server::builder().backlog(1).max_connections(1);
         let server = builder.start(answer_after(&gate), "127.0.0.1:0").await?;

@@ -1,5 +1,6 @@
 //! The life of a server: bound, serving, served for ever, closed (rules S10, S11, S20 to S26).
 
+mod everywhere;
 mod peer;
 
 use std::cell::{Cell, RefCell};
@@ -11,6 +12,7 @@ use corelane::{
     Error, ReportKind, Result, Server, StreamReader, StreamWriter, catch_cancel_plain, create_task,
     open_connection, set_report_handler, start_server,
 };
+use everywhere::everywhere;
 use peer::{run, settle};
 
 /// Reads until the other end closes.
@@ -21,7 +23,7 @@ async fn wait_for_end(mut reader: StreamReader, _writer: StreamWriter) -> Result
 
 #[test]
 fn s10_a_server_that_does_not_serve_yet_has_its_port_and_refuses() {
-    run(async || {
+    everywhere(async || {
         let builder = Server::builder().start_serving(false);
         let server = builder.start(wait_for_end, "127.0.0.1:0").await?;
         let addrs = server.local_addrs();
@@ -39,7 +41,7 @@ fn s10_a_server_that_does_not_serve_yet_has_its_port_and_refuses() {
 
 #[test]
 fn s10_a_server_that_listens_too_late_is_told_which_address_is_in_use() {
-    run(async || {
+    everywhere(async || {
         let builder = Server::builder().start_serving(false);
         let late = builder.start(wait_for_end, "127.0.0.1:0").await?;
         let addr = late.local_addrs()[0];
@@ -91,7 +93,7 @@ fn s10_a_listener_made_elsewhere_can_be_given() {
 
 #[test]
 fn s11_a_plain_callback_runs_inline_and_a_panic_in_it_is_reported() {
-    run(async || {
+    everywhere(async || {
         let reports = Rc::new(Cell::new(0));
         let seen = Rc::clone(&reports);
         set_report_handler(move |report| {
@@ -123,11 +125,11 @@ fn s11_a_plain_callback_runs_inline_and_a_panic_in_it_is_reported() {
 
 #[test]
 fn s21_close_ends_serve_forever_as_cancelled() {
-    run(async || {
+    everywhere(async || {
         let server = Rc::new(start_server(wait_for_end, "127.0.0.1:0").await?);
         let forever = Rc::clone(&server);
         let serving = create_task(async move { forever.serve_forever().await });
-        settle().await;
+        everywhere::settle().await;
         server.close();
         assert!(serving.await.unwrap_err().is_cancelled());
         Ok(())
@@ -163,7 +165,7 @@ fn s21_close_refuses_also_while_a_child_has_a_copy_of_the_socket() {
 
 #[test]
 fn s23_start_serving_is_idempotent_until_the_server_is_closed() {
-    run(async || {
+    everywhere(async || {
         let server = start_server(wait_for_end, "127.0.0.1:0").await?;
         server.start_serving()?;
         server.start_serving()?;
@@ -177,19 +179,19 @@ fn s23_start_serving_is_idempotent_until_the_server_is_closed() {
 
 #[test]
 fn s24_serve_forever_begins_to_serve_and_its_cancellation_waits_for_connections() {
-    run(async || {
+    everywhere(async || {
         let builder = Server::builder().start_serving(false);
         let server = Rc::new(builder.start(wait_for_end, "127.0.0.1:0").await?);
         let addrs = server.local_addrs();
         let forever = Rc::clone(&server);
         let serving = create_task(async move { forever.serve_forever().await });
-        settle().await;
+        everywhere::settle().await;
         assert!(server.is_serving());
         assert!(server.serve_forever().await.unwrap_err().is_runtime(), "a second one");
         let (_reader, writer) = open_connection(&addrs[..]).await?;
-        settle().await;
+        everywhere::settle().await;
         serving.cancel();
-        settle().await;
+        everywhere::settle().await;
         assert!(!server.is_serving());
         assert!(!serving.done(), "a connection is there still");
         drop(writer);
@@ -202,13 +204,13 @@ fn s24_serve_forever_begins_to_serve_and_its_cancellation_waits_for_connections(
 
 #[test]
 fn s24_a_cancellation_that_arrives_in_serve_forever_can_be_caught_around_it() {
-    run(async || {
+    everywhere(async || {
         let server = start_server(wait_for_end, "127.0.0.1:0").await?;
         let task = create_task(async move {
             let caught = catch_cancel_plain(server.serve_forever()).await;
             Ok((caught.is_err(), server.is_serving()))
         });
-        settle().await;
+        everywhere::settle().await;
         task.cancel();
         assert_eq!(task.await?, (true, false));
         Ok(())
@@ -218,7 +220,7 @@ fn s24_a_cancellation_that_arrives_in_serve_forever_can_be_caught_around_it() {
 
 #[test]
 fn s24_serve_forever_that_is_only_dropped_leaves_the_server_and_can_be_called_again() {
-    run(async || {
+    everywhere(async || {
         let server = start_server(wait_for_end, "127.0.0.1:0").await?;
         for _ in 0..2 {
             let mut serving = Box::pin(server.serve_forever());
@@ -232,7 +234,7 @@ fn s24_serve_forever_that_is_only_dropped_leaves_the_server_and_can_be_called_ag
 
 #[test]
 fn s26_the_scope_closes_and_waits_whatever_its_body_does() {
-    run(async || {
+    everywhere(async || {
         let server = start_server(wait_for_end, "127.0.0.1:0").await?;
         let value = server.scope(async |server| Ok(server.is_serving())).await?;
         assert!(value && !server.is_serving());
@@ -248,9 +250,9 @@ fn s26_the_scope_closes_and_waits_whatever_its_body_does() {
         let scoped = create_task(async move {
             theirs.scope(async |_| std::future::pending::<Result<()>>().await).await
         });
-        settle().await;
+        everywhere::settle().await;
         scoped.cancel();
-        settle().await;
+        everywhere::settle().await;
         assert!(!server.is_serving() && !scoped.done(), "it waits for the connection");
         writer.close();
         assert!(scoped.await.unwrap_err().is_cancelled());

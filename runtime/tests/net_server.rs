@@ -1,5 +1,6 @@
 //! Servers over real sockets on the loopback interface (rules S10 to S14, S20 to S22, S25 to S29).
 
+mod everywhere;
 mod peer;
 
 use std::cell::{Cell, RefCell};
@@ -13,6 +14,7 @@ use corelane::{
     Error, ReportKind, Result, Server, StreamReader, StreamWriter, create_task, open_connection,
     set_report_handler, start_server, yield_now,
 };
+use everywhere::everywhere;
 use peer::{pattern, receive, run, settle};
 
 /// Sends every line back.
@@ -50,7 +52,7 @@ fn collect_reports() -> Rc<RefCell<Vec<(ReportKind, String)>>> {
 
 #[test]
 fn s10_the_server_serves_when_it_returns() {
-    run(async || {
+    everywhere(async || {
         let server = start_server(echo, "127.0.0.1:0").await?;
         assert!(server.is_serving());
         assert_ne!(server.local_addrs()[0].port(), 0);
@@ -67,7 +69,7 @@ fn s10_the_server_serves_when_it_returns() {
 
 #[test]
 fn s10_several_addresses_are_several_listeners() {
-    run(async || {
+    everywhere(async || {
         let addrs: Vec<SocketAddr> =
             vec!["127.0.0.1:0".parse().unwrap(), "127.0.0.2:0".parse().unwrap()];
         let server = start_server(echo, addrs).await?;
@@ -87,7 +89,7 @@ const NOBODYS: &str = "198.51.100.7:0";
 
 #[test]
 fn s10_an_address_that_this_machine_lacks_is_passed_over_beside_one_that_it_has() {
-    run(async || {
+    everywhere(async || {
         for addrs in [["127.0.0.1:0", NOBODYS], [NOBODYS, "127.0.0.1:0"]] {
             let server = start_server(echo, addrs).await?;
             let [addr] = server.local_addrs()[..] else { panic!("{server:?}") };
@@ -121,7 +123,7 @@ fn s10_an_address_in_use_is_named_and_nothing_listens() {
 
 #[test]
 fn s10_listeners_can_share_a_port() {
-    run(async || {
+    everywhere(async || {
         let builder = Server::builder().reuse_port(true).backlog(16);
         let first = builder.start(echo, "127.0.0.1:0").await?;
         let second = builder.start(echo, first.local_addrs()).await?;
@@ -133,7 +135,7 @@ fn s10_listeners_can_share_a_port() {
 
 #[test]
 fn s12_a_failing_handler_is_reported_and_only_its_connection_closed() {
-    run(async || {
+    everywhere(async || {
         let reports = collect_reports();
         let kept = Rc::new(RefCell::new(Vec::new()));
         let writers = Rc::clone(&kept);
@@ -169,7 +171,7 @@ fn s12_a_failing_handler_is_reported_and_only_its_connection_closed() {
 
 #[test]
 fn s13_a_handler_that_returns_leaves_the_connection_to_its_writer() {
-    run(async || {
+    everywhere(async || {
         let kept = Rc::new(RefCell::new(None));
         let theirs = Rc::clone(&kept);
         let handler = async move |_reader, writer: StreamWriter| {
@@ -178,7 +180,7 @@ fn s13_a_handler_that_returns_leaves_the_connection_to_its_writer() {
         };
         let server = start_server(handler, "127.0.0.1:0").await?;
         let (mut reader, _writer) = open_connection(server.local_addrs()).await?;
-        settle().await;
+        everywhere::settle().await;
         let writer = kept.take().expect("the handler has run");
         assert_eq!(server.connection_count(), 1);
         writer.write(b"later")?;
@@ -218,11 +220,11 @@ fn s14_handlers_are_cancelled_when_the_run_ends() {
 
 #[test]
 fn s21_a_closed_server_refuses_and_its_connections_go_on() {
-    run(async || {
+    everywhere(async || {
         let server = start_server(echo, "127.0.0.1:0").await?;
         let addrs = server.local_addrs();
         let (mut reader, writer) = open_connection(&addrs[..]).await?;
-        settle().await;
+        everywhere::settle().await;
         server.close();
         server.close();
         assert!(!server.is_serving());
@@ -381,11 +383,11 @@ impl WithRoom for rustix::process::Rlimit {
 
 #[test]
 fn s29_dropping_the_server_closes_the_listener_only() {
-    run(async || {
+    everywhere(async || {
         let server = start_server(echo, "127.0.0.1:0").await?;
         let addrs = server.local_addrs();
         let (mut reader, writer) = open_connection(&addrs[..]).await?;
-        settle().await;
+        everywhere::settle().await;
         drop(server);
         assert!(open_connection(&addrs[..]).await.is_err());
         writer.write(b"still\n")?;

@@ -11,7 +11,9 @@ use corelane::{
     open_unix_connection, sleep, start_server, start_unix_server, wait, yield_now,
 };
 
-use crate::support::{attempt, check_real, me, outcome, raise, report_to_trace, settle};
+use crate::support::{
+    attempt, check_everywhere, check_real, me, outcome, raise, report_to_trace, settle,
+};
 
 async fn obey(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     let command = reader.read_line().await?;
@@ -33,7 +35,7 @@ async fn obey(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
 
 #[test]
 fn stream_handler_errors() {
-    check_real("stream_handler_errors", async || {
+    check_everywhere("stream_handler_errors", async || {
         report_to_trace();
         let server = start_server(obey, "127.0.0.1:0").await?;
         for command in ["fail\n", "cancel\n", "return\n", "ok\n"] {
@@ -56,7 +58,7 @@ fn stream_handler_errors() {
 
 #[test]
 fn stream_server_clients() {
-    check_real("stream_server_clients", async || {
+    check_everywhere("stream_server_clients", async || {
         for how in ["close", "close_clients", "abort_clients"] {
             let accepted = Queue::new(0);
             let theirs = accepted.clone();
@@ -100,7 +102,7 @@ async fn wait_for_end(mut reader: StreamReader, writer: StreamWriter) -> Result<
 
 #[test]
 fn stream_server_lifecycle() {
-    check_real("stream_server_lifecycle", async || {
+    check_everywhere("stream_server_lifecycle", async || {
         let builder = Server::builder().start_serving(false);
         let server = Rc::new(builder.start(wait_for_end, "127.0.0.1:0").await?);
         ev!(serving = server.is_serving());

@@ -12,7 +12,9 @@ use corelane::{
 };
 use socket2::SockRef;
 
-use crate::support::{AppError, Show, attempt, check_real, check_run, outcome, settle};
+use crate::support::{
+    AppError, Show, attempt, check_everywhere, check_real, check_run, outcome, settle,
+};
 
 const LIMIT_BYTES: usize = 65_536;
 
@@ -265,7 +267,7 @@ async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
 
 #[test]
 fn stream_echo_tcp() {
-    check_real("stream_echo_tcp", async || {
+    check_everywhere("stream_echo_tcp", async || {
         let server = start_server(echo, "127.0.0.1:0").await?;
         let addrs = server.local_addrs();
         let chosen = addrs[0].port() > 0;

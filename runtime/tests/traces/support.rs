@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use corelane::sim::Simulation;
 use corelane::{Error, Result, Runner, Task, TaskRef, catch_cancel, current_task, yield_now};
 
 mod diff;
@@ -81,6 +82,20 @@ pub(crate) fn check_run(name: &'static str, main: impl AsyncFnOnce() -> Result<(
 #[track_caller]
 pub(crate) fn check_real(name: &'static str, main: impl AsyncFnOnce() -> Result<()> + 'static) {
     check(name, || corelane::run(main).unwrap());
+}
+
+/// The same there, and on simulated sockets as well.
+#[track_caller]
+pub(crate) fn check_everywhere(
+    name: &'static str,
+    main: impl AsyncFnOnce() -> Result<()> + Clone + 'static,
+) {
+    check_real(name, main.clone());
+    check(name, || {
+        let mut sim = Simulation::builder(1).calm().build();
+        let host = sim.host("only").unwrap();
+        sim.run(host, main).unwrap();
+    });
 }
 
 /// `asyncio.run` on the virtual clock.
