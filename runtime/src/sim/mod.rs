@@ -13,7 +13,7 @@
 //!     let (server, client) = (sim.host("server")?, sim.host("client")?);
 //!     let serving = sim.spawn(server, async move || {
 //!         let echo = async |mut reader: corelane::StreamReader, writer: corelane::StreamWriter| {
-//!             writer.write(reader.read_line().await?.as_bytes())?;
+//!             writer.write_bytes(reader.read_line().await?)?;
 //!             Ok(())
 //!         };
 //!         Ok(corelane::start_server(echo, server.addr(7)).await?)
