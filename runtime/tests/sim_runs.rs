@@ -389,3 +389,81 @@ fn items_meet_takers_and_deadlines_hold_on_every_way() {
         })
     });
 }
+
+/// Bytes of which each place can be told from its neighbours.
+fn pattern(count: usize) -> Vec<u8> {
+    (0..count).map(|place| (place % 251) as u8).collect()
+}
+
+#[test]
+fn s72_more_than_a_connection_holds_arrives_whole_both_ways_on_every_way() {
+    const COUNT: usize = 200_000;
+    check_twice(40, |sim| {
+        let (server, client) = (sim.host("server")?, sim.host("client")?);
+        let _server = sim.run(server, async move || {
+            let mirror = async |mut reader: StreamReader, writer: StreamWriter| {
+                loop {
+                    let piece = reader.read(10_000).await?;
+                    if piece.is_empty() {
+                        return Ok(());
+                    }
+                    writer.write_bytes(piece)?;
+                    writer.drain().await?;
+                }
+            };
+            Ok(start_server(mirror, server.addr(7)).await?)
+        })?;
+        sim.run(client, async move || {
+            let (mut reader, writer) = open_connection(server.addr(7)).await?;
+            let sends = create_task(async move {
+                writer.write(&pattern(COUNT))?;
+                writer.drain().await?;
+                writer.write_eof();
+                Ok(writer)
+            });
+            let mut got = Vec::new();
+            while got.len() < COUNT {
+                // A reader that is slow at times.
+                if got.len() % 7 == 0 {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                let piece = reader.read(30_000).await?;
+                assert!(!piece.is_empty(), "it ended after {} bytes", got.len());
+                got.extend_from_slice(&piece);
+            }
+            assert!(got == pattern(COUNT), "bytes were lost or moved");
+            assert!(reader.read(1).await?.is_empty());
+            drop(sends.await?);
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn s81_a_peer_that_resets_fails_both_halves_and_nobody_else() {
+    check(100, |sim| {
+        let (server, client) = (sim.host("server")?, sim.host("client")?);
+        let kinds = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&kinds);
+        let _server = sim.run(server, async move || {
+            let talker = async move |mut reader: StreamReader, writer: StreamWriter| {
+                writer.write(&pattern(500_000))?;
+                let drained = writer.drain().await.map_err(|error| error.kind());
+                let read = reader.read_to_end().await.map(|all| all.len());
+                seen.borrow_mut().push((drained, read.map_err(|error| error.kind())));
+                Ok(())
+            };
+            Ok(start_server(talker, server.addr(7)).await?)
+        })?;
+        sim.run(client, async move || {
+            let (mut reader, writer) = open_connection(server.addr(7)).await?;
+            reader.read_exactly(100).await?;
+            writer.abort();
+            Ok(())
+        })?;
+        sim.run_for(Duration::from_secs(5))?;
+        let reset = ErrorKind::ConnectionReset;
+        assert_eq!(*kinds.borrow(), [(Err(reset), Err(reset))]);
+        Ok(())
+    });
+}
