@@ -78,6 +78,30 @@ pub(crate) struct PointSpec {
 }
 
 impl PointSpec {
+    /// A load point of one second that verifies nothing, counts nothing and has nothing of what only a command line
+    /// asks for; its name is for messages.
+    pub(crate) fn new(label: &str, mode: Mode, traffic: Traffic) -> Self {
+        PointSpec {
+            label: label.to_owned(),
+            mode,
+            traffic,
+            connections: 1,
+            depth: 1,
+            ramp: Duration::ZERO,
+            warmup: Warmup::Fixed(Duration::from_millis(200)),
+            duration: Duration::from_secs(1),
+            requests: None,
+            think: Duration::ZERO,
+            begin_ns: None,
+            drain: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
+            pacing: Pacing::Hybrid,
+            interval: Duration::from_millis(200),
+            seed: 1,
+            percentiles: Vec::new(),
+        }
+    }
+
     /// The most that ramp, warm-up and measurement take.
     pub(crate) fn longest(&self) -> Duration {
         self.ramp + self.warmup.longest() + self.duration
@@ -95,6 +119,13 @@ pub(crate) struct Conditions {
     pub(crate) began_ns: u64,
     /// Set by a signal: end early and keep what there is.
     pub(crate) interrupted: Arc<AtomicBool>,
+}
+
+impl Conditions {
+    /// Those of a run that begins now on a machine that nobody has listened to.
+    pub(crate) fn new(layout: Layout, interrupted: Arc<AtomicBool>) -> Self {
+        Conditions { layout, hiccup_us: None, began_ns: clock::now_ns(), interrupted }
+    }
 }
 
 /// Threads need this long to start before the first request is due.

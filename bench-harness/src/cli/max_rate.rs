@@ -1,6 +1,7 @@
 //! `max-rate`: the highest rate that keeps the conditions.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -59,12 +60,7 @@ impl MaxRate {
             Err(text) => return Ok(usage(&text)),
         };
         let interrupted = catch_interrupts()?;
-        let conditions = Conditions {
-            layout,
-            hiccup_us: None,
-            began_ns: clock::now_ns(),
-            interrupted: std::sync::Arc::clone(&interrupted),
-        };
+        let conditions = Conditions::new(layout, Arc::clone(&interrupted));
         let console = Console::new(false);
         let mut session = Session::open(&plan, conditions, &console)?;
         let mut search = None;

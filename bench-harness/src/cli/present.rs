@@ -1,11 +1,11 @@
 //! The way from a plan to the screen and to an exit code.
 
 use std::io::{self, Write, stdout};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::load_args::{Format, LoadArgs};
 use super::{Exit, catch_interrupts};
-use crate::clock;
 use crate::console::Console;
 use crate::files::curves;
 use crate::layout::Layout;
@@ -21,12 +21,7 @@ impl LoadArgs {
     /// If nothing could be measured or the result cannot be printed.
     pub(super) fn execute(&self, plan: &RunPlan, layout: Layout) -> io::Result<Exit> {
         let interrupted = catch_interrupts()?;
-        let conditions = Conditions {
-            layout,
-            hiccup_us: None,
-            began_ns: clock::now_ns(),
-            interrupted: std::sync::Arc::clone(&interrupted),
-        };
+        let conditions = Conditions::new(layout, Arc::clone(&interrupted));
         let console = Console::new(self.format == Format::Quiet);
         let outcome = phases::run(plan, conditions, &console)?;
         self.present(plan, &outcome, interrupted.load(Ordering::Relaxed))

@@ -3,14 +3,11 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Sample;
-use crate::clock;
-use crate::generator::Pacing;
 use crate::layout::Layout;
 use crate::point::{Conditions, Mode, PointSpec, run_point};
 use crate::procfs::{ThreadUse, resident_bytes, thread_use};
@@ -18,7 +15,6 @@ use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::{Counting, Subject};
 use crate::threads;
 use crate::traffic::Traffic;
-use crate::warmup::Warmup;
 use corelane_shards::Accept;
 
 /// The load of an echo benchmark.
@@ -55,30 +51,14 @@ pub(super) fn echo(layout: &Layout, target: Target, shape: Shape) -> Sample {
     let Shape { connections, frame_bytes, depth } = shape;
     let mut subject = Subject::embedded(start(layout, target, frame_bytes)?, Counting::Pipe);
     let load_cpus = layout.load_cpus.iter().take(1).copied().collect();
-    let conditions = Conditions {
-        layout: Layout { load_cpus, ..layout.clone() },
-        hiccup_us: None,
-        began_ns: clock::now_ns(),
-        interrupted: Arc::new(AtomicBool::new(false)),
-    };
+    let conditions = Conditions::new(Layout { load_cpus, ..layout.clone() }, Arc::default());
+    let traffic = Traffic::Echo { frame_bytes, verify_every: 1_024 };
     let spec = PointSpec {
-        label: "echo".to_owned(),
-        mode: Mode::Closed,
-        traffic: Traffic::Echo { frame_bytes, verify_every: 1_024 },
         connections,
         depth,
-        warmup: Warmup::Fixed(Duration::from_millis(200)),
-        ramp: Duration::ZERO,
-        requests: None,
-        think: Duration::ZERO,
-        begin_ns: None,
-        percentiles: Vec::new(),
         duration: Duration::from_millis(800),
         drain: Duration::from_secs(1),
-        timeout: Duration::from_secs(2),
-        pacing: Pacing::Hybrid,
-        interval: Duration::from_millis(200),
-        seed: 1,
+        ..PointSpec::new("echo", Mode::Closed, traffic)
     };
     let point = run_point(&spec, &mut subject, &conditions, &mut |_| {})?.point;
     if !point.balanced || point.connections.lost > 0 {

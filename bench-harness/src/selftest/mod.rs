@@ -19,7 +19,6 @@ pub(crate) use model::quantile;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::clock;
@@ -32,7 +31,6 @@ use crate::serve::{Gap, Server, ServerSpec, Service, SyntheticSpec, Target, Wire
 use crate::subject::Subject;
 use crate::traffic::Traffic;
 use crate::verdict::{LAG_NS, Status};
-use crate::warmup::Warmup;
 use corelane_shards::Accept;
 
 /// What to check.
@@ -224,12 +222,8 @@ impl Bench {
     /// One load thread: what it sends is then one stream.
     fn conditions(&self) -> Conditions {
         let load_cpus = self.layout.load_cpus.iter().take(1).copied().collect();
-        Conditions {
-            layout: Layout { load_cpus, ..self.layout.clone() },
-            hiccup_us: None,
-            began_ns: self.began_ns,
-            interrupted: Arc::new(AtomicBool::new(false)),
-        }
+        let layout = Layout { load_cpus, ..self.layout.clone() };
+        Conditions { began_ns: self.began_ns, ..Conditions::new(layout, Arc::default()) }
     }
 
     fn start(&self, synthetic: SyntheticSpec) -> io::Result<Server> {
@@ -245,24 +239,14 @@ impl Bench {
     }
 
     fn spec(&self, mode: Mode, duration: Duration) -> PointSpec {
+        let traffic = Traffic::Echo { frame_bytes: FRAME_BYTES, verify_every: 1_024 };
         PointSpec {
-            label: "selftest".to_owned(),
-            mode,
-            traffic: Traffic::Echo { frame_bytes: FRAME_BYTES, verify_every: 1_024 },
             connections: CONNECTIONS,
             depth: 64,
-            warmup: Warmup::Fixed(Duration::from_millis(200)),
-            ramp: Duration::ZERO,
-            requests: None,
-            think: Duration::ZERO,
-            begin_ns: None,
-            percentiles: Vec::new(),
             duration,
-            drain: Duration::from_secs(2),
             timeout: Duration::from_secs(10),
             pacing: if self.layout.shared { Pacing::Sleep } else { Pacing::Spin },
-            interval: Duration::from_millis(200),
-            seed: 1,
+            ..PointSpec::new("selftest", mode, traffic)
         }
     }
 
