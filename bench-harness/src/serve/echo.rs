@@ -1,7 +1,6 @@
 //! The sharded echo server on the runtime.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane::{StreamReader, StreamWriter};
@@ -18,10 +17,10 @@ pub(super) fn run(host: Host) -> io::Result<()> {
     let Host { cpus, accept, addr, frame_bytes, tallies } = host;
     let placement = if cpus.is_empty() { Placement::Unpinned(1) } else { Placement::Cores(cpus) };
     let main = async move |shard: Shard| {
-        let tally = Rc::new(Arc::clone(&tallies[shard.id().index()]));
-        let handler = async move |reader: StreamReader, writer: StreamWriter| {
-            echo(reader, writer, frame_bytes, &tally).await
-        };
+        let tally = Arc::clone(&tallies[shard.id().index()]);
+        // The future of `echo` itself: one around it would hold both ends a second time, on
+        // every connection.
+        let handler = move |reader, writer| echo(reader, writer, frame_bytes, Arc::clone(&tally));
         shard.serve_with(accept, addr, handler).await?.wait_closed().await;
         Ok(())
     };
@@ -35,7 +34,7 @@ async fn echo(
     mut reader: StreamReader,
     writer: StreamWriter,
     frame_bytes: usize,
-    tally: &Tally,
+    tally: Arc<Tally>,
 ) -> corelane::Result<()> {
     let mut rest_bytes = 0;
     loop {
