@@ -296,7 +296,7 @@ impl<W: World> Generator<W> {
         }
         while let Some(&number) = self.free.front() {
             let slot = &mut self.slots[number];
-            if !slot.alive || !slot.connection.has_space() {
+            if !slot.alive {
                 slot.listed = false;
                 self.free.pop_front();
                 continue;
@@ -323,7 +323,11 @@ impl<W: World> Generator<W> {
                 slot.dirty = true;
                 self.dirty.push(number);
             }
-            self.free.rotate_left(1);
+            self.free.pop_front();
+            slot.listed = slot.connection.has_space();
+            if slot.listed {
+                self.free.push_back(number);
+            }
         }
     }
 
@@ -344,10 +348,11 @@ impl<W: World> Generator<W> {
                     continue;
                 }
             };
+            if !open {
+                continue;
+            }
             for flight in sent.filter(|flight| flight.intended_ns >= self.times.measure_ns) {
-                if open {
-                    record_lateness(&mut self.recorder, flight);
-                }
+                record_lateness(&mut self.recorder, flight);
                 if self.last_sent_ns != 0 {
                     let gap_ns = flight.sent_ns.saturating_sub(self.last_sent_ns);
                     self.outcome.send_gaps.add(gap_ns as f64);
@@ -450,8 +455,10 @@ impl<W: World> Generator<W> {
                 if flight.intended_ns >= self.times.measure_ns {
                     let from_ns = if open { flight.intended_ns } else { flight.sent_ns };
                     self.outcome.censor(now_ns.saturating_sub(from_ns), &mut self.recorder);
-                    let service_ns = now_ns.saturating_sub(flight.sent_ns);
-                    self.recorder.record(Metric::Service, service_ns);
+                    if open {
+                        let service_ns = now_ns.saturating_sub(flight.sent_ns);
+                        self.recorder.record(Metric::Service, service_ns);
+                    }
                 }
             }
         }

@@ -187,7 +187,10 @@ pub(crate) fn run_point(
     let count_after = subject.count().unwrap_or(None);
     let mut run = Run { spec, conditions, times, measured_ns, outcome, used, busiest };
     run.outcome.ledger.server_count = server_count(&run, subject, count_before, count_after);
-    let recording = collector.into_recording();
+    let mut recording = collector.into_recording();
+    if spec.mode == Mode::Closed {
+        recording.take_response_for_service();
+    }
     Ok(Recorded { point: run.point(&recording), recording })
 }
 

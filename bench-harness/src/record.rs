@@ -379,6 +379,14 @@ impl Recording {
         }
     }
 
+    /// Takes the response for the service too, as in a closed loop, where a request is sent when it is due: to
+    /// record the same number twice would be a part of what a request costs the generator.
+    pub(crate) fn take_response_for_service(&mut self) {
+        for interval in &mut self.intervals {
+            interval.counts[Metric::Service.index()] = interval.counts(Metric::Response).clone();
+        }
+    }
+
     /// The whole histogram of one metric. Percentiles are never averaged: intervals are added.
     pub(crate) fn total(&self, metric: Metric) -> Histogram<u64> {
         histogram_of(&self.intervals, metric)

@@ -115,7 +115,10 @@ impl Landing {
             recorder.record(Metric::Warmup, response_ns);
         } else {
             recorder.record(Metric::Response, response_ns);
-            recorder.record(Metric::Service, service_ns);
+            // In a closed loop they are the same.
+            if self.open {
+                recorder.record(Metric::Service, service_ns);
+            }
             if let Some((stamps, hops)) = stamps.zip(outcome.hops.as_mut()) {
                 let from_ns = if self.open { flight.intended_ns } else { flight.sent_ns };
                 hops.record(from_ns, flight.sent_ns, stamps, done_ns);

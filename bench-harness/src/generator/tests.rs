@@ -339,7 +339,7 @@ fn a_closed_loop_obeys_littles_law() {
         let (outcome, recording, _) = case.run();
         assert!(outcome.ledger.balanced());
         let product =
-            outcome.done_in_window as f64 / 1.0 * recording.total(Metric::Service).mean() / 1e9;
+            outcome.done_in_window as f64 / 1.0 * recording.total(Metric::Response).mean() / 1e9;
         let wanted = (connections * depth) as f64;
         assert!((product / wanted - 1.0).abs() < 0.06, "{product} instead of {wanted}");
     }

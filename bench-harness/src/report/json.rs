@@ -131,7 +131,7 @@ pub(crate) struct Point {
     pub(crate) client_queue: Summary,
     /// The generator's own lateness.
     pub(crate) generator_lag: Summary,
-    /// Coefficient of variation of the gaps between sends; `null` with several load threads.
+    /// Coefficient of variation of the gaps between sends; `null` with several load threads and in a closed loop.
     pub(crate) send_gap_cv: Option<f64>,
     /// Where the time of requests goes that another shard answers; `null` if the server does not tell.
     #[serde(default)]
@@ -322,7 +322,9 @@ pub(crate) fn load(directory: &Path) -> io::Result<(RunResult, Vec<Recorded>)> {
     let explain = |path: &Path, error: &dyn std::fmt::Display| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
     };
-    let text = std::fs::read(&path).map_err(|error| explain(&path, &error))?;
+    let text = std::fs::read(&path).map_err(|error| {
+        explain(&path, &format!("{error}; the directory of a run is wanted, as --out names it"))
+    })?;
     let result: RunResult =
         serde_json::from_slice(&text).map_err(|error| explain(&path, &error))?;
     if result.schema != SCHEMA {

@@ -2,6 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// By an encoder that has seen no response before.
+fn parse_response(input: &[u8]) -> Result<Option<Reply>, ProtocolError> {
+    Http::new("localhost", "/").parse(0, Note::ANY, input)
+}
+
 fn found(response: &str) -> Reply {
     parse_response(response.as_bytes()).unwrap().unwrap()
 }
@@ -56,12 +61,32 @@ fn what_cannot_go_on_is_an_error_that_says_why() {
     assert!(parse_response(endless.as_bytes()).is_err());
 }
 
+const HEADS: [&str; 8] = [
+    "",
+    "HTTP/1.1 200 OK\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n",
+    "HTTP/1.1 500 No\r\nContent-Length: 3\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n",
+    "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n",
+];
+
 proptest! {
     #[test]
+    fn what_was_seen_before_changes_nothing(
+        responses in prop::collection::vec((prop::sample::select(&HEADS[..]), 0usize..12), 1..20),
+    ) {
+        let used = Http::new("localhost", "/");
+        for (head, body_bytes) in responses {
+            let input = [head.as_bytes(), &vec![b'x'; body_bytes]].concat();
+            prop_assert_eq!(used.parse(0, Note::ANY, &input), parse_response(&input));
+        }
+    }
+
+    #[test]
     fn parsing_any_bytes_ends_and_stays_inside_them(
-        head in prop::sample::select(vec!["", "HTTP/1.1 200 OK\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"]),
+        head in prop::sample::select(&HEADS[..]),
         tail in prop::collection::vec(any::<u8>(), 0..60),
     ) {
         let input = [head.as_bytes(), &tail].concat();
