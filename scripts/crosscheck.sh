@@ -7,37 +7,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+. scripts/lib.sh
+
 requests=100000 connections=32 rounds=3 seconds=10
-while getopts n:c:r:s: option; do
-  case $option in
-    n) requests=$OPTARG ;;
-    c) connections=$OPTARG ;;
-    r) rounds=$OPTARG ;;
-    s) seconds=$OPTARG ;;
-    *) exit 2 ;;
-  esac
-done
-
-harness=${BENCH_HARNESS:-target/release/bench-harness}
-[ -n "${BENCH_HARNESS:-}" ] || cargo build --release --quiet -p bench-harness
-has() { command -v "$1" >/dev/null || { echo "left out: $1 is not installed" >&2; return 1; }; }
+numbers n=requests c=connections r=rounds s=seconds -- "$@"
+find_harness
 json() { python3 -c "import json,sys; p=json.load(sys.stdin)['points'][0]; print($1)"; }
-
-# A server that counts: with_server WIRE "OPTIONS" COMMAND... runs COMMAND with the port as its last argument
-# and prints what it prints, then how many requests the server has had.
-with_server() {
-  local wire=$1 options=$2 line
-  shift 2
-  # shellcheck disable=SC2086 # the options are words
-  coproc SERVER { exec "$harness" serve synthetic --child --wire "$wire" $options; }
-  local pid=$SERVER_PID
-  read -r line <&"${SERVER[0]}"
-  "$@" "$(sed 's/.*"addr":"[^"]*:\([0-9]*\)".*/\1/' <<<"$line")"
-  echo count >&"${SERVER[1]}"
-  read -r line <&"${SERVER[0]}"
-  kill "$pid" && wait "$pid" 2>/dev/null || true
-  sed 's/.*"requests":\([0-9]*\).*/\1/' <<<"$line"
-}
 
 # Each prints its rate; the port comes last.
 ours() {
@@ -71,13 +46,12 @@ row() {
     rates+=("${out[0]}") counts+=("$((out[1] - questions))")
   done
   local median low high
-  read -r low median high < <(printf '%s\n' "${rates[@]}" | sort -n |
-    awk '{ v[NR] = $1 } END { print v[1], v[int((NR + 1) / 2)], v[NR] }')
+  read -r low median high < <(printf '%s\n' "${rates[@]}" | spread)
   printf '| %s | %s | %s | %s to %s | %s |\n' "$wire" "$name" "$median" "$low" "$high" "${counts[*]}"
   for count in "${counts[@]}"; do [ "$count" = "$requests" ] || { echo "counted $count" >&2; failed=1; }; done
 }
 
-echo "$(nproc) CPUs, $(sed -n '/^model name/{s/.*: //p;q}' /proc/cpuinfo), load $(cut -d' ' -f1 /proc/loadavg)"
+machine
 echo "| wire | tool | requests/s, median of $rounds | spread | counted by the server |"
 echo "|---|---|--:|--:|--:|"
 row bench-harness resp 4 ours redis # INFO, three times before and once after

@@ -8,16 +8,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+. scripts/lib.sh
+
 requests=400000 connections=50 pipeline=1 rounds=5
-while getopts n:c:p:r: option; do
-  case $option in
-    n) requests=$OPTARG ;;
-    c) connections=$OPTARG ;;
-    p) pipeline=$OPTARG ;;
-    r) rounds=$OPTARG ;;
-    *) exit 2 ;;
-  esac
-done
+numbers n=requests c=connections p=pipeline r=rounds -- "$@"
 
 cargo build --release --quiet -p corelane-examples --bin kv
 folder=$(mktemp -d)
@@ -76,19 +70,16 @@ for ((round = 0; round < rounds; round++)); do
   done
 done
 
-median() {
-  sort -n "$1" | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
-}
+middle() { spread <"$folder/$1" | cut -d' ' -f2; }
 
 echo "requests a second of server CPU: SET and GET, $connections connections, $pipeline in a pipeline," \
   "medians of $rounds rounds"
 printf '%-8s %7s %10s %21s %10s %8s\n' way shards median least-most to-one hops
 for way in cluster plain; do
   for shards in 1 2; do
-    results=$folder/$way-$shards
-    range=$(sort -n "$results" | awk 'NR == 1 { least = $1 } { most = $1 } END { print least "-" most }')
-    ratio=$(awk -v a="$(median "$results")" -v b="$(median "$folder/$way-1")" 'BEGIN { printf "%.2f", a / b }')
-    printf '%-8s %7s %10s %21s %10s %8s\n' $way $shards "$(median "$results")" "$range" "$ratio" \
-      "$(tail -n 1 "$results" | cut -d' ' -f2)"
+    read -r least median most < <(spread <"$folder/$way-$shards")
+    ratio=$(awk -v a="$median" -v b="$(middle "$way-1")" 'BEGIN { printf "%.2f", a / b }')
+    printf '%-8s %7s %10s %21s %10s %8s\n' $way $shards "$median" "$least-$most" "$ratio" \
+      "$(tail -n 1 "$folder/$way-$shards" | cut -d' ' -f2)"
   done
 done
