@@ -30,8 +30,7 @@ impl Files {
         result: &mut RunResult,
         recorded: &mut [Recorded],
     ) -> io::Result<()> {
-        fs::create_dir_all(out)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", out.display())))?;
+        make_directory(out)?;
         let names = log_names(recorded);
         for (recorded, name) in recorded.iter_mut().zip(names) {
             let mut file = BufWriter::new(File::create(out.join(&name))?);
@@ -82,6 +81,24 @@ impl Files {
         };
         Ok(Artifacts { hlog: logs, hgrm, csv: vec![csv], svg, html })
     }
+}
+
+/// Makes the directory of a run, unless it is there.
+///
+/// # Errors
+/// If it cannot be made or written to.
+pub(crate) fn make_directory(out: &Path) -> io::Result<()> {
+    let probe = out.join(".writable");
+    fs::create_dir_all(out)
+        .and_then(|()| File::create(&probe))
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(|error| {
+            let text = format!(
+                "the results cannot be written to {}: {error}; choose another directory with --out, or --no-files",
+                out.display()
+            );
+            io::Error::new(error.kind(), text)
+        })
 }
 
 /// What a picture shows.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::console::Console;
 use crate::doctor;
-use crate::files::Files;
+use crate::files::{self, Files};
 use crate::layout::Layout;
 use crate::noise::{self, Noise};
 use crate::peer::Peer;
@@ -159,6 +159,8 @@ impl<'a> Session<'a> {
             Aim::External { .. } => None,
         };
         let subject = prepare(plan, console)?;
+        // Now, and not after minutes of measuring.
+        plan.out.as_deref().map_or(Ok(()), files::make_directory)?;
         let result = RunResult {
             schema: SCHEMA.to_owned(),
             tool: Tool {
@@ -228,7 +230,10 @@ impl<'a> Session<'a> {
         let reason = point.point.connections.reason.clone().unwrap_or_default();
         self.recorded.push(point);
         if lost == spec.connections && lost > 0 {
-            return Err(io::Error::other(format!("every connection was lost: {reason}")));
+            let protocol = spec.traffic.wire().name();
+            return Err(io::Error::other(format!(
+                "every connection was lost: {reason}; does the server run, and speak {protocol}?"
+            )));
         }
         Ok(achieved)
     }

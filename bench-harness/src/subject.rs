@@ -167,6 +167,7 @@ pub(crate) fn preload(peer: &Peer, traffic: &Traffic) -> io::Result<()> {
 
 /// A blocking client for what is asked outside of the measurement.
 struct Client {
+    peer: Peer,
     stream: Socket,
     input: Vec<u8>,
 }
@@ -182,13 +183,25 @@ impl Client {
         })?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client { stream, input: Vec::new() })
+        Ok(Client { peer: peer.clone(), stream, input: Vec::new() })
+    }
+
+    /// Says of a question that got no answer who was asked and in which language.
+    fn unanswered(&self, protocol: &str, error: &io::Error) -> io::Error {
+        let why = match error.kind() {
+            io::ErrorKind::WouldBlock => format!("no answer within {} s", PATIENCE.as_secs()),
+            io::ErrorKind::UnexpectedEof => "the connection was closed".to_owned(),
+            _ => error.to_string(),
+        };
+        let text = format!("{} does not answer as a {protocol} server does: {why}", self.peer);
+        io::Error::new(error.kind(), text)
     }
 
     fn redis_commands(&mut self) -> io::Result<Option<u64>> {
         self.stream.write_all(&command(&[b"INFO", b"stats"]))?;
-        let (_, reply) =
-            self.reply(&|input| Ok(parse_reply(input)?.map(|reply| (reply.bytes, reply.ok))))?;
+        let (_, reply) = self
+            .reply(&|input| Ok(parse_reply(input)?.map(|reply| (reply.bytes, reply.ok))))
+            .map_err(|error| self.unanswered("redis", &error))?;
         let text = String::from_utf8_lossy(&reply);
         let value = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
         Ok(value.and_then(|digits| digits.trim().parse().ok()))
@@ -197,10 +210,12 @@ impl Client {
     /// Reads and writes of keys; memcached does not count the question itself.
     fn memcached_commands(&mut self) -> io::Result<Option<u64>> {
         self.stream.write_all(b"stats\r\n")?;
-        let (_, reply) = self.reply(&|input| {
+        let end_of_stats = |input: &[u8]| {
             let last = b"END\r\n";
             Ok(input.ends_with(last).then_some((input.len(), true)))
-        })?;
+        };
+        let answer = self.reply(&end_of_stats);
+        let (_, reply) = answer.map_err(|error| self.unanswered("memcached", &error))?;
         let text = String::from_utf8_lossy(&reply);
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;

@@ -84,6 +84,43 @@ fn a_server_that_is_not_there_is_1_and_named() {
 }
 
 #[test]
+fn a_server_of_another_language_is_told_from_one_that_is_slow() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    #[allow(clippy::disallowed_methods, reason = "the server needs a thread")]
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // It hangs up on whatever it is asked. What is not read first would be told as a reset.
+            let _ = stream.unwrap().read(&mut [0; 4_096]);
+        }
+    });
+    for (scheme, expected) in [
+        ("memcache", "does not answer as a memcached server does: the connection was closed"),
+        ("http", "the server closed the connection; does the server run, and speak http?"),
+    ] {
+        let url = format!("{scheme}://127.0.0.1:{port}");
+        let arguments = ["attack", &url, "--no-files", "--noise=0s", "--no-preload"];
+        let output = run(&[&arguments[..], &["-n5", "--connections=1"]].concat());
+        assert_code(1, &output);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(expected), "{scheme}: {text}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let out = format!("--out={}", file.join("run").display());
+    // Longer than a program that is run here may take.
+    let output = run(&["run", "synthetic", "--rate=100", "--duration=500s", "--noise=0s", &out]);
+    assert_code(1, &output);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("choose another directory with --out"), "{text}");
+}
+
+#[test]
 fn a_run_leaves_files_that_agree_and_a_report_shows_the_same_again() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");

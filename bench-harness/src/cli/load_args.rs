@@ -50,7 +50,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_enum)]
     mode: Option<LoopMode>,
     /// Requests a second: 50k, 0.5/s, or 60% of what a closed-loop probe reaches; repeatable
-    #[arg(short, long, value_parser = units::rate)]
+    #[arg(short, long, value_parser = units::rate, allow_negative_numbers = true)]
     rate: Vec<RatePlan>,
     /// Spacing of the requests of an open loop: constant, poisson, uniform:SPREAD (gaps differ by up
     /// to that share of their mean) or burst:COUNT (so many at once)
@@ -281,7 +281,11 @@ impl LoadArgs {
         let default_depth = if wire == Wire::Http { 1 } else { OPEN_DEPTH };
         let depth = self.depth.unwrap_or(default_depth);
         if u64::from(depth) * u64::from(self.connections) > MAX_IN_FLIGHT {
-            return Err("more than a million requests on their way at once".to_owned());
+            return Err(format!(
+                "{} connections with {depth} requests each are more than a million on their way at once; see \
+                 --connections and --depth",
+                self.connections
+            ));
         }
         let traffic = self.traffic(&aim, wire, page)?;
         let name = self.name.clone().unwrap_or_else(|| match &aim {

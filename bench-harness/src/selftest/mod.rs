@@ -175,7 +175,8 @@ pub(crate) fn run(options: &Options) -> io::Result<bool> {
     }
     println!("{passed} passed, {failed} failed, {unjudged} not judged");
     if passed + failed + unjudged == 0 {
-        eprintln!("error: no check has {:?} in its name", options.filter);
+        let names = CHECKS.map(|check| check.name).join(", ");
+        eprintln!("error: no check has {:?} in its name; there are {names}", options.filter);
     }
     Ok(failed == 0 && passed > 0)
 }
