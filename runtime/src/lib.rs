@@ -103,6 +103,9 @@
 //! ready, first in, first out, and sends what was written. What a task wakes runs in the next turn. No task is
 //! run out of order, and none that keeps itself ready can starve I/O or timers.
 //!
+//! Work that must not hurt other work gets a [`SchedulingGroup`]: groups divide the loop's time by their shares,
+//! and the order above holds within each. With one group, the default, it is the loop's.
+//!
 //! # Rooms
 //!
 //! | folder | what lives there |

@@ -39,7 +39,8 @@
 //! [`call`](Shard::call) is for what has to wait over there. Both are under way when they return,
 //! so that a pipeline makes all its calls first and awaits them afterwards: they travel together,
 //! in packets, and the other shard works on the first while the last are being made.
-//! Calls of one kind from one shard to another run, or start, in the order in which they were made.
+//! Calls of one kind and one scheduling group from one shard to another run, or start, in the order in which they
+//! were made.
 //!
 //! [`post`](Shard::post) is for what needs no answer. The closure goes the upper half of the way and
 //! its box ends over there; a panic of it is reported there. It holds one of the permits of `invoke`
@@ -77,7 +78,14 @@
 //! [`Shard::within`] sets a time limit that travels: calls made inside of it, and those that they make,
 //! see it ([`Shard::deadline`]), and a call that arrives too late is not run.
 //! [`Shard::at_priority`] says which of the calls that wait for a permit goes first. Order between two
-//! shards is that of the calls of one kind, one depth and one priority.
+//! shards is that of the calls of one kind, one depth, one priority and one scheduling group.
+//!
+//! # Shares of the time
+//!
+//! The [`SchedulingGroup`](corelane::SchedulingGroup) of who calls goes along. Over there closures, and the tasks of
+//! calls, run in the same group, with its share of that shard's time, and what they call does as well. They wait for
+//! the group's turn in the order in which they came, and hold their permits meanwhile. What comes from no group but
+//! the default runs at once, or, with [`Builder::inbound_group`], in a group for all that comes in.
 //!
 //! # The end of a run
 //!

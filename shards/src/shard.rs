@@ -114,7 +114,8 @@ impl Shard {
     ///
     /// It is the cheapest way to another shard: no task is made, one box travels out and home. So
     /// `f` should be short, as it keeps that shard from everything else; [`call`](Self::call) is
-    /// for what has to wait. Several calls to one shard run in the order in which they were made.
+    /// for what has to wait. Several calls to one shard run in the order in which they were made, those of each
+    /// scheduling group by themselves: `f` runs in the group that calls, when it is that group's turn over there.
     ///
     /// The call is under way when `invoke` returns, not only when its future is polled: a pipeline
     /// first makes all its calls, which travel together, in packets and by the end of the turn at the
@@ -171,7 +172,7 @@ impl Shard {
     /// shard does not wake this one for each. The future is ready when `f` has left, which does not
     /// mean that it has run. With a free permit that is before `post` returns. Else `f` waits its turn
     /// for a permit of `invoke`, so that whoever awaits its posts cannot flood the other shard. Posts
-    /// and invocations to one shard run in the order in which they were made, and
+    /// and invocations of one scheduling group to one shard run in the order in which they were made, and
     /// [`call`](Self::call)s that need not wait for a permit start in that order, too.
     ///
     /// A panic of `f` is reported over there, by the handler of that shard's loop

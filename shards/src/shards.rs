@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use corelane::lowlevel::LoopConfig;
-use corelane::{Error, Idle, Result};
+use corelane::{Error, Idle, Result, SchedulingGroup};
 use crossbeam_channel::{bounded, unbounded};
 
 use crate::call::{self, Limits, MAX_PERMIT_COUNT, ShardsHandle, refuse_to_block};
@@ -73,6 +73,7 @@ pub struct Builder {
     placement_check: Option<Duration>,
     stall_limit: Option<Duration>,
     on_panic: PanicPolicy,
+    inbound_group: Option<SchedulingGroup>,
 }
 
 impl Default for Builder {
@@ -92,6 +93,7 @@ impl Default for Builder {
             placement_check: Some(DEFAULT_PLACEMENT_CHECK),
             stall_limit: Some(DEFAULT_STALL_LIMIT),
             on_panic: PanicPolicy::default(),
+            inbound_group: None,
         }
     }
 }
@@ -203,6 +205,29 @@ impl Builder {
     /// otherwise.
     pub fn panic_policy(mut self, policy: PanicPolicy) -> Self {
         self.on_panic = policy;
+        self
+    }
+
+    /// Has calls, invocations and posts of other shards that come from no scheduling group of their own, which is
+    /// to say from the default one, run in `group`, with a share of each shard's time that is apart from the
+    /// shard's own work. Unless this is set they run in the default group: closures at once, in the mail phase,
+    /// which is the fastest. What is sent through a [`ShardsHandle`] is not among them.
+    ///
+    /// ```
+    /// use corelane::SchedulingGroup;
+    /// use corelane_shards::{Placement, ShardId, Shards};
+    ///
+    /// let inbound = SchedulingGroup::new("inbound", 500)?;
+    /// let shards = Shards::builder().placement(Placement::Unpinned(2)).inbound_group(inbound);
+    /// let names = shards.run(async |shard| {
+    ///     let peer = ShardId::new(1 - shard.id().index());
+    ///     shard.invoke(peer, || SchedulingGroup::current().name().to_owned()).await
+    /// })?;
+    /// assert_eq!(names, ["inbound", "inbound"]);
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    pub fn inbound_group(mut self, group: SchedulingGroup) -> Self {
+        self.inbound_group = Some(group);
         self
     }
 
@@ -324,6 +349,7 @@ impl Builder {
                 let seeds = call::deal(bells, limits);
                 for (go, seed) in starts.into_iter().zip(seeds) {
                     let (groups, outside) = (groups.clone(), outside.clone());
+                    let seed = seed.with_inbound(self.inbound_group.clone());
                     // A shard that ended meanwhile says so itself.
                     let _ = go.send(Go { seed, groups, outside });
                 }

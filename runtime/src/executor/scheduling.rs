@@ -126,7 +126,30 @@ impl SchedulingGroup {
     /// # Errors
     /// Runtime, off a loop, and if the loop has seven other groups already. `f` is dropped.
     pub fn call_soon(&self, f: impl FnOnce() + 'static) -> Result<()> {
-        self.run(|| context::with(|core| core.call_soon(bound(f))))?
+        self.enter(|| context::with(|core| core.call_soon(bound(f))))?
+    }
+
+    /// Calls `f` here and now as a part of this group: the tasks that it creates, and what it calls soon, belong
+    /// to the group. The time that `f` takes itself is its caller's.
+    ///
+    /// ```
+    /// use corelane::{SchedulingGroup, spawn};
+    ///
+    /// corelane::run(async || {
+    ///     let background = SchedulingGroup::new("background", 100)?;
+    ///     let repair = background.enter(|| spawn(async { SchedulingGroup::current() }))?;
+    ///     assert_eq!(repair.await?, background);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Runtime, off a loop; Value, if the loop has seven other groups already. `f` is not called.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
+        let core = context::current()?;
+        let number = core.number_of(self)?;
+        Ok(core.home().run_as(number, f))
     }
 
     pub(super) fn task_at<T: 'static>(
@@ -134,14 +157,7 @@ impl SchedulingGroup {
         future: impl Future<Output = Result<T>> + 'static,
         location: &'static Location<'static>,
     ) -> Result<Task<T>> {
-        self.run(|| task_at(future, location))?
-    }
-
-    /// Calls `f` as a part of this group.
-    fn run<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
-        let core = context::current()?;
-        let number = core.number_of(self)?;
-        Ok(core.home().run_as(number, f))
+        self.enter(|| task_at(future, location))?
     }
 }
 

@@ -1,4 +1,5 @@
-//! What goes with a call beside its closure: until when it matters, how much, and where it comes from.
+//! What goes with a call beside its closure: until when it matters, how much, where it comes from, and in which
+//! scheduling group it is to run.
 //!
 //! ```text
 //!  within, at_priority ──▶ AMBIENT, a local key ──▶ tasks that are made inherit it (rule T42)
@@ -16,8 +17,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corelane::lowlevel::Travelling;
-use corelane::{Instant, LocalContext, LocalKey, Result, Timeout, timeout_at};
+use corelane::lowlevel::{Travelling, is_anything_inherited};
+use corelane::{Instant, LocalContext, LocalKey, Result, SchedulingGroup, Timeout, timeout_at};
 
 use super::desk::{Desk, Kind};
 use super::errand::{Outcome, catch};
@@ -77,20 +78,23 @@ impl Ambient {
 pub(super) struct Baggage {
     ambient: Ambient,
     locals: Option<Travelling>,
+    /// `None` for the default group.
+    group: Option<SchedulingGroup>,
 }
 
 impl Baggage {
     /// What is set here. `None`, for the price of a look, if nothing is.
     pub(super) fn pack() -> Option<Self> {
-        if !LocalContext::is_any_set() {
+        if !is_anything_inherited() {
             return None;
         }
         let ambient = AMBIENT.get();
         let locals = Travelling::capture_any();
-        if ambient.is_none() && locals.is_none() {
+        let group = Some(SchedulingGroup::current()).filter(|group| !group.is_default());
+        if ambient.is_none() && locals.is_none() && group.is_none() {
             return None;
         }
-        Some(Self { ambient: ambient.unwrap_or_default(), locals })
+        Some(Self { ambient: ambient.unwrap_or_default(), locals, group })
     }
 
     /// Without the path, for a closure that nobody waits inside of. `None` if nothing is left.
@@ -98,9 +102,16 @@ impl Baggage {
         let mut packed = Self::pack()?;
         packed.ambient.path = None;
         let Ambient { deadline, priority, .. } = packed.ambient;
-        let is_light =
-            deadline.is_none() && priority == Priority::Normal && packed.locals.is_none();
+        let is_light = deadline.is_none()
+            && priority == Priority::Normal
+            && packed.locals.is_none()
+            && packed.group.is_none();
         (!is_light).then_some(packed)
+    }
+
+    /// The scheduling group that it is to run in, if that is not the default.
+    pub(super) fn group(&self) -> Option<&SchedulingGroup> {
+        self.group.as_ref()
     }
 
     pub(super) fn priority(&self) -> Priority {
@@ -153,6 +164,11 @@ pub(super) trait Job {
 
     /// Does it for the shard `from`, or says why not.
     fn run(self, from: usize, desk: &Desk) -> Outcome<Self::Output>;
+
+    /// The scheduling group that it came with, if that is not the default.
+    fn group(&self) -> Option<&SchedulingGroup> {
+        None
+    }
 }
 
 /// A closure that came with nothing.
@@ -182,6 +198,10 @@ impl<T, F: FnOnce() -> T> Job for Laden<F> {
         }
         catch(|| self.baggage.open(None, self.f))
     }
+
+    fn group(&self) -> Option<&SchedulingGroup> {
+        self.baggage.group()
+    }
 }
 
 /// A closure that makes the future of a call. It runs with the path of the call set.
@@ -208,6 +228,10 @@ impl<T, F: FnOnce() -> T> Job for Maker<F> {
                 catch(|| baggage.open(Some(hop), self.f))
             }
         }
+    }
+
+    fn group(&self) -> Option<&SchedulingGroup> {
+        self.baggage.as_ref()?.group()
     }
 }
 

@@ -1,6 +1,7 @@
 //! One shard's desk for calls: what came in by the lanes is run or handed in, what goes out is
 //! written.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::mem;
 use std::rc::{Rc, Weak};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use corelane::lowlevel::{Flush, Poller, enlist_flush};
-use corelane::{LocalContext, RemoteLoop, try_create_task};
+use corelane::{LocalContext, RemoteLoop, SchedulingGroup, call_soon, try_create_task};
 
 use super::ambient::Priority;
 use super::errand::Errand;
@@ -49,6 +50,14 @@ pub(crate) struct Seed {
     limits: Limits,
     /// For each peer: what we no longer want of it, and what it no longer wants of us.
     withdrawals: Vec<[Boards; 2]>,
+    inbound: Option<SchedulingGroup>,
+}
+
+impl Seed {
+    /// What comes without a scheduling group of its own is to run in this one.
+    pub(crate) fn with_inbound(self, inbound: Option<SchedulingGroup>) -> Self {
+        Self { inbound, ..self }
+    }
 }
 
 /// Makes the mesh between the loops that `bells` ring at, and deals it out.
@@ -66,6 +75,7 @@ pub(crate) fn deal(bells: Vec<RemoteLoop>, limits: Limits) -> Vec<Seed> {
         withdrawals: (0..shard_count)
             .map(|peer| [&boards[own][peer], &boards[peer][own]].map(Arc::clone))
             .collect(),
+        inbound: None,
     };
     mesh::deal(bells, limits.lane_capacity).into_iter().enumerate().map(with_boards).collect()
 }
@@ -81,6 +91,11 @@ pub(crate) struct Desk {
     depth_limit: usize,
     /// Who is chosen when any shard will do.
     pub(super) spread: Spread,
+    /// Where what comes without a scheduling group runs; `None` for at once, in the mail phase.
+    inbound: Option<SchedulingGroup>,
+    /// Somebody was told that this loop has no room for a group.
+    has_warned: Cell<bool>,
+    has_left: Cell<bool>,
     this: Weak<Desk>,
 }
 
@@ -94,6 +109,9 @@ impl Desk {
             peers: seed.withdrawals.into_iter().map(|boards| Peer::new(boards, limits)).collect(),
             depth_limit: usize::from(limits.call_depth),
             spread: Spread::default(),
+            inbound: seed.inbound,
+            has_warned: Cell::new(false),
+            has_left: Cell::new(false),
             this: Weak::clone(this),
         })
     }
@@ -248,6 +266,45 @@ impl Desk {
         self.peers[from].theirs_withdrawn(kind).contains(ticket.number())
     }
 
+    /// The group in which what has arrived with `own` is to wait for its turn; `None` if it runs at once.
+    #[inline]
+    pub(super) fn group_of(&self, own: Option<&SchedulingGroup>) -> Option<SchedulingGroup> {
+        own.or(self.inbound.as_ref()).cloned()
+    }
+
+    /// Has `run` called with what has arrived when it is the turn of its scheduling group. What waits so keeps
+    /// its permit, and the order of what came from one shard for one group.
+    #[cold]
+    pub(super) fn run_in<E: 'static>(
+        self: &Rc<Self>,
+        group: &SchedulingGroup,
+        from: usize,
+        errand: Box<E>,
+        run: impl FnOnce(Box<E>, usize, &Rc<Self>) + 'static,
+    ) {
+        let mut waiting = Some((errand, run));
+        let outcome = group.enter(|| {
+            let (desk, taken) = (Rc::clone(self), waiting.take());
+            call_soon(move || {
+                // A shard that has left the others runs nothing more of theirs.
+                if let Some((errand, run)) = taken.filter(|_| !desk.has_left.get()) {
+                    run(errand, from, &desk);
+                }
+            });
+        });
+        if let (Err(error), Some((errand, run))) = (outcome, waiting) {
+            if !self.has_warned.replace(true) {
+                tracing::warn!(shard = self.id.index(), "{group:?} is left out: {error}");
+            }
+            run(errand, from, self);
+        }
+    }
+
+    /// Whether `from` has ended, or is lost to us.
+    pub(super) fn has_lost(&self, from: usize) -> bool {
+        self.post.has_ended(from)
+    }
+
     /// Makes a task of what a call from `from` returned. A loop that is closing drops it.
     pub(super) fn start(
         &self,
@@ -330,6 +387,7 @@ impl Desk {
 
     /// Leaves the mesh: for our peers we have ended, and for us they have.
     pub(crate) fn leave(&self) {
+        self.has_left.set(true);
         self.post.close();
         (0..self.shard_count()).for_each(|peer| self.lose(peer));
     }

@@ -122,26 +122,37 @@ where
         self.ticket = ticket;
     }
 
-    fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
-        match self.stage.take() {
-            Stage::Out(job) => {
-                self.stage = Stage::Home(if desk.is_withdrawn(from, Kind::Invoke, self.ticket) {
-                    drop_quietly(job);
-                    Outcome::Cancelled
-                } else {
-                    job.run(from, desk)
-                });
-                desk.send(from, self);
-            }
-            home => {
-                self.stage = home;
-                desk.hand_in(from, Kind::Invoke, self.ticket, self);
-            }
+    fn arrive(self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        match &self.stage {
+            Stage::Out(job) => match desk.group_of(job.group()) {
+                None => self.run(from, desk),
+                Some(group) => desk.run_in(&group, from, self, Self::run),
+            },
+            _ => desk.hand_in(from, Kind::Invoke, self.ticket, self),
         }
     }
 
     fn take_outcome(&mut self, into: &mut dyn Any) {
         self.stage.take_outcome(into);
+    }
+}
+
+impl<J, T> Plain<J, T>
+where
+    J: Job<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    /// Runs over there, and goes home with the outcome.
+    fn run(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        if let Stage::Out(job) = self.stage.take() {
+            self.stage = Stage::Home(if desk.is_withdrawn(from, Kind::Invoke, self.ticket) {
+                drop_quietly(job);
+                Outcome::Cancelled
+            } else {
+                job.run(from, desk)
+            });
+        }
+        desk.send(from, self);
     }
 }
 
@@ -155,17 +166,40 @@ where
         self.ticket = ticket;
     }
 
-    fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+    fn arrive(self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        match &self.stage {
+            Stage::Out(job) => match desk.group_of(job.group()) {
+                None => self.run(from, desk),
+                Some(group) => desk.run_in(&group, from, self, |errand, from, desk| {
+                    // Its caller may have ended meanwhile, and would not cancel it any more.
+                    if desk.has_lost(from) { drop(errand) } else { errand.run(from, desk) }
+                }),
+            },
+            _ => desk.hand_in(from, self.ticket.call_kind(), self.ticket, self),
+        }
+    }
+
+    fn take_outcome(&mut self, into: &mut dyn Any) {
+        self.stage.take_outcome(into);
+    }
+}
+
+impl<J, M, T> Deferred<J, T>
+where
+    J: Job<Output = M> + Send + 'static,
+    M: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    /// Has its future become a task over there, which goes home with the outcome.
+    fn run(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
         let ticket = self.ticket;
         let made = match self.stage.take() {
-            Stage::Out(job) if desk.is_withdrawn(from, ticket.call_kind(), ticket) => {
-                drop_quietly(job);
-                Outcome::Cancelled
+            Stage::Out(job) if !desk.is_withdrawn(from, ticket.call_kind(), ticket) => {
+                job.run(from, desk)
             }
-            Stage::Out(job) => job.run(from, desk),
-            home => {
-                self.stage = home;
-                return desk.hand_in(from, ticket.call_kind(), ticket, self);
+            unwanted => {
+                drop_quietly(unwanted);
+                Outcome::Cancelled
             }
         };
         let desk_there = Rc::clone(desk);
@@ -179,10 +213,6 @@ where
             Outcome::Expired => homing.carry(Outcome::Expired),
             Outcome::Cancelled => {}
         }
-    }
-
-    fn take_outcome(&mut self, into: &mut dyn Any) {
-        self.stage.take_outcome(into);
     }
 }
 

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use corelane::lowlevel::note_wait;
-use corelane::{Result, WaitKind};
+use corelane::{Result, SchedulingGroup, WaitKind};
 
 use super::ambient::{Baggage, Priority};
 use super::desk::{Desk, Kind};
@@ -189,7 +189,11 @@ impl fmt::Debug for Posting {
 }
 
 /// A closure that nobody waits for; none once it was run.
-struct Posted<F>(Option<F>);
+struct Posted<F> {
+    f: Option<F>,
+    /// `None` for the default group, and for whichever group things arrive in over there.
+    group: Option<SchedulingGroup>,
+}
 
 /// `f` in a box, and with it what goes with a call.
 fn packed<F>(desk: &Desk, to: ShardId, f: F) -> (Priority, Box<dyn Errand>)
@@ -197,29 +201,31 @@ where
     F: FnOnce() + Send + 'static,
 {
     match Baggage::pack_plain() {
-        None => (Priority::Normal, boxed(desk, to, f)),
+        None => (Priority::Normal, boxed(desk, to, f, None)),
         Some(baggage) => {
-            let (priority, baggage) = (baggage.priority(), Box::new(baggage));
+            let (priority, group) = (baggage.priority(), baggage.group().cloned());
+            let baggage = Box::new(baggage);
             let f = move || match baggage.is_expired() {
                 true => drop_quietly(f),
                 false => baggage.open(None, f),
             };
-            (priority, boxed(desk, to, f))
+            (priority, boxed(desk, to, f, group))
         }
     }
 }
 
 /// `f` in a box that was at `to` before, or else in a new one.
-fn boxed<F>(desk: &Desk, to: ShardId, f: F) -> Box<dyn Errand>
+fn boxed<F>(desk: &Desk, to: ShardId, f: F, group: Option<SchedulingGroup>) -> Box<dyn Errand>
 where
     F: FnOnce() + Send + 'static,
 {
-    let Some(mut kept) = desk.kept_box(to.index()) else { return Box::new(Posted(Some(f))) };
+    let fresh = Posted { f: Some(f), group };
+    let Some(mut kept) = desk.kept_box(to.index()) else { return Box::new(fresh) };
     let any: &mut dyn Any = &mut *kept;
     match any.downcast_mut::<Posted<F>>() {
-        Some(posted) => posted.0 = Some(f),
+        Some(posted) => *posted = fresh,
         // Who alternates between shapes allocates, and no more than without the kept ones.
-        None => kept = Box::new(Posted(Some(f))),
+        None => kept = Box::new(fresh),
     }
     kept
 }
@@ -227,15 +233,25 @@ where
 impl<F> Drop for Posted<F> {
     fn drop(&mut self) {
         // Boxes are dropped in lanes and in the middle of other clean-up.
-        if let Some(f) = self.0.take() {
+        if let Some(f) = self.f.take() {
             drop_quietly(f);
         }
     }
 }
 
 impl<F: FnOnce() + Send + 'static> Errand for Posted<F> {
-    fn arrive(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
-        let f = self.0.take();
+    fn arrive(self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        match desk.group_of(self.group.as_ref()) {
+            None => self.run(from, desk),
+            Some(group) => desk.run_in(&group, from, self, Self::run),
+        }
+    }
+}
+
+impl<F: FnOnce() + Send + 'static> Posted<F> {
+    fn run(mut self: Box<Self>, from: usize, desk: &Rc<Desk>) {
+        let f = self.f.take();
+        self.group = None;
         // Before it runs, so that a panic, which is reported where the lanes are read, costs no permit.
         desk.settle_later(from, self);
         if let Some(f) = f {

@@ -17,7 +17,7 @@ use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane::{Server, ServerBuilder, spawn};
+use corelane::{SchedulingGroup, Server, ServerBuilder, spawn};
 
 use super::accept::Accept;
 use super::group::Group;
@@ -150,7 +150,9 @@ impl Handed {
         let Some(part) = shard.servers().part_of(&self.group) else {
             return self.go_elsewhere(&shard, socket);
         };
-        match part.server.admit(socket) {
+        // In the group of those that the shard accepts by itself, whatever group it has come in.
+        let default = SchedulingGroup::default();
+        match default.enter(|| part.server.admit(socket)).and_then(|admitted| Ok(admitted?)) {
             // It stays in the count, and its end takes it out.
             Ok(()) => self.has_arrived = true,
             Err(error) => tracing::warn!("a connection that was accepted is lost: {error}"),
