@@ -28,7 +28,7 @@ use corelane::lowlevel::note_wait;
 use corelane::{Error, LocalContext, Result, WaitKind};
 
 use self::ambient::{Baggage, Bare, Laden, Maker};
-use self::desk::Kind;
+use self::desk::{Kind, Way};
 use self::errand::{Deferred, Errand, Outcome, Plain, catch, catch_polls};
 use self::table::Polled;
 use crate::id::ShardId;
@@ -79,7 +79,7 @@ struct Awaited<T> {
     desk: Rc<Desk>,
     to: ShardId,
     slot: u32,
-    kind: Kind,
+    way: Way,
     /// Invariant: the box that comes home is one of this very `T`.
     answer: PhantomData<fn(T) -> T>,
 }
@@ -94,7 +94,10 @@ where
         return Invoke(Answer::Here(into_result(catch(f))));
     }
     Invoke(match Baggage::pack_plain() {
-        None => send(desk, to, Kind::Invoke, Priority::Normal, || Plain::<_, T>::new(Bare(f))),
+        None => {
+            let way = Kind::Invoke.in_group(0);
+            send(desk, to, way, Priority::Normal, || Plain::<_, T>::new(Bare(f)))
+        }
         Some(baggage) => send_laden(desk, to, baggage, f),
     })
 }
@@ -110,8 +113,9 @@ where
         return Answer::Here(Err(CallError::DeadlinePassed.into()));
     }
     let priority = baggage.priority();
+    let way = Kind::Invoke.in_group(desk.place_of(baggage.group()));
     let laden = Laden { baggage: Box::new(baggage), f };
-    send(desk, to, Kind::Invoke, priority, || Plain::<_, T>::new(laden))
+    send(desk, to, way, priority, || Plain::<_, T>::new(laden))
 }
 
 /// Sends `f` to `to`, where its future becomes a task. On this shard `f` is called, and its future
@@ -140,15 +144,16 @@ where
         let answer = match Baggage::pack() {
             None => {
                 let maker = Maker { baggage: None, f };
-                send(desk, to, Kind::Call(0), Priority::Normal, || {
+                send(desk, to, Kind::Call(0).in_group(0), Priority::Normal, || {
                     Deferred::<_, Result<T>>::new(maker)
                 })
             }
             Some(baggage) => match baggage.call_kind(desk) {
                 Ok(kind) => {
                     let priority = baggage.priority();
+                    let way = kind.in_group(desk.place_of(baggage.group()));
                     let maker = Maker { baggage: Some(Box::new(baggage)), f };
-                    send(desk, to, kind, priority, || Deferred::<_, Result<T>>::new(maker))
+                    send(desk, to, way, priority, || Deferred::<_, Result<T>>::new(maker))
                 }
                 Err(error) => Answer::Here(Err(error.into())),
             },
@@ -177,7 +182,7 @@ async fn run_caught<T, M: Future<Output = Result<T>>>(made: Outcome<M>) -> Resul
 fn send<T, E: Errand + 'static>(
     desk: &Rc<Desk>,
     to: ShardId,
-    kind: Kind,
+    way: Way,
     priority: Priority,
     errand: impl FnOnce() -> Box<E>,
 ) -> Answer<T> {
@@ -185,10 +190,10 @@ fn send<T, E: Errand + 'static>(
     if to.index() >= count {
         return Answer::Here(Err(CallError::NoSuchShard { asked: to, count }.into()));
     }
-    match desk.begin(to.index(), kind, priority, errand()) {
+    match desk.begin(to.index(), way, priority, errand()) {
         Some(slot) => {
             let desk = Rc::clone(desk);
-            Answer::Awaited(Awaited { desk, to, slot, kind, answer: PhantomData })
+            Answer::Awaited(Awaited { desk, to, slot, way, answer: PhantomData })
         }
         None => Answer::Here(Err(CallError::ShardGone(to).into())),
     }
@@ -211,7 +216,7 @@ impl<T: 'static> Future for Invoke<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         if let Answer::Awaited(awaited) = &self.0 {
             let to = awaited.to;
-            let found = awaited.desk.poll(to.index(), awaited.kind, awaited.slot, context.waker());
+            let found = awaited.desk.poll(to.index(), awaited.way, awaited.slot, context.waker());
             let answer = match found {
                 Polled::Pending | Polled::NewWaker => {
                     note_wait(WaitKind::Call);
@@ -239,7 +244,7 @@ impl<T: 'static> Future for Invoke<T> {
 impl<T> Drop for Invoke<T> {
     fn drop(&mut self) {
         if let Answer::Awaited(awaited) = &self.0 {
-            awaited.desk.abandon(awaited.to.index(), awaited.kind, awaited.slot);
+            awaited.desk.abandon(awaited.to.index(), awaited.way, awaited.slot);
         }
     }
 }

@@ -84,8 +84,9 @@
 //!
 //! The [`SchedulingGroup`](corelane::SchedulingGroup) of who calls goes along. Over there closures, and the tasks of
 //! calls, run in the same group, with its share of that shard's time, and what they call does as well. They wait for
-//! the group's turn in the order in which they came, and hold their permits meanwhile. What comes from no group but
-//! the default runs at once, or, with [`Builder::inbound_group`], in a group for all that comes in.
+//! the group's turn in the order in which they came, and hold their permits meanwhile: so each group has permits of
+//! its own ([`Builder::group_permits`]), and keeps no other waiting. What comes from no group but the default runs at
+//! once, or, with [`Builder::inbound_group`], in a group for all that comes in.
 //!
 //! # The end of a run
 //!

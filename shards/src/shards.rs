@@ -66,6 +66,7 @@ pub struct Builder {
     step_budget: Duration,
     lane_capacity: usize,
     permit_count: u32,
+    group_permit_count: Option<u32>,
     call_depth: u8,
     drain: Duration,
     clean_up: Duration,
@@ -86,6 +87,7 @@ impl Default for Builder {
             step_budget: LoopConfig::default().step_budget,
             lane_capacity: DEFAULT_LANE_CAPACITY,
             permit_count: DEFAULT_PERMIT_COUNT,
+            group_permit_count: None,
             call_depth: DEFAULT_CALL_DEPTH,
             drain: DEFAULT_DRAIN,
             clean_up: DEFAULT_CLEAN_UP,
@@ -140,10 +142,20 @@ impl Builder {
     }
 
     /// How many calls may be in flight from one shard to another, at least 1; 1024 unless told
-    /// otherwise. Further calls wait in order at the caller. Answers need no permit. `call`s are one
+    /// otherwise; from other scheduling groups than the default [`group_permits`](Self::group_permits). Further
+    /// calls wait in order at the caller. Answers need no permit. `call`s are one
     /// set for each depth of calls inside of calls; invocations and posts together are another of the same size.
     pub fn permits(mut self, call_count: u32) -> Self {
         self.permit_count = call_count;
+        self
+    }
+
+    /// How many calls may be in flight from one shard to another that come from a scheduling group other than the
+    /// default, for each group by itself, at least 1; an eighth of [`permits`](Self::permits) unless told otherwise.
+    /// They are besides those, so that calls that wait over there for a group with a small share keep nobody else
+    /// waiting here.
+    pub fn group_permits(mut self, call_count: u32) -> Self {
+        self.group_permit_count = Some(call_count);
         self
     }
 
@@ -220,7 +232,7 @@ impl Builder {
     /// let inbound = SchedulingGroup::new("inbound", 500)?;
     /// let shards = Shards::builder().placement(Placement::Unpinned(2)).inbound_group(inbound);
     /// let names = shards.run(async |shard| {
-    ///     let peer = ShardId::new(1 - shard.id().index());
+    ///     let peer = ShardId::new(if shard.id() == ShardId::new(0) { 1 } else { 0 });
     ///     shard.invoke(peer, || SchedulingGroup::current().name().to_owned()).await
     /// })?;
     /// assert_eq!(names, ["inbound", "inbound"]);
@@ -376,7 +388,8 @@ impl Builder {
         if self.lane_capacity == 0 {
             return Err(Error::value("a lane must hold at least one packet"));
         }
-        if !(1..=MAX_PERMIT_COUNT).contains(&self.permit_count) {
+        let mut permits = [Some(self.permit_count), self.group_permit_count].into_iter().flatten();
+        if !permits.all(|count| (1..=MAX_PERMIT_COUNT).contains(&count)) {
             return Err(Error::value("a lane must have between 1 and 1048576 permits"));
         }
         if self.call_depth == 0 {
@@ -396,6 +409,7 @@ impl Builder {
         Limits {
             lane_capacity: self.lane_capacity,
             permit_count: self.permit_count,
+            group_permit_count: self.group_permit_count.unwrap_or(self.permit_count / 8).max(1),
             call_depth: self.call_depth,
         }
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use corelane::{Result, SchedulingGroup, gather, spawn, task};
-use corelane_shards::sync::oneshot;
+use corelane::{Result, SchedulingGroup, gather, spawn, task, yield_now};
+use corelane_shards::sync::{oneshot, watch};
 use corelane_shards::{Builder, Shard, ShardId};
 use support::{FAR, run_to_end, shards};
 
@@ -74,8 +74,16 @@ fn what_is_of_the_default_group_stays_in_it() {
 
 #[test]
 fn order_is_first_in_first_out_for_each_pair_of_shards_and_group() {
+    // Where none has to wait for a permit, calls start in one order with the rest.
+    sends_in_order(shards(2).group_permits(1_000), 3);
+    // Posts and invocations are in one order also where they wait.
+    sends_in_order(shards(2).permits(8).group_permits(3), 2);
+}
+
+/// Sends posts, invocations and, if there are three kinds, calls, from three groups.
+fn sends_in_order(builder: Builder, kind_count: usize) {
     const COUNT: usize = 200;
-    run_in(shards(2), SchedulingGroup::default(), async |shard| {
+    run_in(builder, SchedulingGroup::default(), async move |shard| {
         let log = Arc::new(Mutex::new(Vec::new()));
         let groups = [SchedulingGroup::default(), group("slow", 10), group("fast", 10_000)];
         let mut answers = Vec::new();
@@ -85,7 +93,7 @@ fn order_is_first_in_first_out_for_each_pair_of_shards_and_group() {
                 let note = move || log.lock().expect("no panic holds it").push((here(), number));
                 let shard = shard.clone();
                 // All three are made in one step each, so that they leave in this order.
-                answers.push(group.enter(|| match number % 3 {
+                answers.push(group.enter(|| match number % kind_count {
                     0 => task().spawn(async move { shard.post(FAR, note).await }),
                     1 => task().spawn(async move { shard.invoke(FAR, note).await }),
                     _ => task().spawn(async move {
@@ -162,6 +170,74 @@ fn what_is_given_up_while_it_waits_for_its_group_does_not_run() {
         assert!(have_run.iter().all(|ran| !ran.load(Ordering::Relaxed)));
         Ok(())
     });
+}
+
+#[test]
+fn calls_that_hold_the_permits_of_their_group_keep_no_other_group_waiting() {
+    let few = shards(2).permits(2).group_permits(1);
+    run_in(few, SchedulingGroup::default(), async |shard| {
+        let (stop, stopped) = watch::channel(false);
+        // Four of the background, of which one may be over there; and two of the default group.
+        let groups = [group("background", 100), SchedulingGroup::default()];
+        let mut held = Vec::new();
+        for group in [0, 0, 0, 0, 1, 1].map(|index| &groups[index]) {
+            let (shard, mut stopped) = (shard.clone(), stopped.clone());
+            held.push(group.spawn(async move {
+                let call = shard.call(FAR, move || async move {
+                    while !*stopped.latest() {
+                        stopped.changed().await?;
+                    }
+                    Ok(())
+                });
+                call.await
+            }));
+        }
+        while shard.lane_stats(FAR).wait_count < 3 {
+            yield_now().await;
+        }
+        // Three wait for the one that is over there. Whoever of another group calls now is answered.
+        for number in 0..3 {
+            let (other, shard) = (group(&format!("other-{number}"), 10), shard.clone());
+            other.spawn(async move { shard.call(FAR, || async { Ok(()) }).await }).await??;
+        }
+        assert!(held.iter().all(|task| !task.done()));
+        stop.send(true);
+        for answer in gather(held).await? {
+            answer?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn posts_of_a_group_have_its_permits_which_come_home() {
+    run_in(shards(2).permits(2).group_permits(3), group("background", 100), async |shard| {
+        for _ in 0..20 {
+            // In one step nothing comes home.
+            let sent = (0..10).filter(|_| shard.try_post(FAR, || ()).is_ok()).count();
+            assert_eq!(sent, 3);
+            let default = SchedulingGroup::default();
+            let sent_by_others =
+                default.enter(|| (0..10).filter(|_| shard.try_post(FAR, || ()).is_ok()).count())?;
+            assert_eq!(sent_by_others, 2);
+            // What is posted now waits until all before have run, and their permits have come home.
+            for _ in 0..3 {
+                shard.post(FAR, || ()).await?;
+            }
+            shard.invoke(FAR, || ()).await?;
+            let peer = shard.clone();
+            default.spawn(async move { peer.invoke(FAR, || ()).await }).await??;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_part_of_the_permits_that_nobody_could_have_is_refused() {
+    for count in [0, 1 << 21] {
+        let refused = shards(1).group_permits(count).run(async |_| Ok(()));
+        assert!(refused.is_err_and(|error| error.to_string().contains("permits")));
+    }
 }
 
 #[test]

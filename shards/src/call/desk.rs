@@ -1,7 +1,7 @@
 //! One shard's desk for calls: what came in by the lanes is run or handed in, what goes out is
 //! written.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::mem;
 use std::rc::{Rc, Weak};
@@ -14,7 +14,7 @@ use corelane::{LocalContext, RemoteLoop, SchedulingGroup, call_soon, try_create_
 use super::ambient::Priority;
 use super::errand::Errand;
 use super::many::Spread;
-use super::peer::{Boards, Line, Peer};
+use super::peer::{Boards, GROUP_COUNT, GroupPlace, Line, Peer};
 use super::post::Spent;
 use super::table::{Departure, Left, Polled, Ticket};
 use super::withdrawal::Withdrawals;
@@ -23,8 +23,8 @@ use crate::id::ShardId;
 use crate::lane::LaneStats;
 use crate::mesh::{self, Arrival, Ends, Post};
 
-pub(super) use super::peer::Kind;
 pub(crate) use super::peer::Limits;
+pub(super) use super::peer::{Kind, Way};
 
 /// What a lane carries.
 pub(crate) enum Message {
@@ -64,7 +64,7 @@ impl Seed {
 pub(crate) fn deal(bells: Vec<RemoteLoop>, limits: Limits) -> Vec<Seed> {
     let shard_count = bells.len();
     let board = || -> Boards {
-        (0..=limits.call_depth).map(|_| Withdrawals::new(limits.permit_count)).collect()
+        (0..=limits.call_depth).map(|_| Withdrawals::new(limits.all_permits())).collect()
     };
     let boards: Vec<Vec<Boards>> =
         (0..shard_count).map(|_| (0..shard_count).map(|_| board()).collect()).collect();
@@ -84,13 +84,12 @@ pub(crate) fn deal(bells: Vec<RemoteLoop>, limits: Limits) -> Vec<Seed> {
 pub(crate) struct Desk {
     id: ShardId,
     post: Post<Message>,
-    /// So many posts are run before their permits go home.
-    settled_count: usize,
+    limits: Limits,
     peers: Box<[Peer]>,
-    /// How deep calls may be made inside of calls.
-    depth_limit: usize,
     /// Who is chosen when any shard will do.
     pub(super) spread: Spread,
+    /// The scheduling groups, besides the default, that calls were made from.
+    groups: RefCell<Vec<SchedulingGroup>>,
     /// Where what comes without a scheduling group runs; `None` for at once, in the mail phase.
     inbound: Option<SchedulingGroup>,
     /// Somebody was told that this loop has no room for a group.
@@ -105,10 +104,10 @@ impl Desk {
         Rc::new_cyclic(|this| Self {
             id: seed.id,
             post: Post::new(seed.ends),
-            settled_count: (limits.permit_count / SETTLED_PART).max(1) as usize,
+            limits,
             peers: seed.withdrawals.into_iter().map(|boards| Peer::new(boards, limits)).collect(),
-            depth_limit: usize::from(limits.call_depth),
             spread: Spread::default(),
+            groups: RefCell::default(),
             inbound: seed.inbound,
             has_warned: Cell::new(false),
             has_left: Cell::new(false),
@@ -128,19 +127,38 @@ impl Desk {
     pub(crate) fn lane_stats(&self, to: ShardId) -> LaneStats {
         let mut stats = self.post.lane_stats(to.index());
         let lines = self.peers[to.index()].lines();
-        stats.wait_count = lines.map(|line| line.calls.borrow().wait_count()).sum();
+        let tables = lines.flat_map(Line::all_calls);
+        stats.wait_count = tables.map(|calls| calls.borrow().wait_count()).sum();
         stats
     }
 
     /// How many calls, not closures, are at `to` or wait to leave for it. `None` if it has ended.
     pub(super) fn unanswered(&self, to: usize) -> Option<usize> {
-        let lines = self.peers[to].call_lines();
-        (!self.post.has_ended(to)).then(|| lines.map(|line| line.calls.borrow().unanswered()).sum())
+        let tables = self.peers[to].call_lines().flat_map(Line::all_calls);
+        (!self.post.has_ended(to)).then(|| tables.map(|calls| calls.borrow().unanswered()).sum())
+    }
+
+    /// The place of the scheduling group that a call comes from.
+    #[inline]
+    pub(super) fn place_of(&self, group: Option<&SchedulingGroup>) -> GroupPlace {
+        group.map_or(0, |group| self.find_place(group))
+    }
+
+    #[cold]
+    fn find_place(&self, group: &SchedulingGroup) -> GroupPlace {
+        let mut groups = self.groups.borrow_mut();
+        let known = groups.iter().position(|known| known == group);
+        let index = known.unwrap_or_else(|| {
+            groups.push(group.clone());
+            groups.len() - 1
+        });
+        // A loop has no more groups than there are places; else the last would be for the rest.
+        (index + 1).min(GROUP_COUNT - 1) as GroupPlace
     }
 
     /// How deep calls may be made inside of calls.
     pub(super) fn depth_limit(&self) -> usize {
-        self.depth_limit
+        usize::from(self.limits.call_depth)
     }
 
     /// The context that a call from `from` begins with if it brought nothing; `make` makes it.
@@ -157,30 +175,37 @@ impl Desk {
     pub(super) fn begin(
         &self,
         to: usize,
-        kind: Kind,
+        way: Way,
         priority: Priority,
         errand: Box<dyn Errand>,
     ) -> Option<u32> {
         if self.post.has_ended(to) {
             return None;
         }
-        let (slot, departure) = self.line(to, kind).calls.borrow_mut().admit(errand, priority);
-        self.depart(to, kind, departure);
+        let calls = self.line(to, way.kind).calls(way.group);
+        let (slot, departure) = calls.borrow_mut().admit(errand, priority);
+        self.depart(to, way.kind, departure);
         Some(slot)
     }
 
     /// Takes a permit for a post, which is to be sent at once: whether there was one. `None` if the
     /// peer has ended.
-    pub(super) fn take_post_permit(&self, to: usize) -> Option<bool> {
+    pub(super) fn take_post_permit(&self, to: usize, group: GroupPlace) -> Option<bool> {
         if self.post.has_ended(to) {
             return None;
         }
-        Some(self.line(to, Kind::Invoke).calls.borrow_mut().try_take_permit())
+        Some(self.line(to, Kind::Invoke).calls(group).borrow_mut().try_take_permit())
     }
 
     /// Begins a post that found no permit: it leaves when one is free.
-    pub(super) fn queue_post(&self, to: usize, priority: Priority, errand: Box<dyn Errand>) -> u32 {
-        self.line(to, Kind::Invoke).calls.borrow_mut().queue_post(errand, priority)
+    pub(super) fn queue_post(
+        &self,
+        to: usize,
+        group: GroupPlace,
+        priority: Priority,
+        errand: Box<dyn Errand>,
+    ) -> u32 {
+        self.line(to, Kind::Invoke).calls(group).borrow_mut().queue_post(errand, priority)
     }
 
     /// The box of a post that came home longest ago, to be filled again.
@@ -197,26 +222,32 @@ impl Desk {
 
     /// A post from `from` is run; this was its box. The last few stay here until more posts come: a peer
     /// that waits for a permit has so many under way that their turn comes.
-    pub(super) fn settle_later(&self, from: usize, spent: Box<dyn Errand>) {
-        let mut unsettled = self.peers[from].unsettled.borrow_mut();
+    pub(super) fn settle_later(&self, from: usize, group: GroupPlace, spent: Box<dyn Errand>) {
+        let mut unsettled = self.peers[from].unsettled[usize::from(group)].borrow_mut();
         unsettled.push(spent);
-        if unsettled.len() < self.settled_count {
+        let permits = match group {
+            0 => self.limits.permit_count,
+            _ => self.limits.group_permit_count,
+        };
+        // So many posts are run before their permits go home.
+        let settled_count = (permits / SETTLED_PART).max(1) as usize;
+        if unsettled.len() < settled_count {
             return;
         }
-        let settled = mem::replace(&mut *unsettled, Vec::with_capacity(self.settled_count));
+        let settled = mem::replace(&mut *unsettled, Vec::with_capacity(settled_count));
         drop(unsettled);
-        self.send(from, Spent::new(settled));
+        self.send(from, Spent::new(group, settled));
     }
 
     /// Asks for the answer of a call, or whether a post has left; or leaves a waker for it.
     pub(super) fn poll(
         &self,
         to: usize,
-        kind: Kind,
+        way: Way,
         slot: u32,
         waker: &Waker,
     ) -> Polled<Box<dyn Errand>> {
-        let calls = &self.line(to, kind).calls;
+        let calls = self.line(to, way.kind).calls(way.group);
         let polled = calls.borrow_mut().poll(slot, waker);
         if let Polled::NewWaker = polled {
             // A foreign waker runs foreign code when it is cloned, and when it is dropped.
@@ -228,9 +259,9 @@ impl Desk {
     }
 
     /// The future of a call, or of a post, was dropped.
-    pub(super) fn abandon(&self, to: usize, kind: Kind, slot: u32) {
-        let line = self.line(to, kind);
-        let (left, waker) = line.calls.borrow_mut().abandon(slot);
+    pub(super) fn abandon(&self, to: usize, Way { kind, group }: Way, slot: u32) {
+        let calls = self.line(to, kind).calls(group);
+        let (left, waker) = calls.borrow_mut().abandon(slot);
         match left {
             Left::Nothing => {}
             Left::Errand(errand) => drop(errand),
@@ -251,8 +282,8 @@ impl Desk {
 
     /// An answer has come home from `from`.
     pub(super) fn hand_in(&self, from: usize, kind: Kind, ticket: Ticket, answer: Box<dyn Errand>) {
-        let line = self.line(from, kind);
-        let landing = line.calls.borrow_mut().land(ticket, answer);
+        let calls = self.line(from, kind).calls(self.limits.group_of(ticket.number()));
+        let landing = calls.borrow_mut().land(ticket, answer);
         if landing.unwanted.is_some() {
             self.peers[from].ours_withdrawn(kind).clear(ticket.number());
         }
@@ -335,8 +366,8 @@ impl Desk {
     }
 
     /// These boxes of our posts to `peer` have come home, and their permits with them: others may leave.
-    pub(super) fn settle(&self, peer: usize, spent: Vec<Box<dyn Errand>>) {
-        let calls = &self.line(peer, Kind::Invoke).calls;
+    pub(super) fn settle(&self, peer: usize, group: GroupPlace, spent: Vec<Box<dyn Errand>>) {
+        let calls = self.line(peer, Kind::Invoke).calls(group);
         calls.borrow_mut().release(spent.len() as u32);
         // Spent boxes are empty, so dropping one runs nobody's code.
         let small = spent.into_iter().filter(|spent| size_of_val(&**spent) <= KEPT_BOX_BYTES);
@@ -395,9 +426,11 @@ impl Desk {
     /// A peer has ended: our calls to it fail, its calls to us are cancelled.
     fn lose(&self, from: usize) {
         for line in self.peers[from].lines() {
-            let (wakers, errands) = line.calls.borrow_mut().fail_all();
-            wake_all(wakers);
-            drop(errands);
+            for calls in line.all_calls() {
+                let (wakers, errands) = calls.borrow_mut().fail_all();
+                wake_all(wakers);
+                drop(errands);
+            }
             let running = line.running.take();
             for task in running.into_iter().flatten() {
                 task.cancel();

@@ -1,4 +1,12 @@
 //! What a desk keeps for one peer: a line for each kind of calls, with its permits and its marks.
+//!
+//! A line has a table of calls for each scheduling group that they come from, with permits of its own: what waits
+//! over there for a group with a small share keeps nobody of another group waiting. The permits of all groups are
+//! numbered in one row, so that a number says everything to the peer, and at home whose it is.
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -15,10 +23,52 @@ use super::withdrawal::Withdrawals;
 pub(crate) struct Limits {
     /// Packets in a lane.
     pub(crate) lane_capacity: usize,
-    /// Calls of one kind in flight from one shard to another.
+    /// Calls of one kind in flight from one shard to another, of the default scheduling group.
     pub(crate) permit_count: u32,
+    /// The same for each other group.
+    pub(crate) group_permit_count: u32,
     /// How deep calls may be made inside of calls.
     pub(crate) call_depth: u8,
+}
+
+/// Scheduling groups that calls come from, the default one included: a loop has no more.
+pub(super) const GROUP_COUNT: usize = 8;
+
+impl Limits {
+    /// The permits of one kind for all scheduling groups together.
+    pub(super) fn all_permits(&self) -> u32 {
+        self.permit_count + (GROUP_COUNT as u32 - 1) * self.group_permit_count
+    }
+
+    /// How many permits the calls of a group have, and the number of the first.
+    fn permits_of(&self, group: GroupPlace) -> (u32, u32) {
+        match group {
+            0 => (self.permit_count, 0),
+            _ => {
+                let before = u32::from(group) - 1;
+                let first = self.permit_count + before * self.group_permit_count;
+                (self.group_permit_count, first)
+            }
+        }
+    }
+
+    /// The group that a permit belongs to.
+    pub(super) fn group_of(&self, number: u32) -> GroupPlace {
+        match number.checked_sub(self.permit_count) {
+            None => 0,
+            Some(above) => (above / self.group_permit_count) as GroupPlace + 1,
+        }
+    }
+}
+
+/// The place of a scheduling group among those that a shard has called from; 0 is the default's.
+pub(super) type GroupPlace = u8;
+
+/// Which table a call is in: that of its kind and of the group that it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) kind: Kind,
+    pub(super) group: GroupPlace,
 }
 
 /// The kinds of calls, each with permits of its own. A plain closure never waits, so its
@@ -43,46 +93,80 @@ pub(super) struct Peer {
     calls: Box<[OnceCell<Box<Line>>]>,
     /// The context that a call of it begins with, if it brought nothing.
     pub(super) context: OnceCell<LocalContext>,
-    /// The boxes of its posts that we have run: their permits have not gone home.
-    pub(super) unsettled: RefCell<Vec<Box<dyn Errand>>>,
+    /// The boxes of its posts that we have run, by its groups: their permits have not gone home.
+    pub(super) unsettled: [RefCell<Vec<Box<dyn Errand>>>; GROUP_COUNT],
     /// Boxes of our posts that have come home, the oldest first: no more than there are permits.
     pub(super) kept_boxes: RefCell<VecDeque<Box<dyn Errand>>>,
     boards: [Boards; 2],
-    permit_limit: u32,
+    limits: Limits,
 }
 
 /// The calls of one kind between this shard and one peer.
 pub(super) struct Line {
-    /// Ours to it.
-    pub(super) calls: RefCell<CallTable<Box<dyn Errand>>>,
+    /// Ours to it, from the default group.
+    calls: Table,
+    /// From other groups; most are never used.
+    of_groups: [OnceCell<Box<Table>>; GROUP_COUNT - 1],
+    limits: Limits,
     /// Its calls to us that became tasks, by permit.
     pub(super) running: RefCell<Vec<Option<Task<()>>>>,
 }
 
+type Table = RefCell<CallTable<Box<dyn Errand>>>;
+
 impl Line {
-    fn new(permit_limit: u32) -> Self {
-        Self { calls: RefCell::new(CallTable::new(permit_limit)), running: RefCell::default() }
+    fn new(limits: Limits) -> Self {
+        Self {
+            calls: new_table(limits, 0),
+            of_groups: Default::default(),
+            limits,
+            running: RefCell::default(),
+        }
     }
+
+    /// Our calls from one group.
+    #[inline]
+    pub(super) fn calls(&self, group: GroupPlace) -> &Table {
+        if group == 0 { &self.calls } else { self.calls_of(group) }
+    }
+
+    #[cold]
+    fn calls_of(&self, group: GroupPlace) -> &Table {
+        let known = &self.of_groups[usize::from(group) - 1];
+        known.get_or_init(|| Box::new(new_table(self.limits, group)))
+    }
+
+    /// Our calls from all groups.
+    pub(super) fn all_calls(&self) -> impl Iterator<Item = &Table> {
+        let others = self.of_groups.iter().filter_map(OnceCell::get);
+        [&self.calls].into_iter().chain(others.map(|table| &**table))
+    }
+}
+
+fn new_table(limits: Limits, group: GroupPlace) -> Table {
+    let (permit_count, first_number) = limits.permits_of(group);
+    RefCell::new(CallTable::new(permit_count).numbered_from(first_number))
 }
 
 impl Peer {
     pub(super) fn new(boards: [Boards; 2], limits: Limits) -> Self {
         Self {
-            invoke: Line::new(limits.permit_count),
+            invoke: Line::new(limits),
             calls: (0..limits.call_depth).map(|_| OnceCell::new()).collect(),
             context: OnceCell::new(),
-            unsettled: RefCell::default(),
+            unsettled: Default::default(),
             kept_boxes: RefCell::default(),
             boards,
-            permit_limit: limits.permit_count,
+            limits,
         }
     }
 
     pub(super) fn line(&self, kind: Kind) -> &Line {
         match kind {
             Kind::Invoke => &self.invoke,
-            Kind::Call(depth) => self.calls[usize::from(depth)]
-                .get_or_init(|| Box::new(Line::new(self.permit_limit))),
+            Kind::Call(depth) => {
+                self.calls[usize::from(depth)].get_or_init(|| Box::new(Line::new(self.limits)))
+            }
         }
     }
 
@@ -111,6 +195,11 @@ impl Kind {
             Self::Invoke => 0,
             Self::Call(depth) => 1 + usize::from(depth),
         }
+    }
+
+    /// With the scheduling group that it comes from.
+    pub(super) fn in_group(self, group: GroupPlace) -> Way {
+        Way { kind: self, group }
     }
 
     /// The ticket with the kind on it.

@@ -25,6 +25,7 @@ use super::ambient::{Baggage, Priority};
 use super::desk::{Desk, Kind};
 use super::errand::Errand;
 use super::error::CallError;
+use super::peer::GroupPlace;
 use super::table::Polled;
 use crate::foreign::{drop_quietly, guarded};
 use crate::id::ShardId;
@@ -96,6 +97,7 @@ enum Place {
 struct Queued {
     desk: Rc<Desk>,
     to: ShardId,
+    group: GroupPlace,
     slot: u32,
 }
 
@@ -112,9 +114,11 @@ where
     if to.index() >= count {
         return Err(TryPostError::Unreachable(f, CallError::NoSuchShard { asked: to, count }));
     }
-    match desk.take_post_permit(to.index()) {
+    let baggage = Baggage::pack_plain();
+    let group = desk.place_of(baggage.as_ref().and_then(Baggage::group));
+    match desk.take_post_permit(to.index(), group) {
         Some(true) => {
-            desk.send(to.index(), packed(desk, to, f).1);
+            desk.send(to.index(), packed(desk, to, f, baggage).1);
             Ok(())
         }
         Some(false) => Err(TryPostError::Full(f)),
@@ -130,9 +134,11 @@ where
     Posting(match try_post(desk, to, f) {
         Ok(()) => Place::Decided(Ok(())),
         Err(TryPostError::Full(f)) => {
-            let (priority, errand) = packed(desk, to, f);
-            let slot = desk.queue_post(to.index(), priority, errand);
-            Place::Queued(Queued { desk: Rc::clone(desk), to, slot })
+            let baggage = Baggage::pack_plain();
+            let group = desk.place_of(baggage.as_ref().and_then(Baggage::group));
+            let (priority, errand) = packed(desk, to, f, baggage);
+            let slot = desk.queue_post(to.index(), group, priority, errand);
+            Place::Queued(Queued { desk: Rc::clone(desk), to, group, slot })
         }
         Err(TryPostError::Unreachable(f, error)) => {
             drop_quietly(f);
@@ -149,7 +155,8 @@ impl Future for Posting {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         if let Place::Queued(queued) = &self.0 {
             let to = queued.to;
-            let found = queued.desk.poll(to.index(), Kind::Invoke, queued.slot, context.waker());
+            let way = Kind::Invoke.in_group(queued.group);
+            let found = queued.desk.poll(to.index(), way, queued.slot, context.waker());
             let sent = match found {
                 Polled::Pending | Polled::NewWaker => {
                     note_wait(WaitKind::QueuePut);
@@ -172,7 +179,8 @@ impl Future for Posting {
 impl Drop for Posting {
     fn drop(&mut self) {
         if let Place::Queued(queued) = &self.0 {
-            queued.desk.abandon(queued.to.index(), Kind::Invoke, queued.slot);
+            let way = Kind::Invoke.in_group(queued.group);
+            queued.desk.abandon(queued.to.index(), way, queued.slot);
         }
     }
 }
@@ -193,14 +201,21 @@ struct Posted<F> {
     f: Option<F>,
     /// `None` for the default group, and for whichever group things arrive in over there.
     group: Option<SchedulingGroup>,
+    /// Whose permit it holds, as the shard that it comes from counts its groups.
+    place: GroupPlace,
 }
 
 /// `f` in a box, and with it what goes with a call.
-fn packed<F>(desk: &Desk, to: ShardId, f: F) -> (Priority, Box<dyn Errand>)
+fn packed<F>(
+    desk: &Desk,
+    to: ShardId,
+    f: F,
+    baggage: Option<Baggage>,
+) -> (Priority, Box<dyn Errand>)
 where
     F: FnOnce() + Send + 'static,
 {
-    match Baggage::pack_plain() {
+    match baggage {
         None => (Priority::Normal, boxed(desk, to, f, None)),
         Some(baggage) => {
             let (priority, group) = (baggage.priority(), baggage.group().cloned());
@@ -219,7 +234,8 @@ fn boxed<F>(desk: &Desk, to: ShardId, f: F, group: Option<SchedulingGroup>) -> B
 where
     F: FnOnce() + Send + 'static,
 {
-    let fresh = Posted { f: Some(f), group };
+    let place = desk.place_of(group.as_ref());
+    let fresh = Posted { f: Some(f), group, place };
     let Some(mut kept) = desk.kept_box(to.index()) else { return Box::new(fresh) };
     let any: &mut dyn Any = &mut *kept;
     match any.downcast_mut::<Posted<F>>() {
@@ -253,7 +269,7 @@ impl<F: FnOnce() + Send + 'static> Posted<F> {
         let f = self.f.take();
         self.group = None;
         // Before it runs, so that a panic, which is reported where the lanes are read, costs no permit.
-        desk.settle_later(from, self);
+        desk.settle_later(from, self.place, self);
         if let Some(f) = f {
             f();
         }
@@ -261,16 +277,20 @@ impl<F: FnOnce() + Send + 'static> Posted<F> {
 }
 
 /// Boxes of posts that were run, on their way home.
-pub(super) struct Spent(Vec<Box<dyn Errand>>);
+pub(super) struct Spent {
+    /// Whose permits come home with them.
+    place: GroupPlace,
+    boxes: Vec<Box<dyn Errand>>,
+}
 
 impl Spent {
-    pub(super) fn new(boxes: Vec<Box<dyn Errand>>) -> Box<Self> {
-        Box::new(Self(boxes))
+    pub(super) fn new(place: GroupPlace, boxes: Vec<Box<dyn Errand>>) -> Box<Self> {
+        Box::new(Self { place, boxes })
     }
 }
 
 impl Errand for Spent {
     fn arrive(self: Box<Self>, from: usize, desk: &Rc<Desk>) {
-        desk.settle(from, self.0);
+        desk.settle(from, self.place, self.boxes);
     }
 }

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use super::ambient::Priority;
+use super::peer::GROUP_COUNT;
 
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -39,10 +40,13 @@ pub(super) struct Ticket {
 /// Where the depth of a call stands in a ticket.
 const DEPTH_SHIFT: u32 = 24;
 
-/// The most permits a lane may have for one kind of calls.
+/// The most permits a lane may have for one kind of calls from one scheduling group.
 pub(crate) const MAX_PERMIT_COUNT: u32 = 1 << 20;
 
-const _: () = assert!(MAX_PERMIT_COUNT <= 1 << DEPTH_SHIFT, "numbers leave room for the depth");
+const _: () = assert!(
+    MAX_PERMIT_COUNT * GROUP_COUNT as u32 <= 1 << DEPTH_SHIFT,
+    "the numbers of all groups leave room for the depth"
+);
 
 impl Ticket {
     /// The ticket of a call of this depth.
@@ -174,6 +178,11 @@ impl<E> CallTable<E> {
             withdrawn_count: 0,
             wait_count: 0,
         }
+    }
+
+    /// Has its permits numbered from `first` on.
+    pub(super) fn numbered_from(self, first: u32) -> Self {
+        Self { used_numbers: first, ..self }
     }
 
     /// How many calls and posts had to wait for a permit so far.

@@ -8,7 +8,8 @@ use crate::placement::Placement;
 
 /// Settles this thread as the only shard of a run.
 fn settle_here(event_loop: &mut EventLoop) -> Shard {
-    let limits = call::Limits { lane_capacity: 1, permit_count: 1, call_depth: 1 };
+    let limits =
+        call::Limits { lane_capacity: 1, permit_count: 1, group_permit_count: 1, call_depth: 1 };
     let seed = call::deal(vec![event_loop.remote()], limits).remove(0);
     let allowed = AllowedCores::of_process().unwrap().clone();
     let report =

@@ -10,7 +10,7 @@ use super::*;
 fn desks() -> [Rc<Desk>; 2] {
     let loops = [(); 2].map(|()| EventLoop::new(&LoopConfig::default()).expect("a loop starts"));
     let bells = loops.iter().map(EventLoop::remote).collect();
-    let limits = Limits { lane_capacity: 4, permit_count: 1, call_depth: 1 };
+    let limits = Limits { lane_capacity: 4, permit_count: 1, group_permit_count: 1, call_depth: 1 };
     let mut desks = deal(bells, limits).into_iter().map(Desk::new);
     [(); 2].map(|()| desks.next().expect("one for each bell"))
 }
