@@ -41,6 +41,9 @@
 //! - The order of the tasks that are ready, unless [`fifo`](Builder::fifo) keeps it. Callbacks and timers keep
 //!   theirs always.
 //!
+//! A test can also [partition](Simulation::partition) hosts, [stall](Simulation::stall) a loop, and
+//! [kill and restart](Simulation::restart) one.
+//!
 //! Unix sockets, UDP, child processes, signals, standard streams and sockets that were made elsewhere are not there
 //! yet: to open one is an error of kind `Unsupported`. Host names are looked up by the system, so use
 //! addresses. Files are the system's.
@@ -71,6 +74,7 @@ use crate::util::instant::Instant;
 mod builder;
 mod check;
 mod failure;
+mod faults;
 
 /// A simulated world and the loops in it. The [module](self) says what it is for.
 ///
@@ -146,18 +150,18 @@ impl Simulation {
     }
 
     fn add_loop(&mut self, name: String, host: HostId) -> Result<Place> {
+        let (seat, made) = Self::make_loop(&self.world, host);
+        self.machines.push(Machine { name, host, seat, event_loop: made? });
+        Ok(Place { index: self.machines.len() - 1, ip: self.world.ip(host) })
+    }
+
+    fn make_loop(world: &World, host: HostId) -> (SeatId, Result<EventLoop>) {
         let config = LoopConfig { driver: DriverKind::Simulated, ..LoopConfig::default() };
-        let (seat, made) = self.world.with_place(host, || EventLoop::new(&config));
-        match made {
-            Ok(event_loop) => {
-                self.machines.push(Machine { name, host, seat, event_loop });
-                Ok(Place { index: self.machines.len() - 1, ip: self.world.ip(host) })
-            }
-            Err(error) => {
-                self.world.leave(seat);
-                Err(error.into())
-            }
+        let (seat, made) = world.with_place(host, || EventLoop::new(&config));
+        if made.is_err() {
+            world.leave(seat);
         }
+        (seat, made.map_err(Error::from))
     }
 
     /// Begins `main` as a task at `place`. It goes on whenever the simulation is run.

@@ -115,12 +115,12 @@ impl State {
         let answer_at = self.now + self.latency(host, from);
         if listening.is_empty() {
             let why = ErrorKind::ConnectionRefused;
-            return self.send(answer_at, Event::Refused { to: client, why });
+            return self.send(answer_at, (host, from), Event::Refused { to: client, why });
         }
         let chosen = listening[self.draws.below("listener", listening.len() as u64) as usize];
         let Some(listener) = self.listeners.get(chosen) else { return };
         if listener.queue.len() >= listener.backlog.unwrap_or(0) {
-            return self.send(self.now + ASK_AGAIN, Event::Syn { client, host });
+            return self.send(self.now + ASK_AGAIN, (from, host), Event::Syn { client, host });
         }
         let owner = listener.owner;
         let server = self.insert_end(host, from, peer, local);

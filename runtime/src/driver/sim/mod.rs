@@ -13,6 +13,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use self::world::State;
 use crate::util::chance::Chance;
@@ -98,6 +99,16 @@ impl World {
     #[cfg(test)]
     pub(crate) fn is_awake(&self, seat: SeatId) -> bool {
         self.0.borrow().awake().contains(&seat)
+    }
+
+    /// Lets nothing pass between two hosts, or again.
+    pub(crate) fn set_cut(&self, one: HostId, other: HostId, is_cut: bool) {
+        self.0.borrow_mut().set_cut((one, other), is_cut);
+    }
+
+    /// Has a loop make no turn for so long.
+    pub(crate) fn stall(&self, seat: SeatId, duration: Duration) {
+        self.0.borrow_mut().stall(seat, duration);
     }
 
     /// There is something to do for a loop.

@@ -107,13 +107,11 @@ impl State {
         let other_host = to.unwrap_or(host);
         let client = self.insert_end(host, other_host, own, peer);
         let at = self.now + self.latency(host, other_host);
-        self.send(
-            at,
-            match to {
-                Some(host) => Event::Syn { client, host },
-                None => Event::Refused { to: client, why: ErrorKind::HostUnreachable },
-            },
-        );
+        let event = match to {
+            Some(host) => Event::Syn { client, host },
+            None => Event::Refused { to: client, why: ErrorKind::HostUnreachable },
+        };
+        self.send(at, (host, other_host), event);
         Ok(client)
     }
 
@@ -195,7 +193,7 @@ impl State {
         let Some(end) = self.ends.get_mut(key) else { return };
         end.last_arrival = end.last_arrival.max(at);
         let at = end.last_arrival;
-        self.send(at, event);
+        self.send(at, (host, other_host), event);
     }
 
     /// Whether a try to send would do something or fail.
@@ -256,7 +254,7 @@ impl State {
         let (host, other_host, to) = (end.host, end.other_host, end.other);
         if !keeps {
             let at = self.now + self.latency(host, other_host);
-            self.send(at, Event::Room { to, count });
+            self.send(at, (host, other_host), Event::Room { to, count });
         }
         Ok(Received::Bytes(count, is_all))
     }
@@ -351,7 +349,7 @@ impl State {
             return;
         };
         let at = self.now + self.latency(other_host, host);
-        self.send(at, Event::Reset { to: from });
+        self.send(at, (other_host, host), Event::Reset { to: from });
     }
 }
 

@@ -41,12 +41,25 @@ pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) now: Instant,
     /// What will happen, by time and then by the order in which it was sent.
-    events: BTreeMap<(Instant, u64), Event>,
+    events: BTreeMap<(Instant, u64), Message>,
     last_event: u64,
+    /// Pairs of hosts that do not reach each other.
+    cuts: BTreeSet<Route>,
+    /// What came to a cut, in its order: it arrives when the cut is healed.
+    held: Vec<Message>,
     pub(super) seats: Vec<Seat>,
     pub(super) hosts: Vec<Host>,
     pub(super) ends: Slab<End>,
     pub(super) listeners: Slab<Listener>,
+}
+
+/// From which host to which.
+pub(super) type Route = (HostId, HostId);
+
+/// Something on its way.
+struct Message {
+    route: Route,
+    event: Event,
 }
 
 /// The place of a loop.
@@ -56,6 +69,8 @@ pub(super) struct Seat {
     is_awake: bool,
     /// When it wants to be woken, if it waits.
     alarm: Option<Instant>,
+    /// It makes no turn before.
+    stalled_until: Instant,
     pub(super) bell: Arc<Bell>,
     /// Its sources to which something has happened.
     pub(super) hot: BTreeSet<Key>,
@@ -83,6 +98,8 @@ impl State {
             now: Instant::ZERO,
             events: BTreeMap::new(),
             last_event: 0,
+            cuts: BTreeSet::new(),
+            held: Vec::new(),
             seats: Vec::new(),
             hosts: Vec::new(),
             ends: Slab::new(),
@@ -104,6 +121,7 @@ impl State {
             host,
             is_awake: true,
             alarm: None,
+            stalled_until: Instant::ZERO,
             bell: Arc::default(),
             hot: BTreeSet::new(),
             is_gone: false,
@@ -145,10 +163,31 @@ impl State {
         if from == to { latency / WITHIN_A_HOST } else { latency }
     }
 
-    /// Has something happen at a time.
-    pub(super) fn send(&mut self, at: Instant, event: Event) {
+    /// Has something that goes from one host to another happen at a time.
+    pub(super) fn send(&mut self, at: Instant, route: Route, event: Event) {
         self.last_event += 1;
-        self.events.insert((at, self.last_event), event);
+        self.events.insert((at, self.last_event), Message { route, event });
+    }
+
+    /// Lets nothing pass between two hosts, or again, and then what was held first.
+    pub(super) fn set_cut(&mut self, (one, other): Route, is_cut: bool) {
+        for route in [(one, other), (other, one)] {
+            if is_cut {
+                self.cuts.insert(route)
+            } else {
+                self.cuts.remove(&route)
+            };
+        }
+        // What is sent later has a later place, and so overtakes none of it.
+        for Message { route, event } in std::mem::take(&mut self.held) {
+            self.send(self.now, route, event);
+        }
+        self.settle();
+    }
+
+    /// Has a loop make no turn for so long.
+    pub(super) fn stall(&mut self, seat: SeatId, duration: Duration) {
+        self.seats[seat.0].stalled_until = self.now + duration;
     }
 
     /// Something has happened to a source.
@@ -209,19 +248,24 @@ impl State {
 
     /// The loops that do not wait.
     pub(super) fn awake(&self) -> Vec<SeatId> {
-        let is_awake = |seat: &Seat| {
-            let is_due = seat.alarm.is_some_and(|alarm| alarm <= self.now);
-            !seat.is_gone && (seat.is_awake || is_due || seat.bell.is_rung())
-        };
+        let is_awake = |seat: &Seat| self.wakes_at(seat).is_some_and(|wakes| wakes <= self.now);
         let numbered = self.seats.iter().enumerate();
         numbered.filter(|(_, seat)| is_awake(seat)).map(|(number, _)| SeatId(number)).collect()
+    }
+
+    /// When a loop can have its next turn, if nothing happens before.
+    fn wakes_at(&self, seat: &Seat) -> Option<Instant> {
+        let is_up = seat.is_awake || seat.bell.is_rung();
+        let wakes = if is_up { Some(Instant::ZERO) } else { seat.alarm };
+        wakes.filter(|_| !seat.is_gone).map(|wakes| wakes.max(seat.stalled_until))
     }
 
     /// Moves the clock to the next thing that will happen, but not past `limit`. False if nothing will and there
     /// is no limit.
     pub(super) fn jump(&mut self, limit: Instant) -> bool {
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        let alarm = self.seats.iter().filter_map(|seat| seat.alarm).min();
+        let wakes = self.seats.iter().filter_map(|seat| self.wakes_at(seat));
+        let alarm = wakes.filter(|wakes| *wakes > self.now).min();
         let next = [event, alarm].into_iter().flatten().fold(limit, Instant::min);
         if next == Instant::MAX {
             return false;
@@ -237,8 +281,12 @@ impl State {
         while let Some(first) = self.events.first_entry()
             && first.key().0 <= self.now
         {
-            let event = first.remove();
-            self.happen(event);
+            let message = first.remove();
+            if self.cuts.contains(&message.route) {
+                self.held.push(message);
+            } else {
+                self.happen(message.event);
+            }
         }
     }
 }
