@@ -11,7 +11,8 @@ numbers() {
   done
   shift
   while getopts "$letters" option; do
-    [[ $option = [:?] || ! $OPTARG =~ ^[1-9][0-9]*$ ]] && usage "-$OPTARG"
+    [[ $option != [:?] ]] || usage "-$OPTARG"
+    [[ $OPTARG =~ ^[1-9][0-9]*$ ]] || usage "-$option $OPTARG"
     for each in "${known[@]}"; do
       [ "${each%%=*}" != "$option" ] || printf -v "${each#*=}" '%s' "$OPTARG"
     done
