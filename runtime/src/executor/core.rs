@@ -302,13 +302,13 @@ impl LoopCore {
         self.is_shut.get()
     }
 
-    /// Has `flush` called at the end of this turn.
+    /// Has `flush` called at the end of this turn; not on a loop that is shut.
+    #[inline]
     pub(crate) fn enlist_flush(&self, flush: Rc<dyn Flush>) {
-        if self.is_shut.get() {
-            return drop(flush);
+        if !self.is_shut.get() {
+            self.quiet.set(false);
+            self.flushes.borrow_mut().push(flush);
         }
-        self.quiet.set(false);
-        self.flushes.borrow_mut().push(flush);
     }
 
     pub(crate) fn add_poller(&self, poller: Rc<dyn Poller>) {
@@ -455,11 +455,14 @@ impl LoopCore {
     pub(super) fn deliver(&self, completion: Completion) {
         self.tally.count_outcome(&completion.outcome);
         let recipient = self.ops.borrow_mut().complete(completion.id, completion.outcome.is_end());
-        match (recipient, completion.outcome) {
-            (Recipient::Owner(owner, tag), outcome) => owner.complete(tag, outcome),
-            // Nobody will ever read from this connection or close it.
-            (Recipient::Orphan, Outcome::Accepted { source, .. }) => self.close(source),
-            (Recipient::Orphan, _) => {}
+        match recipient {
+            Recipient::Owner(owner, tag) => owner.complete(tag, completion.outcome),
+            Recipient::Orphan => {
+                // Nobody will ever read from this connection or close it.
+                if let Outcome::Accepted { source } = completion.outcome {
+                    self.close(source);
+                }
+            }
         }
     }
 

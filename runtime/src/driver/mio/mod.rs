@@ -153,9 +153,7 @@ impl MioDriver {
                         done.push(Completion { id, outcome });
                         continue;
                     }
-                    if let Some(completion) = source.retry_read(pool) {
-                        done.push(completion);
-                    }
+                    source.retry_read(pool, done);
                     if let Some(completion) = source.retry_write() {
                         done.push(completion);
                     }

@@ -353,14 +353,16 @@ impl Source {
         self.write = Some(Box::new(ParkedWrite { id, work }));
     }
 
-    /// Tries the read that waits, and says how it went on or ended if it did.
-    pub(super) fn retry_read(&mut self, pool: &BufPool) -> Option<Completion> {
-        let id = self.read?;
-        let outcome = self.try_receive_or_watch(pool, usize::from(self.read_bytes))?;
+    /// Tries the read that waits, and adds to `done` how it went on or ended if it did.
+    #[inline]
+    pub(super) fn retry_read(&mut self, pool: &BufPool, done: &mut Vec<Completion>) {
+        let Some(id) = self.read else { return };
+        let tried = self.try_receive_or_watch(pool, usize::from(self.read_bytes));
+        let Some(outcome) = tried else { return };
         if outcome.is_end() {
             self.read = None;
         }
-        Some(Completion { id, outcome })
+        done.push(Completion { id, outcome });
     }
 
     /// Tries the accept that waits, and says how it ended if it did.
