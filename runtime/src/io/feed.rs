@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf as _, BytesMut};
 
 use super::origin::Origin;
+use super::read_buffer::ReadBuffer;
 use super::reader::StreamReader;
 use crate::driver::Buf;
 use crate::error::{Error, Result};
@@ -144,16 +145,21 @@ impl Fed {
         }
     }
 
-    pub(super) fn poll_chunk(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<Buf>>> {
+    pub(super) fn poll_chunk(
+        &self,
+        context: &mut Context<'_>,
+        unread: &mut ReadBuffer,
+    ) -> Poll<io::Result<bool>> {
         self.failure()?;
         if let Some(chunk) = self.next_chunk() {
-            return Poll::Ready(Ok(Some(chunk)));
+            unread.push(chunk);
+            return Poll::Ready(Ok(true));
         }
         // Cloning a waker may be another executor's code: nothing is borrowed meanwhile.
         let waker = context.waker().clone();
         let mut state = self.state.borrow_mut();
         match state.end {
-            Some(End::Eof) => return Poll::Ready(Ok(None)),
+            Some(End::Eof) => return Poll::Ready(Ok(false)),
             Some(_) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             None => {}
         }

@@ -25,11 +25,17 @@ struct Rest {
 
 impl Incoming {
     /// Adds a chunk at the end.
+    #[inline]
     pub(crate) fn push(&mut self, chunk: Buf) {
         if self.first.is_nothing() {
             self.first = chunk;
-            return;
+        } else {
+            self.push_behind(chunk);
         }
+    }
+
+    #[inline(never)]
+    fn push_behind(&mut self, chunk: Buf) {
         let rest = self.rest.get_or_insert_default();
         rest.bytes += chunk.len();
         rest.chunks.push_back(chunk);

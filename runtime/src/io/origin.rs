@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::feed::Fed;
+use super::read_buffer::ReadBuffer;
 use super::stream::Stream;
 use crate::driver::Buf;
 
@@ -31,11 +32,16 @@ impl Origin {
         }
     }
 
-    /// Takes the next chunk; `None` at the end.
-    pub(super) fn poll_chunk(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<Buf>>> {
+    /// Adds the next chunk to `unread`, which is all that the reader holds; false at the end.
+    #[inline]
+    pub(super) fn poll_chunk(
+        &self,
+        context: &mut Context<'_>,
+        unread: &mut ReadBuffer,
+    ) -> Poll<io::Result<bool>> {
         match self {
-            Self::Stream(stream) => stream.poll_chunk(context),
-            Self::Fed(fed) => fed.poll_chunk(context),
+            Self::Stream(stream) => stream.poll_chunk(context, unread),
+            Self::Fed(fed) => fed.poll_chunk(context, unread),
         }
     }
 
@@ -48,6 +54,7 @@ impl Origin {
     }
 
     /// The reader says how many unread bytes it holds now. Who feeds is not slowed down.
+    #[inline]
     pub(super) fn set_held_bytes(&self, held_bytes: usize) {
         if let Self::Stream(stream) = self {
             stream.set_held_bytes(held_bytes);

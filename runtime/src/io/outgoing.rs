@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::driver::WriteData;
-use crate::util::copy::steps;
+use crate::util::copy::each_step;
 
 #[cfg(test)]
 mod tests;
@@ -45,11 +45,10 @@ struct Shared {
 
 impl Outgoing {
     /// Copies bytes to the end.
+    #[inline]
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let tail = self.tail();
-        for step in steps(bytes) {
-            tail.extend_from_slice(step);
-        }
+        each_step(bytes, |step| tail.extend_from_slice(step));
     }
 
     /// Puts a shared slice at the end, without a copy.
@@ -102,13 +101,12 @@ impl Outgoing {
     }
 
     /// Throws away the first bytes of what [`plain`](Self::plain) gave, as they were sent.
+    #[inline]
     pub(crate) fn discard(&mut self, count_bytes: usize) {
-        match self.tail.take() {
-            Some(tail) if tail.len() == count_bytes => give_back(tail),
-            mut left => {
-                left.iter_mut().for_each(|tail| tail.advance(count_bytes));
-                self.tail = left;
-            }
+        if self.tail_bytes() == count_bytes {
+            self.tail.take().into_iter().for_each(give_back);
+        } else if let Some(tail) = &mut self.tail {
+            tail.advance(count_bytes);
         }
     }
 
@@ -206,6 +204,7 @@ pub(crate) fn take_storage() -> Box<BytesMut> {
     pooled.unwrap_or_else(|| Box::new(BytesMut::with_capacity(FIRST_BYTES)))
 }
 
+#[inline(never)]
 fn give_back(mut buf: Box<BytesMut>) {
     buf.clear();
     // Bytes that were sent in several ops have moved the start of the buffer: `try_reclaim` moves it back.

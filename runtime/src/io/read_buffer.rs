@@ -21,15 +21,21 @@ pub(crate) struct ReadBuffer(Buf);
 
 impl ReadBuffer {
     /// Adds a chunk behind the unread bytes: without a copy if there are none.
+    #[inline]
     pub(crate) fn push(&mut self, chunk: Buf) {
         if self.is_empty() {
             self.0 = chunk;
-            return;
+        } else {
+            self.append(&chunk);
         }
+    }
+
+    #[inline(never)]
+    fn append(&mut self, chunk: &Buf) {
         if self.0.spare_bytes() < chunk.len() {
             self.join(chunk.len());
         }
-        self.0.append(&chunk);
+        self.0.append(chunk);
     }
 
     /// Makes room for `total_bytes` unread bytes in one piece.

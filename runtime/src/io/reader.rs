@@ -300,14 +300,7 @@ impl StreamReader {
 
     /// Waits for a chunk and adds it to the buffer; false at the end of the stream.
     pub(super) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        self.origin.poll_chunk(context).map_ok(|chunk| match chunk {
-            Some(chunk) => {
-                self.buffer.push(chunk);
-                self.origin.set_held_bytes(self.buffer.len());
-                true
-            }
-            None => false,
-        })
+        self.origin.poll_chunk(context, &mut self.buffer)
     }
 
     /// Adds a chunk that is here already to the buffer.

@@ -370,8 +370,9 @@ impl OpOwner for Stream {
 
 impl Flush for Stream {
     fn flush(self: Rc<Self>) {
-        self.inner.borrow_mut().enlisted = false;
-        if !self.send_plainly() {
+        let mut inner = self.inner.borrow_mut();
+        inner.enlisted = false;
+        if !self.send_plainly(inner) {
             self.send_all();
         }
     }

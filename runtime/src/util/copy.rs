@@ -12,6 +12,16 @@ pub(crate) fn steps(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.chunks(STEP_BYTES)
 }
 
+/// The same where the pieces are nearly always one, which then takes no loop.
+#[inline]
+pub(crate) fn each_step(bytes: &[u8], mut copy: impl FnMut(&[u8])) {
+    if bytes.len() <= STEP_BYTES {
+        copy(bytes);
+    } else {
+        steps(bytes).for_each(copy);
+    }
+}
+
 /// Copies as much of `from` to the front of `to` as there is room for, and says how much that is.
 #[cfg(feature = "futures-io")]
 pub(crate) fn copy_from(to: &mut [u8], from: &[u8]) -> usize {

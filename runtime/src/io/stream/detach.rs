@@ -30,7 +30,7 @@ impl Stream {
     pub(crate) fn detach(&self) -> Result<(IoHandle, SourceId), InUse> {
         self.end_with_loop();
         // What was written just now may go at once, and then nobody has to wait for the end of the turn.
-        self.send_plainly();
+        self.send_plainly(self.inner.borrow_mut());
         self.check_unused()?;
         self.end(None, false);
         Ok((Rc::clone(&self.io), self.source))

@@ -110,7 +110,7 @@ impl Stream {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         self.end_with_loop();
-        if self.send_plainly() {
+        if self.send_plainly(self.inner.borrow_mut()) {
             return Poll::Ready(Ok(()));
         }
         self.failure()?;

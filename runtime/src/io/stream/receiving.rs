@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use super::{Failure, Inner, Life, Reading, Stream, Tls, Way};
 use crate::driver::{Buf, Op, Outcome, Started};
+use crate::io::read_buffer::ReadBuffer;
 use crate::util::cancel;
 use crate::util::wait_kind::WaitKind;
 
@@ -15,12 +16,13 @@ use crate::util::wait_kind::WaitKind;
 pub(super) const RECEIVE_BYTES: usize = 16 * 1024;
 
 impl Stream {
-    /// Takes the next chunk: `None` at the end of the stream. Fails if the connection has, even if bytes
-    /// are left (rule S51).
+    /// Adds the next chunk to `unread`; false at the end of the stream. Fails if the connection has, even if
+    /// bytes are left (rule S51).
     pub(crate) fn poll_chunk(
         self: &Rc<Self>,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Buf>>> {
+        unread: &mut ReadBuffer,
+    ) -> Poll<io::Result<bool>> {
         self.end_with_loop();
         let mut inner = self.inner.borrow_mut();
         while inner.reading == Reading::Idle && inner.incoming.is_empty() {
@@ -34,11 +36,14 @@ impl Stream {
             return Poll::Ready(Err(inner.error(failure)));
         }
         if let Some(chunk) = inner.incoming.pop() {
-            return Poll::Ready(Ok(Some(chunk)));
+            drop(inner);
+            unread.push(chunk);
+            self.set_held_bytes(unread.len());
+            return Poll::Ready(Ok(true));
         }
         if inner.reading == Reading::Ended {
             let truncation = inner.tls.as_ref().and_then(Tls::truncation);
-            return Poll::Ready(truncation.map_or(Ok(None), Err));
+            return Poll::Ready(truncation.map_or(Ok(false), Err));
         }
         let waker = context.waker();
         let replaced = match &mut inner.reader {
@@ -64,13 +69,19 @@ impl Stream {
     }
 
     /// The reader says how many unread bytes it holds now. At or below the limit, paused reading goes on.
+    #[inline]
     pub(crate) fn set_held_bytes(self: &Rc<Self>, held_bytes: usize) {
         self.held_bytes.set(held_bytes);
-        let resumes = {
-            let inner = self.inner.borrow();
-            inner.reading == Reading::Idle && held_bytes + inner.incoming.len() <= self.limit_bytes
-        };
-        if resumes {
+        let is_paused = self.inner.borrow().reading == Reading::Idle;
+        if is_paused {
+            self.resume();
+        }
+    }
+
+    #[inline(never)]
+    fn resume(self: &Rc<Self>) {
+        let buffered_bytes = self.held_bytes.get() + self.inner.borrow().incoming.len();
+        if buffered_bytes <= self.limit_bytes {
             self.read_on();
         }
     }
@@ -184,7 +195,7 @@ impl Stream {
 
     /// A read has brought a piece and goes on: wakes who waits for it.
     pub(super) fn piece_came(self: &Rc<Self>, chunk: Buf) {
-        let inner = self.inner.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         if !matches!(inner.reading, Reading::InFlight | Reading::Pausing) {
             drop(inner);
             // It may have been on its way when reading was stopped; then only TLS may want it, for its end.
@@ -193,8 +204,13 @@ impl Stream {
             }
             return;
         }
-        self.take_in(inner, chunk);
-        let mut inner = self.inner.borrow_mut();
+        if inner.tls.is_some() {
+            drop(inner);
+            self.received_encrypted(&chunk);
+            inner = self.inner.borrow_mut();
+        } else {
+            inner.incoming.push(chunk);
+        }
         let buffered_bytes = self.held_bytes.get() + inner.incoming.len();
         let reader = inner.reader.take();
         if buffered_bytes > 2 * self.limit_bytes {

@@ -229,15 +229,18 @@ impl Stream {
         }
     }
 
+    #[inline]
     fn await_flush(self: &Rc<Self>) {
+        if self.io.is_shut() {
+            return self.end_with_loop();
+        }
         self.io.enlist_flush(Rc::clone(self) as Rc<dyn Flush>);
-        self.end_with_loop();
     }
 
     /// The usual flush: an open connection of which nobody waits for anything, and a socket that takes all there
     /// is. False if there is more to be done.
-    pub(super) fn send_plainly(&self) -> bool {
-        let mut guard = self.inner.borrow_mut();
+    #[inline]
+    pub(super) fn send_plainly(&self, mut guard: RefMut<'_, Inner>) -> bool {
         let inner = &mut *guard;
         let is_usual = inner.is_usual();
         let Some(bytes) = inner.outgoing.plain_all().filter(|_| is_usual) else { return false };
