@@ -10,7 +10,7 @@ use corelane::{
     Result, Server, StreamReader, StreamWriter, all_tasks, open_connection, open_unix_connection,
     set_report_handler, start_server, start_unix_server, yield_now,
 };
-use peer::{descriptor_count, receive, reset, resident_bytes, run, settle};
+use peer::{descriptor_count, receive, reset, resident_bytes, run_many, settle};
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     while !reader.fill_buf().await?.is_empty() {
@@ -86,7 +86,7 @@ async fn end_badly(tcp: &Server, unix: &Server, path: &str, count: usize) -> Res
 #[test]
 fn many_connections_of_each_end_leave_nothing_behind() {
     let count = std::env::var("CORELANE_CONNECTIONS").map_or(4_000, |text| text.parse().unwrap());
-    run(async move || {
+    run_many(count, async move || {
         set_report_handler(|_| {});
         let path = format!("\0corelane-many-{}", std::process::id());
         let server = start_server(echo, "127.0.0.1:0").await?;

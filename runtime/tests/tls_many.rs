@@ -10,7 +10,7 @@ use std::net::TcpStream;
 
 use corelane::tls::TlsConnectBuilder;
 use corelane::{ConnectBuilder, Result, Server, all_tasks, set_report_handler, yield_now};
-use peer::{descriptor_count, reset, resident_bytes, run, settle};
+use peer::{descriptor_count, reset, resident_bytes, run_many, settle};
 use tls_support::{Authority, echo_server};
 
 /// The beginning of a greeting of TLS, as far as a peer got.
@@ -44,7 +44,7 @@ async fn come_and_go(server: &Server, builder: &TlsConnectBuilder, count: usize)
 #[test]
 fn many_tls_connections_leave_nothing_behind() {
     let count = std::env::var("CORELANE_CONNECTIONS").map_or(600, |text| text.parse().unwrap());
-    run(async move || {
+    run_many(count, async move || {
         set_report_handler(|_| {});
         let authority = Authority::new();
         let server = echo_server(&authority.acceptor()).await?;

@@ -23,17 +23,32 @@ use corelane::{ConnectBuilder, Result, StreamReader, StreamWriter, yield_now};
 /// How long a test may take, on whatever machine.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// What is added for each of many connections.
+const CONNECTION_LIMIT: Duration = Duration::from_millis(100);
+
 /// [`corelane::run`] for tests: one that hangs ends the program, and says which it was.
 pub(crate) fn run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> Result<T> {
     within_limit(|| corelane::run(main))
 }
 
+/// The same for a test of so many connections, which has longer the more they are.
+pub(crate) fn run_many<T: 'static>(
+    connection_count: usize,
+    main: impl AsyncFnOnce() -> Result<T> + 'static,
+) -> Result<T> {
+    within(LIMIT + CONNECTION_LIMIT * connection_count as u32, || corelane::run(main))
+}
+
 /// Runs `body`, which may block this thread for ever: the whole program ends then.
 pub(crate) fn within_limit<T>(body: impl FnOnce() -> T) -> T {
+    within(LIMIT, body)
+}
+
+fn within<T>(limit: Duration, body: impl FnOnce() -> T) -> T {
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let (over, is_over) = channel::<()>();
     let watch = thread::spawn(move || {
-        if is_over.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+        if is_over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             eprintln!("{test} hangs");
             std::process::abort();
         }
