@@ -32,10 +32,12 @@ mod tests;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use corelane::RemoteLoop;
 
 use crate::atomic::{AtomicBool, Ordering, full_fence};
+use crate::clock::{self, Moment};
 
 pub(crate) use channel::{Channel, Crossbeam, Nothing, Refused};
 pub(crate) use mailbox::{Mailbox, Ring, bit_of};
@@ -46,10 +48,25 @@ const REUSED_BATCH_LIMIT: usize = 1024;
 /// cache lines and a fence, shows in each; with more the receiver starts late for nothing.
 const PACKET_MESSAGES: usize = 16;
 
+/// Of so many packets of a lane one says when it was sent: each costs two looks at a clock and an allocation.
+const TIMED_PACKETS: u64 = 64;
+
 /// What one channel slot carries.
 enum Packet<M> {
     One(M),
     Many(VecDeque<M>),
+    /// Another, and when it was sent. Boxed, so that the usual one is no larger for it.
+    Timed(Box<(Moment, Self)>),
+}
+
+impl<M> Packet<M> {
+    fn message_count(&self) -> u64 {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(batch) => batch.len() as u64,
+            Self::Timed(timed) => timed.1.message_count(),
+        }
+    }
 }
 
 /// A note on the lane that says that the sender waits for room.
@@ -166,7 +183,10 @@ impl<M: Send, C: Channel, R: Ring> LaneSender<M, C, R> {
 
     /// Sends the outbox as one packet, and wakes the receiver if it sleeps.
     pub(crate) fn flush(&mut self) -> Flushed {
-        let Some(packet) = self.pack() else { return Flushed::Sent };
+        let Some(mut packet) = self.pack() else { return Flushed::Sent };
+        if self.stats.packet_count.is_multiple_of(TIMED_PACKETS) {
+            packet = Packet::Timed(Box::new((clock::now(), packet)));
+        }
         let outcome = self.send(packet).or_else(|refused| match refused {
             Refused::Full(packet) => {
                 self.note.0.store(true, Ordering::Relaxed);
@@ -230,14 +250,12 @@ impl<M: Send, C: Channel, R: Ring> LaneSender<M, C, R> {
         match packet {
             Packet::One(message) => self.outbox.push_front(message),
             Packet::Many(batch) => self.spare = mem::replace(&mut self.outbox, batch),
+            Packet::Timed(timed) => self.unpack(timed.1),
         }
     }
 
     fn send(&mut self, packet: Packet<M>) -> Result<(), Refused<Packet<M>>> {
-        let message_count = match &packet {
-            Packet::One(_) => 1,
-            Packet::Many(batch) => batch.len() as u64,
-        };
+        let message_count = packet.message_count();
         C::try_send(&self.packets, packet)?;
         let woken = self.receiver.announce(self.own_id);
         self.stats.message_count += message_count;
@@ -249,17 +267,19 @@ impl<M: Send, C: Channel, R: Ring> LaneSender<M, C, R> {
 
 impl<M: Send, C: Channel, R: Ring> LaneReceiver<M, C, R> {
     /// Takes the oldest message.
+    #[cfg(test)]
     pub(crate) fn next(&mut self) -> Result<M, Nothing> {
+        self.next_timed(|_| ())
+    }
+
+    /// Takes the oldest message. If it comes with a packet that says when it was sent, `on_hop` is told how long
+    /// ago that was.
+    pub(crate) fn next_timed(&mut self, on_hop: impl FnOnce(Duration)) -> Result<M, Nothing> {
         if self.batch.is_empty() {
-            match C::try_recv(&self.packets)? {
-                Packet::One(message) => {
-                    self.count_packet();
-                    return Ok(message);
-                }
-                Packet::Many(batch) => {
-                    self.batch = batch;
-                    self.count_packet();
-                }
+            let packet = C::try_recv(&self.packets)?;
+            self.count_packet();
+            if let Some(message) = self.take_in(packet, on_hop) {
+                return Ok(message);
             }
         }
         let message = self.batch.pop_front().ok_or(Nothing::Empty)?;
@@ -267,6 +287,20 @@ impl<M: Send, C: Channel, R: Ring> LaneReceiver<M, C, R> {
             self.return_batch();
         }
         Ok(message)
+    }
+
+    /// The message of a packet with one. Any other is the batch that messages are taken from now.
+    fn take_in(&mut self, packet: Packet<M>, on_hop: impl FnOnce(Duration)) -> Option<M> {
+        match packet {
+            Packet::One(message) => return Some(message),
+            Packet::Many(batch) => self.batch = batch,
+            Packet::Timed(timed) => {
+                let (sent, packet) = *timed;
+                on_hop(clock::now().since(sent));
+                return self.take_in(packet, drop);
+            }
+        }
+        None
     }
 
     /// Makes sure that a sender that found the lane full learns of the room.

@@ -16,6 +16,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use corelane::RemoteLoop;
+use corelane::stats::Durations;
 
 use crate::lane::{
     Channel, Crossbeam, End, Flushed, LaneReceiver, LaneSender, LaneStats, Mailbox, Nothing, Ring,
@@ -98,6 +99,8 @@ pub(crate) struct Post<M: Send, C: Channel = Crossbeam, R: Ring = RemoteLoop> {
     expectant: Cell<bool>,
     /// How often it looks the next time.
     linger_looks: Cell<u32>,
+    /// How long packets from all peers were on their way, for a sample of them.
+    hops: RefCell<Durations>,
 }
 
 /// None for the shard itself and for a peer that has ended.
@@ -139,6 +142,7 @@ impl<M: Send, C: Channel, R: Ring> Post<M, C, R> {
             first_bit: Cell::new(0),
             expectant: Cell::new(false),
             linger_looks: Cell::new(*LINGER_LOOKS.start()),
+            hops: RefCell::default(),
         }
     }
 
@@ -245,6 +249,11 @@ impl<M: Send, C: Channel, R: Ring> Post<M, C, R> {
         outlet.sender.as_ref().map_or(outlet.final_stats, LaneSender::stats)
     }
 
+    /// How long packets to this shard were on their way, for a sample of them.
+    pub(crate) fn hops(&self) -> Durations {
+        self.hops.borrow().clone()
+    }
+
     /// Takes at most `share` arrivals from one peer. No borrow is held while one is delivered.
     fn take_from(
         &self,
@@ -254,7 +263,7 @@ impl<M: Send, C: Channel, R: Ring> Post<M, C, R> {
     ) -> usize {
         for taken in 0..share {
             let next = match self.inlets[peer].borrow_mut().as_mut() {
-                Some(inlet) => inlet.next(),
+                Some(inlet) => inlet.next_timed(|length| self.hops.borrow_mut().record(length)),
                 None => return taken,
             };
             match next {

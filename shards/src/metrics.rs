@@ -21,6 +21,10 @@ pub struct ShardStats {
     pub event_loop: LoopStats,
     /// Its lanes to the other shards. What it received over lanes is what they sent.
     pub lanes: Vec<(ShardId, LaneStats)>,
+    /// How long packets from the other shards were on their way to this one: from when they were put into the
+    /// lane to when they were taken out, for one in 64 of each lane, the first included. It is the price of a
+    /// hop: the time for which this shard slept, or was busy with something else.
+    pub hops: Durations,
     /// Connections of its servers that are open.
     pub connection_count: usize,
 }
@@ -76,6 +80,7 @@ fn own() -> Result<ShardStats> {
     Ok(ShardStats {
         event_loop: loop_stats()?,
         lanes: peers.map(|peer| (peer, shard.lane_stats(peer))).collect(),
+        hops: shard.desk().hops(),
         connection_count: shard.servers().connection_count(),
     })
 }
@@ -112,6 +117,8 @@ impl RunStats {
             let help = "Connections of servers that are open.";
             let count = stats.connection_count as f64;
             text.add("corelane_shard_connections", Kind::Gauge, help, &labels, count);
+            let help = "Time that packets to the shard were on their way, sampled.";
+            text.add_durations("corelane_lane_hop_seconds", help, &labels, &stats.hops);
             for (peer, lane) in &stats.lanes {
                 let to = peer.to_string();
                 let labels = [("from", shard.as_str()), ("to", to.as_str())];

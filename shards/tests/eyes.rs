@@ -43,6 +43,7 @@ fn every_shard_says_what_it_has_counted() {
         assert!(own.event_loop.turn_count > 0 && own.event_loop.unfinished_task_count >= 2);
         assert_eq!((own.lanes.len(), own.lanes[0].0, own.connection_count), (1, peer, 0));
         assert!(own.lanes[0].1.message_count >= 100);
+        assert!(own.hops.count() > 0, "the first packet of a lane is timed");
         assert_eq!(answers.len(), 2);
         Ok(stats.prometheus().to_string())
     });
@@ -57,6 +58,7 @@ fn every_shard_says_what_it_has_counted() {
     for start in [
         "corelane_lane_messages_total{from=\"0\",to=\"1\"} ",
         "corelane_loop_steps_total{shard=\"1\"} ",
+        "corelane_lane_hop_seconds_count{shard=\"1\"} ",
     ] {
         assert!(text.lines().any(|line| line.starts_with(start)), "{start}: {text}");
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use corelane::lowlevel::{Flush, Poller, enlist_flush};
+use corelane::stats::Durations;
 use corelane::{LocalContext, RemoteLoop, SchedulingGroup, call_soon, try_create_task};
 
 use super::ambient::Priority;
@@ -130,6 +131,11 @@ impl Desk {
         let tables = lines.flat_map(Line::all_calls);
         stats.wait_count = tables.map(|calls| calls.borrow().wait_count()).sum();
         stats
+    }
+
+    /// How long packets of other shards were on their way to this one, for a sample of them.
+    pub(crate) fn hops(&self) -> Durations {
+        self.post.hops()
     }
 
     /// How many calls, not closures, are at `to` or wait to leave for it. `None` if it has ended.

@@ -198,3 +198,43 @@ fn random_programs_lose_nothing_and_keep_the_order() {
         }
     }
 }
+
+#[test]
+fn one_packet_in_many_says_how_long_it_was_on_its_way_and_loses_nothing() {
+    let (mut sender, mut receiver, _) = pair(1);
+    let mut hops = Vec::new();
+    let sent = 2 * TIMED_PACKETS + 1;
+    for n in 0..sent {
+        // Packets of one message, and of several.
+        let first = n * 3;
+        (first..=first + n % 3).for_each(|message| sender.push(message));
+        assert_eq!(sender.flush(), Flushed::Sent);
+        let mut expected = first;
+        while let Ok(message) = receiver.next_timed(|length| hops.push((n, length))) {
+            assert_eq!(message, expected);
+            expected += 1;
+        }
+        assert_eq!(expected, first + n % 3 + 1);
+    }
+    let timed: Vec<u64> = hops.iter().map(|(n, _)| *n).collect();
+    assert_eq!(timed, [0, TIMED_PACKETS, 2 * TIMED_PACKETS]);
+    assert_eq!(sender.stats().message_count, (0..sent).map(|n| n % 3 + 1).sum::<u64>());
+}
+
+#[test]
+fn a_timed_packet_that_finds_the_lane_full_comes_back_whole() {
+    let (mut sender, mut receiver, _) = pair(1);
+    for n in 0..TIMED_PACKETS {
+        sender.push(n);
+        assert_eq!(sender.flush(), Flushed::Sent);
+        if n + 1 < TIMED_PACKETS {
+            assert_eq!(receiver.next(), Ok(n));
+        }
+    }
+    // The lane holds the last of them, and the next one is to be timed.
+    (100..103).for_each(|n| sender.push(n));
+    assert_eq!(sender.flush(), Flushed::Full);
+    assert_eq!(drain(&mut receiver), [TIMED_PACKETS - 1]);
+    assert_eq!(sender.flush(), Flushed::Sent);
+    assert_eq!(drain(&mut receiver), [100, 101, 102]);
+}
