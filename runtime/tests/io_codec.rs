@@ -1,6 +1,7 @@
 //! Frames over real sockets: cut by decoders, written by encoders, and lines as a stream.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod everywhere;
 mod peer;
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,8 +9,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use bytes::{Buf, Bytes, BytesMut};
 use corelane::codec::{Decoder, Encoder, FrameSink, Frames, LengthDelimited, Unread};
 use corelane::{ReadError, Result, create_task};
+use everywhere::sent;
 use futures_util::StreamExt;
-use peer::{pair, pattern, poll_once, receive, reset, run, sent, settle};
+use peer::{pair, pattern, poll_once, receive, reset, run, settle};
 use proptest::prelude::*;
 
 /// Frames as [`LengthDelimited`] writes them.

@@ -10,7 +10,7 @@
 )]
 
 use std::future::{Future, poll_fn};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -78,14 +78,6 @@ pub(crate) async fn pair_with(
     peer.set_read_timeout(Some(Duration::from_secs(20)))?;
     peer.set_nodelay(true)?;
     Ok((reader, writer, peer))
-}
-
-/// A connection whose other end has sent `bytes` and closed.
-pub(crate) async fn sent(bytes: &[u8], limit_bytes: usize) -> Result<(StreamReader, StreamWriter)> {
-    let builder = ConnectBuilder::new().limit_bytes(limit_bytes);
-    let (reader, writer, mut peer) = pair_with(&builder).await?;
-    peer.write_all(bytes)?;
-    Ok((reader, writer))
 }
 
 /// Lets the loop turn often enough for everything that is under way.
