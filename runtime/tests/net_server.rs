@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use corelane::sync::Event;
 use corelane::{
-    Error, ReportKind, Result, Server, StreamReader, StreamWriter, create_task, open_connection,
-    set_report_handler, start_server, yield_now,
+    Error, LocalKey, ReportKind, Result, SchedulingGroup, Server, StreamReader, StreamWriter,
+    create_task, open_connection, set_report_handler, start_server, yield_now,
 };
 use everywhere::everywhere;
 use peer::{pattern, receive, run, settle};
@@ -440,6 +440,45 @@ fn more_connections_than_one_turn_accepts() {
         while server.connection_count() > 0 {
             yield_now().await;
         }
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Who asked for something.
+static USER: LocalKey<&'static str> = LocalKey::new();
+
+#[test]
+fn t42_handlers_have_the_context_and_the_group_of_who_began_to_serve() {
+    everywhere(async || {
+        let seen: Rc<RefCell<Vec<_>>> = Rc::default();
+        let theirs = Rc::clone(&seen);
+        let handler = async move |_reader, _writer| {
+            theirs.borrow_mut().push((USER.get(), SchedulingGroup::current().name().to_owned()));
+            USER.set("a handler");
+            Ok(())
+        };
+        USER.set("who bound");
+        let server = Server::builder().start_serving(false).start(handler, "127.0.0.1:0").await?;
+        USER.set("who began");
+        let front = SchedulingGroup::new("front", 500)?;
+        let addrs = front.create_task(async move {
+            server.start_serving()?;
+            USER.set("who began, later");
+            Ok(server)
+        });
+        let server = addrs.await?;
+        USER.set("who connects");
+        for _ in 0..2 {
+            let (mut reader, _writer) = open_connection(server.local_addrs()).await?;
+            assert!(reader.read_to_end().await?.is_empty());
+        }
+        let expected = (Some("who began"), "front".to_owned());
+        assert_eq!(*seen.borrow(), [expected.clone(), expected]);
+        assert_eq!(
+            (USER.get(), SchedulingGroup::current().is_default()),
+            (Some("who connects"), true)
+        );
         Ok(())
     })
     .unwrap();

@@ -127,7 +127,11 @@ impl ServerBuilder {
     /// `handler` runs as a task of its own for each connection (rules S11 to S14). If it fails or panics, that
     /// is reported with kind `client-callback` and the connection is closed; if it is cancelled, the
     /// connection is closed. Other connections go on. When it returns, the connection belongs to whoever
-    /// has kept the writer, and is closed if nobody has.
+    /// has kept the writer, and is closed if nobody has. Every handler begins with what the [`LocalKey`]s were, and
+    /// in the [`SchedulingGroup`] that was current, when the server began to serve.
+    ///
+    /// [`LocalKey`]: crate::LocalKey
+    /// [`SchedulingGroup`]: crate::SchedulingGroup
     ///
     /// # Errors
     /// What the resolver or the system says, with the address; `InvalidInput` for what is no address or a

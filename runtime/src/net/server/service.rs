@@ -11,7 +11,7 @@
 //!
 //! An accept loop is no task: it starts an accept, is told when that is done, and starts the next.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpStream;
@@ -27,13 +27,13 @@ use super::builder::Observer;
 use super::listener::{Accepting, Listener};
 use crate::driver::{CpuSteering, Op, Outcome, SourceId, SourceKind, Started};
 use crate::error::{Error, Result};
-use crate::executor::{IoHandle, OpOwner, try_create_task};
+use crate::executor::{IoHandle, OpOwner, SchedulingGroup, try_create_task};
 use crate::io::stream::{ConnectionList, Stream};
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::tcp::{adopt, streams};
 use crate::sync::Event;
 use crate::sync::wait_list::{Place, Standing, WaitList};
-use crate::task::ReportKind;
+use crate::task::{LocalContext, ReportKind};
 use crate::time::sleep;
 use crate::util::slab::{Key, Slab};
 use crate::util::wait_kind::WaitKind;
@@ -52,10 +52,29 @@ pub(super) enum Begin {
     Give(Box<dyn Fn(OwnedFd)>),
 }
 
+/// What went with the task that had the service begin to serve. It goes with the connections too (rule T42).
+struct Origin {
+    context: LocalContext,
+    group: SchedulingGroup,
+}
+
+impl Origin {
+    fn current() -> Self {
+        Self { context: LocalContext::current(), group: SchedulingGroup::current() }
+    }
+
+    /// Calls `f` as that task would. Off the loop, where there are no tasks, it is dropped.
+    fn enter(&self, f: impl FnOnce()) {
+        drop(self.group.enter(|| self.context.enter(f)));
+    }
+}
+
 /// What the accept loops, the connections and the handle share.
 pub(super) struct Service {
     io: IoHandle,
     begin: Begin,
+    /// Set when it begins to serve.
+    origin: OnceCell<Origin>,
     limits: Limits,
     observer: Option<Observer>,
     /// No connection is accepted for the time being.
@@ -101,6 +120,7 @@ impl Service {
         Rc::new(Self {
             io,
             begin,
+            origin: OnceCell::new(),
             limits,
             observer,
             is_paused: Cell::new(false),
@@ -124,6 +144,7 @@ impl Service {
             self.io.listen(listener.source, self.limits.backlog)?;
         }
         self.phase.set(Phase::Serving);
+        self.origin.get_or_init(Origin::current);
         let count = self.listeners.borrow().len();
         for number in 0..count {
             let op = self.io.register(Rc::clone(self) as Rc<dyn OpOwner>, number as u32);
@@ -227,7 +248,8 @@ impl Service {
             Begin::Serve(begin) => begin,
             Begin::Give(give) => {
                 // Taking fails for a source that is not there, and this one has just come.
-                return self.io.take(source).into_iter().for_each(give);
+                let taken = self.io.take(source);
+                return taken.into_iter().for_each(|taken| self.as_origin(|| give(taken)));
             }
         };
         self.note(ConnectionChange::Opened);
@@ -240,7 +262,15 @@ impl Service {
         if let Some(entry) = self.connections.borrow_mut().get_mut(key) {
             *entry = Rc::downgrade(&stream);
         }
-        begin(stream);
+        self.as_origin(|| begin(stream));
+    }
+
+    /// Calls what the user gave, with what went along when it was given.
+    fn as_origin(&self, f: impl FnOnce()) {
+        match self.origin.get() {
+            Some(origin) => origin.enter(f),
+            None => f(),
+        }
     }
 
     fn note(&self, change: ConnectionChange) {
