@@ -221,9 +221,9 @@ impl Builder {
     }
 
     /// Has calls, invocations and posts of other shards that come from no scheduling group of their own, which is
-    /// to say from the default one, run in `group`, with a share of each shard's time that is apart from the
-    /// shard's own work. Unless this is set they run in the default group: closures at once, in the mail phase,
-    /// which is the fastest. What is sent through a [`ShardsHandle`] is not among them.
+    /// to say from the default one, and those that come through a [`ShardsHandle`], run in `group`, with a share of
+    /// each shard's time that is apart from the shard's own work. Unless this is set they run in the default group:
+    /// closures at once, in the mail phase, which is the fastest.
     ///
     /// ```
     /// use corelane::SchedulingGroup;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use corelane::{Result, SchedulingGroup, gather, spawn, task, yield_now};
+use corelane::{Error, Result, SchedulingGroup, gather, spawn, task, yield_now};
 use corelane_shards::sync::{oneshot, watch};
-use corelane_shards::{Builder, Shard, ShardId};
+use corelane_shards::{Builder, CallError, Shard, ShardId};
 use support::{FAR, run_to_end, shards};
 
 const HOME: ShardId = ShardId::new(0);
@@ -148,6 +148,33 @@ fn what_comes_without_a_group_runs_in_the_one_for_it() {
         assert_eq!(shard.invoke(FAR, here).await?, "background");
         Ok(())
     });
+}
+
+#[test]
+fn what_is_sent_from_outside_runs_in_the_group_for_it() {
+    let running = shards(2).inbound_group(group("inbound", 500)).start(async |shard: Shard| {
+        shard.shutdown().requested().await;
+        Ok(here())
+    });
+    let running = running.expect("the shards start");
+    let handle = running.handle();
+    assert_eq!(handle.invoke(FAR, here).wait(LIMIT).expect("it runs"), "inbound");
+    let called = handle.call(FAR, || async {
+        let begun = here();
+        yield_now().await;
+        Ok([begun, here(), spawn(async { here() }).await?])
+    });
+    assert_eq!(called.wait(LIMIT).expect("it runs"), ["inbound"; 3]);
+    let (sender, posted) = mpsc::channel();
+    handle.try_post(FAR, move || _ = sender.send(here())).expect("there is room");
+    assert_eq!(posted.recv_timeout(LIMIT).expect("it runs"), "inbound");
+    let failed = handle.call(FAR, || async { Err::<(), _>(Error::value("a reason")) });
+    assert_eq!(failed.wait(LIMIT).expect_err("it fails").to_string(), "a reason");
+    let panicked = handle.invoke(FAR, || panic!("on purpose")).wait(LIMIT);
+    let panicked = panicked.expect_err("it panics");
+    assert!(panicked.downcast_ref::<CallError>().is_some(), "{panicked}");
+    handle.request_shutdown();
+    assert_eq!(running.join().expect("no main fails"), ["default"; 2]);
 }
 
 #[test]

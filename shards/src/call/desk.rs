@@ -10,7 +10,7 @@ use std::task::Waker;
 
 use corelane::lowlevel::{Flush, Poller, enlist_flush};
 use corelane::stats::Durations;
-use corelane::{LocalContext, RemoteLoop, SchedulingGroup, call_soon, try_create_task};
+use corelane::{Error, LocalContext, RemoteLoop, SchedulingGroup, call_soon, try_create_task};
 
 use super::ambient::Priority;
 use super::errand::Errand;
@@ -309,6 +309,20 @@ impl Desk {
         own.or(self.inbound.as_ref()).cloned()
     }
 
+    /// Where what comes from nobody's group runs, if this loop has room for it.
+    pub(super) fn inbound_group(&self) -> Option<SchedulingGroup> {
+        let group = self.inbound.as_ref()?;
+        group.enter(|| ()).inspect_err(|error| self.warn(group, error)).ok()?;
+        Some(group.clone())
+    }
+
+    /// Tells, once, that this loop has no room for a group.
+    fn warn(&self, group: &SchedulingGroup, error: &Error) {
+        if !self.has_warned.replace(true) {
+            tracing::warn!(shard = self.id.index(), "{group:?} is left out: {error}");
+        }
+    }
+
     /// Has `run` called with what has arrived when it is the turn of its scheduling group. What waits so keeps
     /// its permit, and the order of what came from one shard for one group.
     #[cold]
@@ -330,9 +344,7 @@ impl Desk {
             });
         });
         if let (Err(error), Some((errand, run))) = (outcome, waiting) {
-            if !self.has_warned.replace(true) {
-                tracing::warn!(shard = self.id.index(), "{group:?} is left out: {error}");
-            }
+            self.warn(group, &error);
             run(errand, from, self);
         }
     }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use corelane::lowlevel::{Holder, LoopPulse, current_remote};
-use corelane::{Error, RemoteLoop, RemoteTask, Result, run_coroutine_threadsafe};
+use corelane::{Error, RemoteLoop, RemoteTask, Result, SchedulingGroup, run_coroutine_threadsafe};
 use crossbeam_channel::Sender;
 
 use super::errand::catch;
@@ -176,10 +176,18 @@ impl ShardsHandle {
         let kept = Arc::new(Mutex::new(Some(f)));
         let takes = Arc::clone(&kept);
         let sent = door.remote.submit(move || {
-            let _under_way = under_way;
-            // A shard that has left the others runs nothing more of theirs.
-            if let Some(f) = take(&takes).filter(|_| !has_left()) {
-                f();
+            let run = move || {
+                // Counted until it has run, or will not any more.
+                let _under_way = under_way;
+                // A shard that has left the others runs nothing more of theirs.
+                if let Some(f) = take(&takes).filter(|_| !has_left()) {
+                    f();
+                }
+            };
+            match inbound_group() {
+                None => run(),
+                // A loop that is closing runs nothing more.
+                Some(group) => drop(group.call_soon(run)),
             }
         });
         match sent.err().and_then(|_| take(&kept)) {
@@ -215,19 +223,40 @@ impl ShardsHandle {
         let begins = Arc::clone(&begun);
         let task = run_coroutine_threadsafe(&door.remote, move || {
             // Seen by whoever sees the outcome, whose lock orders the two.
-            let future = (!is_work || !has_left()).then(|| {
-                begins.store(true, Ordering::Relaxed);
-                f()
-            });
+            let begin = move || {
+                (!is_work || !has_left()).then(|| {
+                    begins.store(true, Ordering::Relaxed);
+                    f()
+                })
+            };
+            let begun = match inbound_group().filter(|_| is_work) {
+                None => Ok(begin()),
+                Some(group) => Err((group, begin)),
+            };
             async move {
-                match future {
-                    Some(future) => future.await,
-                    None => Err(Error::cancelled()),
+                match begun {
+                    Ok(future) => finish(future).await,
+                    Err((group, begin)) => {
+                        group.create_task(async move { finish(begin()).await }).await
+                    }
                 }
             }
         });
         Submitted(Place::Sent { task, begun, to })
     }
+}
+
+/// The future that was made, if the shard did not refuse.
+async fn finish<T>(future: Option<impl Future<Output = Result<T>>>) -> Result<T> {
+    match future {
+        Some(future) => future.await,
+        None => Err(Error::cancelled()),
+    }
+}
+
+/// Where what comes to this shard from outside runs; `None` for at once.
+fn inbound_group() -> Option<SchedulingGroup> {
+    Shard::current()?.desk().inbound_group()
 }
 
 /// Whether this shard has left the others and is about to end.
