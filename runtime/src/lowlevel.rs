@@ -25,7 +25,8 @@ use std::rc::Rc;
 pub use crate::driver::CpuSteering;
 pub use crate::error::PanicWatch;
 pub use crate::executor::{
-    EventLoop, Flush, Holder, LoopConfig, LoopPulse, Poller, PoolConfig, Stall, StallWatch,
+    Cancelled, EventLoop, Flush, Holder, LoopConfig, LoopPulse, Poller, PoolConfig, Stall,
+    StallWatch,
 };
 pub use crate::signal::SignalHold;
 pub use crate::task::Travelling;

@@ -71,6 +71,16 @@ impl PanicWatch {
         WATCHER.set(Some(Rc::clone(&watcher)));
         Self { watcher }
     }
+
+    /// Takes the watch off its thread while loops of others are turned there: [`resume`](Self::resume) has it go on.
+    pub fn pause(&self) {
+        WATCHER.set(None);
+    }
+
+    /// Goes on after a [`pause`](Self::pause), in the place of whatever watch there is.
+    pub fn resume(&self) {
+        WATCHER.set(Some(Rc::clone(&self.watcher)));
+    }
 }
 
 impl Drop for PanicWatch {

@@ -12,7 +12,7 @@ use super::inbox::RemoteLoop;
 use super::stalls::LoopPulse;
 use super::turn::Buffers;
 use crate::error::{Error, Result};
-use crate::task::Task;
+use crate::task::{Home, Task};
 
 /// One event loop. It belongs to the thread that made it; whoever owns it turns it.
 ///
@@ -42,7 +42,16 @@ impl EventLoop {
         &mut self,
         future: impl Future<Output = Result<T>> + 'static,
     ) -> Result<Task<T>> {
-        Task::spawn(self.core.home(), future, Location::caller())
+        self.create_task_at(future, Location::caller())
+    }
+
+    /// The same for a task that is said to be created at `location`.
+    pub(crate) fn create_task_at<T: 'static>(
+        &mut self,
+        future: impl Future<Output = Result<T>> + 'static,
+        location: &'static Location<'static>,
+    ) -> Result<Task<T>> {
+        Task::spawn(self.core.home(), future, location)
             .ok_or_else(|| Error::runtime("the loop has been closed"))
     }
 
@@ -62,6 +71,13 @@ impl EventLoop {
     #[must_use]
     pub fn has_work(&self) -> bool {
         !self.closed && self.core.has_work()
+    }
+
+    /// Whether a task or a callback is ready. Unlike [`has_work`](Self::has_work) it does not look at what other
+    /// threads, or other loops, have sent.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.closed && self.core.is_busy()
     }
 
     /// Turns until `stop`, asked after each turn, says so.
@@ -92,16 +108,20 @@ impl EventLoop {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn cancel_all_until(&mut self, mut stop: impl FnMut() -> bool) -> Result<()> {
-        let _entered = self.entered()?;
+        let cancelled = self.begin_cancel_all()?;
+        self.turn_until(|| cancelled.left() == 0 || stop())?;
+        self.enter(|| cancelled.report())
+    }
+
+    /// The same for who turns the loop by other means: cancels every task that is left, and gives something to ask
+    /// how many of them have not ended.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub fn begin_cancel_all(&mut self) -> Result<Cancelled> {
         let home = Rc::clone(self.core.home());
-        home.cancel_all();
-        while home.leftovers() > 0 && !stop() {
-            self.core.turn(&mut self.buffers, true)?;
-        }
-        for report in home.take_shutdown_reports() {
-            home.report(&report);
-        }
-        Ok(())
+        self.enter(|| home.cancel_all())?;
+        Ok(Cancelled(home))
     }
 
     /// Something to send closures to, from any thread.
@@ -125,6 +145,7 @@ impl EventLoop {
         Ok(f())
     }
 
+    /// Whether something is ready that needs no look at what came from elsewhere.
     /// Whether this loop makes no further step while [`HALT`](super::turn::HALT) is up.
     pub(crate) fn heed_halt(&mut self, heed: bool) {
         self.core.heeds_halt.set(heed);
@@ -158,6 +179,31 @@ impl EventLoop {
     #[must_use]
     pub fn unfinished_count(&self) -> usize {
         self.core.home().unfinished_count()
+    }
+}
+
+/// The tasks of a loop that were cancelled because it is to end.
+pub struct Cancelled(Rc<Home>);
+
+impl Cancelled {
+    /// How many have not ended.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.leftovers()
+    }
+
+    /// Reports the errors that they ended with, with kind `shutdown` (rule T4). Called inside of the loop:
+    /// [`EventLoop::enter`].
+    pub fn report(self) {
+        for report in self.0.take_shutdown_reports() {
+            self.0.report(&report);
+        }
+    }
+}
+
+impl std::fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cancelled").field("left", &self.left()).finish()
     }
 }
 

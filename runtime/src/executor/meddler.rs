@@ -7,7 +7,8 @@ use crate::task::Home;
 use crate::util::chance::Chance;
 
 /// Meddles with the ready queue in the mail phase of every turn: a loop with a poller has all phases. A loop on a
-/// real system has none of these and pays nothing.
+/// real system has none of these and pays nothing. What the turn before left asleep wakes up here, so that who sends
+/// something between two turns meets the flag that a thread would meet.
 pub(super) struct Meddler {
     home: Rc<Home>,
     chance: Rc<dyn Chance>,
@@ -21,6 +22,7 @@ impl Meddler {
 
 impl Poller for Meddler {
     fn poll_mail(&self) -> bool {
+        self.home.mailbox().flag().wake_up();
         self.home.meddle(&*self.chance);
         false
     }

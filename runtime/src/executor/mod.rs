@@ -31,7 +31,7 @@ mod turn;
 pub use self::budget::{YieldIfNeeded, yield_if_needed};
 pub use self::builder::{TaskBuilder, task};
 pub use self::core::{Idle, LoopConfig, PoolConfig};
-pub use self::event_loop::EventLoop;
+pub use self::event_loop::{Cancelled, EventLoop};
 pub use self::handle::{
     TaskRef, YieldNow, advance, all_tasks, call_soon, create_task, current_task, now,
     set_report_handler, spawn, try_create_task, yield_now,

@@ -35,11 +35,6 @@ impl Simulation {
     /// # Errors
     /// An I/O error if the new loop cannot be made; the old one has ended all the same.
     pub fn restart(&mut self, place: Place) -> Result<()> {
-        let machine = &mut self.machines[place.index];
-        machine.event_loop.close();
-        let (seat, made) = Self::make_loop(&self.world, machine.host);
-        machine.event_loop = made?;
-        machine.seat = seat;
-        Ok(())
+        self.machines[place.index].restart(&self.world)
     }
 }

@@ -57,17 +57,19 @@
 use std::cell::Cell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::panic::resume_unwind;
+use std::panic::{Location, resume_unwind};
 use std::time::Duration;
 
 pub use self::builder::Builder;
 pub use self::check::{check, check_twice};
 pub use self::failure::{Failure, Reason};
+pub use self::keeper::Keeper;
+pub use self::within::{claim_addr, draw, world_time};
 
-use crate::driver::DriverKind;
-use crate::driver::sim::{HostId, SeatId, World};
+use self::keeper::Machine;
+use crate::driver::sim::{HostId, World};
 use crate::error::{Error, Result};
-use crate::executor::{self, EventLoop, LoopConfig};
+use crate::executor::{self, Cancelled, EventLoop};
 use crate::task::Task;
 use crate::util::instant::Instant;
 
@@ -75,6 +77,8 @@ mod builder;
 mod check;
 mod failure;
 mod faults;
+mod keeper;
+mod within;
 
 /// A simulated world and the loops in it. The [module](self) says what it is for.
 ///
@@ -86,14 +90,6 @@ pub struct Simulation {
     step_limit: u64,
     step_count: Cell<u64>,
     time_limit: Instant,
-}
-
-/// One loop on one host.
-struct Machine {
-    name: String,
-    host: HostId,
-    seat: SeatId,
-    event_loop: EventLoop,
 }
 
 /// A loop on a host of a [`Simulation`], to run something on.
@@ -150,33 +146,34 @@ impl Simulation {
     }
 
     fn add_loop(&mut self, name: String, host: HostId) -> Result<Place> {
-        let (seat, made) = Self::make_loop(&self.world, host);
-        self.machines.push(Machine { name, host, seat, event_loop: made? });
-        Ok(Place { index: self.machines.len() - 1, ip: self.world.ip(host) })
+        let machine = Machine::new(&self.world, host, name)?;
+        self.add_machine(machine)
     }
 
-    fn make_loop(world: &World, host: HostId) -> (SeatId, Result<EventLoop>) {
-        let config = LoopConfig { driver: DriverKind::Simulated, ..LoopConfig::default() };
-        let (seat, made) = world.with_place(host, || EventLoop::new(&config));
-        if made.is_err() {
-            world.leave(seat);
-        }
-        (seat, made.map_err(Error::from))
+    fn add_machine(&mut self, machine: Machine) -> Result<Place> {
+        let ip = self.world.ip(machine.host);
+        self.machines.push(machine);
+        Ok(Place { index: self.machines.len() - 1, ip })
     }
 
     /// Begins `main` as a task at `place`. It goes on whenever the simulation is run.
     ///
     /// # Panics
-    /// If `place` is of another simulation that has more loops.
+    /// If `place` is of another simulation that has more loops, or its loop has ended.
     #[track_caller]
     pub fn spawn<T: 'static>(
         &mut self,
         place: Place,
         main: impl AsyncFnOnce() -> Result<T> + 'static,
     ) -> Task<T> {
-        let event_loop = &mut self.machines[place.index].event_loop;
-        let task = event_loop.create_task(async move { main().await });
-        task.expect("the loops of a simulation are open for as long as it lives")
+        let caller = Location::caller();
+        let body = async move { main().await };
+        let spawned =
+            self.machines[place.index].attend(|event_loop| event_loop.create_task_at(body, caller));
+        match spawned {
+            Some(Ok(task)) => task,
+            _ => panic!("the loop of {place:?} has ended"),
+        }
     }
 
     /// Runs the world until `main`, as a task at `place`, has ended, and gives what it returns. What it leaves
@@ -233,18 +230,18 @@ impl Simulation {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn shut_down(&mut self) -> Result<(), Failure> {
+        let mut cancelled = Vec::new();
         for index in 0..self.machines.len() {
-            let cancel = || executor::with(|core| core.home().cancel_all());
-            let entered = self.machines[index].event_loop.enter(cancel);
-            entered.and_then(|done| done).map_err(|error| self.failure(error.into()))?;
+            let begun = self.machines[index].attend(EventLoop::begin_cancel_all);
+            match begun.transpose() {
+                Ok(begun) => cancelled.push(begun),
+                Err(error) => return Err(self.failure(error.into())),
+            }
         }
-        let left = |machine: &Machine| machine.event_loop.core().home().leftovers();
-        while self.machines.iter().map(left).sum::<usize>() > 0 {
-            self.step().map_err(|reason| self.failure(reason))?;
-        }
-        for machine in &self.machines {
-            let home = machine.event_loop.core().home();
-            home.take_shutdown_reports().iter().for_each(|report| home.report(report));
+        self.run_until(|| cancelled.iter().flatten().all(|tasks| tasks.left() == 0))?;
+        for (machine, tasks) in self.machines.iter_mut().zip(cancelled) {
+            // A loop that has ended meanwhile has dropped the last of its tasks, whose errors nobody hears of.
+            machine.attend(|event_loop| event_loop.enter(|| tasks.map(Cancelled::report)));
         }
         Ok(())
     }
@@ -280,7 +277,7 @@ impl Simulation {
         if self.step_count.get() > self.step_limit {
             return Err(Reason::StepLimit(self.step_limit));
         }
-        for machine in self.machines.iter().filter(|machine| machine.event_loop.has_work()) {
+        for machine in self.machines.iter().filter(|machine| machine.has_work()) {
             self.world.stir(machine.seat);
         }
         let Some(seat) = self.world.draw_turn() else {
@@ -289,7 +286,7 @@ impl Simulation {
             return if is_over { Err(Reason::TimeLimit(self.time_limit)) } else { Ok(jumped) };
         };
         if let Some(machine) = self.machines.iter_mut().find(|machine| machine.seat == seat) {
-            machine.event_loop.turn(true)?;
+            machine.turn()?;
         }
         Ok(true)
     }
@@ -299,8 +296,10 @@ impl Simulation {
         let now = self.world.now();
         let mut tasks = String::new();
         for machine in &mut self.machines {
-            let drawn = machine.event_loop.enter(executor::format_tasks).and_then(|drawn| drawn);
-            tasks += &format!("tasks of {}:\n{}", machine.name, drawn.unwrap_or_default());
+            let drawn = machine.attend(|event_loop| event_loop.enter(executor::format_tasks));
+            let Some(drawn) = drawn else { continue };
+            let drawn = drawn.and_then(|drawn| drawn).unwrap_or_default();
+            tasks += &format!("tasks of {}:\n{drawn}", machine.name);
         }
         Failure::new(self.seed, reason, now, tasks, &self.world.draws())
     }
