@@ -1,9 +1,11 @@
 //! Moments that shards agree on: each loop counts its time from its own beginning.
 
-use std::time::Duration;
+use std::time::{Duration, Instant as SystemInstant};
 
 use corelane::Instant;
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::seam;
 
 /// A moment by the system's monotonic clock, which is the same for all threads: nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,8 +13,17 @@ pub(crate) struct Moment(u64);
 
 /// This moment.
 pub(crate) fn now() -> Moment {
+    if let Some(passed) = seam::passed() {
+        return Moment(0).after(passed);
+    }
     let now = clock_gettime(ClockId::Monotonic);
     Moment(now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned())
+}
+
+/// This moment, for who waits on a channel until another.
+#[expect(clippy::disallowed_methods, reason = "one time for all loops, whose clocks differ")]
+pub(crate) fn instant() -> SystemInstant {
+    seam::instant().unwrap_or_else(SystemInstant::now)
 }
 
 impl Moment {

@@ -110,8 +110,8 @@ impl AllowedCores {
         Self { cores, mask, cpuset, cpu_quota, topology, notes }
     }
 
-    /// Made-up facts, for tests of what is decided from them.
-    #[cfg(test)]
+    /// Made-up facts, for simulated hosts and for tests of what is decided from them.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn fixed(cores: &[usize]) -> Self {
         Self {
             cores: cores.to_vec(),

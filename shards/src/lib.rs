@@ -111,6 +111,11 @@
 //! warning while it does: see [`Builder::stall_limit`]. SIGUSR1, or [`ShardsHandle::dump_tasks`], prints
 //! what each task of each shard is doing; a shard that does not answer is told of, with the task that holds it.
 //!
+//! # In simulation
+//!
+//! With the feature `sim`, `Builder::simulate` runs the same mains on simulated hosts, all on one thread and under a
+//! seed: the page of the module `sim` has a first test.
+//!
 //! # Where shards run
 //!
 //! [`Placement`] says how many and where. The cores on offer are those in the affinity mask of the
@@ -143,11 +148,18 @@ mod panics;
 mod placement;
 mod report;
 mod running;
+#[cfg(feature = "sim")]
+mod seam;
+#[cfg(not(feature = "sim"))]
+#[path = "seam/none.rs"]
+mod seam;
 mod server;
 mod shard;
 mod sharded;
 mod shards;
 mod shutdown;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod supervisor;
 mod survey;
 pub mod sync;

@@ -22,6 +22,7 @@ use crate::lane::{
     Channel, Crossbeam, End, Flushed, LaneReceiver, LaneSender, LaneStats, Mailbox, Nothing, Ring,
     bit_of, lane,
 };
+use crate::seam;
 
 /// The most messages taken from one lane in one turn.
 const LANE_SHARE: usize = 128;
@@ -225,12 +226,12 @@ impl<M: Send, C: Channel, R: Ring> Post<M, C, R> {
         self.expectant.set(true);
         let first_bit = self.first_bit.get();
         let mut rest = bits.rotate_right(first_bit);
-        let mut budget = TURN_BUDGET;
+        let (mut budget, lane_share) = (seam::part(TURN_BUDGET), seam::part(LANE_SHARE));
         while rest != 0 && budget > 0 {
             let bit = (rest.trailing_zeros() + first_bit) % 64;
             for peer in (bit as usize..self.shard_count()).step_by(64) {
                 self.retry(peer);
-                let share = budget.min(LANE_SHARE);
+                let share = budget.min(lane_share);
                 let taken = self.take_from(peer, share, &mut deliver);
                 budget -= taken;
                 if taken == share {

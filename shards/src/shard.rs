@@ -1,20 +1,20 @@
-//! One shard: a thread, a loop, and its ends of the mesh.
+//! One shard: its loop, and its ends of the mesh. `life` is what it goes through, and `thread` what turns it.
 
+pub(crate) mod life;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
+pub(crate) mod thread;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 
-use corelane::lowlevel::{EventLoop, LoopConfig, add_poller, shut_down_threads};
-use corelane::{Error, RemoteLoop, Result, Task, yield_now};
-use crossbeam_channel::{Receiver, Sender};
-use rustix::thread::gettid;
+use corelane::lowlevel::add_poller;
+use corelane::{RemoteLoop, Result};
+use crossbeam_channel::Sender;
 
 use crate::call::{self, Desk, Invoke, Posting, Seed, ShardsHandle, Shares, TryPostError};
 use crate::cores::affinity_mask;
@@ -23,10 +23,9 @@ use crate::id::ShardId;
 use crate::kept::Kept;
 use crate::lane::LaneStats;
 use crate::overdue;
-use crate::panics::PanicPolicy;
 use crate::report::StartReport;
 use crate::server::{Groups, Servers};
-use crate::shutdown::{Shutdown, Stage, StageWatch, first_of};
+use crate::shutdown::{Shutdown, Stage, StageWatch};
 use crate::supervisor::Event;
 
 thread_local! {
@@ -55,6 +54,11 @@ impl Shard {
     pub fn current() -> Option<Self> {
         // A guard of the thread itself may ask when there is no shard any more.
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    /// Makes this thread a shard, or the one that it was before no shard any more; gives that one.
+    pub(crate) fn enter(shard: Option<Self>) -> Option<Self> {
+        CURRENT.replace(shard)
     }
 
     /// The number of this shard.
@@ -151,7 +155,7 @@ impl Shard {
     ///
     /// # Errors
     /// What the future returns; [`CallError`](crate::CallError), by `downcast_ref`, if it
-    /// panicked, the shard has ended, or there is none; [`is_cancelled`](Error::is_cancelled) if
+    /// panicked, the shard has ended, or there is none; [`is_cancelled`](corelane::Error::is_cancelled) if
     /// its task was cancelled over there.
     ///
     /// # Cancel safety
@@ -248,6 +252,22 @@ impl Shard {
         self.0.outside.remote(id)
     }
 
+    /// Takes its place at its ends of the mesh, in the loop that is being entered.
+    pub(crate) fn settle(go: Go, events: Sender<Event>) -> Result<Self> {
+        let desk = Desk::new(go.seed);
+        add_poller(Rc::clone(&desk) as Rc<_>)?;
+        Ok(Self(Rc::new(Inner {
+            desk,
+            watch: Rc::default(),
+            events,
+            servers: Servers::new(go.groups),
+            kept: Kept::default(),
+            shares: Shares::default(),
+            outside: go.outside,
+            has_left: Cell::default(),
+        })))
+    }
+
     fn enter_stage(&self, stage: Stage, is_overdue: bool) {
         let before = self.0.watch.stage();
         if stage <= before {
@@ -279,7 +299,7 @@ impl Shard {
         self.0.has_left.get()
     }
 
-    fn tell(&self, event: Event) {
+    pub(crate) fn tell(&self, event: Event) {
         // Refused means that nobody supervises any more, and then nobody needs to know.
         let _ = self.0.events.send(event);
     }
@@ -291,149 +311,11 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// What a shard's thread is given before it starts.
-pub(crate) struct Seat {
-    pub(crate) id: ShardId,
-    pub(crate) core: Option<usize>,
-    pub(crate) config: LoopConfig,
-    pub(crate) on_panic: PanicPolicy,
-    pub(crate) events: Sender<Event>,
-    pub(crate) go: Receiver<Go>,
-}
-
-/// What it is given when all loops have been made.
+/// What a shard is given when the loops of all have been made.
 pub(crate) struct Go {
     pub(crate) seed: Seed,
     pub(crate) groups: Groups,
     pub(crate) outside: ShardsHandle,
-}
-
-/// Tells the supervisor that the thread ends, in whichever way.
-struct Farewell(Sender<Event>, ShardId);
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        let _ = self.0.send(Event::Ended(self.1));
-    }
-}
-
-/// Ends the thread's time as a shard, in whichever way, when its loop is closed: peers learn of it
-/// while the thread is whole, and not from its last destructors.
-struct Presence;
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        drop(CURRENT.take());
-    }
-}
-
-/// The body of a shard's thread.
-pub(crate) fn run<T, F>(seat: Seat, main: F) -> Result<T>
-where
-    F: AsyncFnOnce(Shard) -> Result<T> + 'static,
-    T: 'static,
-{
-    let _farewell = Farewell(seat.events.clone(), seat.id);
-    let _presence = Presence;
-    let pinned =
-        seat.core.is_none_or(|id| core_affinity::set_for_current(core_affinity::CoreId { id }));
-    let mut event_loop = EventLoop::new(&seat.config)?;
-    let (remote, pulse) = (event_loop.remote(), event_loop.pulse());
-    let _watch = seat.on_panic.watch(seat.id, pulse.clone(), seat.events.clone());
-    let started = Event::Started { id: seat.id, remote, pulse, pinned, thread: gettid() };
-    let supervised = seat.events.send(started).is_ok();
-    let Some(go) = seat.go.recv().ok().filter(|_| supervised) else {
-        return Err(Error::runtime("another shard could not start"));
-    };
-    let shard = event_loop.enter(|| settle(go, seat.events))??;
-    let outcome = live(&mut event_loop, &shard, main);
-    let ended = shut_down_threads(&mut event_loop);
-    // While there is a loop for what its values do when they are dropped.
-    event_loop.enter(|| shard.kept().clear())?;
-    event_loop.close();
-    outcome.and_then(|value| ended.map(|()| value))
-}
-
-/// Makes the thread a shard.
-fn settle(go: Go, events: Sender<Event>) -> Result<Shard> {
-    let desk = Desk::new(go.seed);
-    add_poller(Rc::clone(&desk) as Rc<_>)?;
-    let shard = Shard(Rc::new(Inner {
-        desk,
-        watch: Rc::default(),
-        events,
-        servers: Servers::new(go.groups),
-        kept: Kept::default(),
-        shares: Shares::default(),
-        outside: go.outside,
-        has_left: Cell::default(),
-    }));
-    CURRENT.set(Some(shard.clone()));
-    Ok(shard)
-}
-
-/// Turns the loop until the whole run has ended: this shard answers calls as long as any other may
-/// make them.
-fn live<T, F>(event_loop: &mut EventLoop, shard: &Shard, main: F) -> Result<T>
-where
-    F: AsyncFnOnce(Shard) -> Result<T> + 'static,
-    T: 'static,
-{
-    let outcome = Rc::new(RefCell::new(None));
-    let (for_main, for_life, result) = (shard.clone(), shard.clone(), Rc::clone(&outcome));
-    let main = event_loop.create_task(async move { main(for_main).await })?.named("main");
-    let life = event_loop.create_task(async move {
-        let ended = lifecycle(&for_life, main).await;
-        *result.borrow_mut() = Some(ended);
-        Ok(())
-    })?;
-    life.set_name(overdue::LIFE);
-    let is_aborting = || shard.watch().stage() >= Stage::Aborting;
-    event_loop.turn_until(|| life.done() || is_aborting())?;
-    event_loop.cancel_all_until(is_aborting)?;
-    stop_kept(event_loop, shard)?;
-    shard.tell(Event::CleanedUp(shard.id()));
-    event_loop.turn_until(|| shard.watch().stage() == Stage::Ended)?;
-    outcome.take().unwrap_or_else(|| Err(Error::cancelled()))
-}
-
-/// Stops the services that nobody has stopped. Peers still answer, and tasks use them no more.
-fn stop_kept(event_loop: &mut EventLoop, shard: &Shard) -> Result<()> {
-    let for_stopping = shard.clone();
-    let stopping = event_loop.create_task(async move {
-        for_stopping.kept().stop_all().await;
-        Ok(())
-    })?;
-    event_loop.turn_until(|| stopping.done() || shard.watch().stage() >= Stage::Aborting)
-}
-
-async fn lifecycle<T: 'static>(shard: &Shard, main: Task<T>) -> Result<T> {
-    let outcome = until_main_ends(shard, main).await;
-    shard.tell(Event::MainEnded(shard.id(), outcome.as_ref().err().cloned()));
-    shard.watch().reached(Stage::Draining).await;
-    let time_is_up = shard.watch().reached(Stage::Cancelling);
-    first_of(shard.servers().wait_closed(), time_is_up).await;
-    shard.tell(Event::Drained(shard.id()));
-    shard.watch().reached(Stage::Cancelling).await;
-    outcome
-}
-
-/// Waits for main; cancels it when it is time to.
-async fn until_main_ends<T: 'static>(shard: &Shard, mut main: Task<T>) -> Result<T> {
-    let mut time_is_up = pin!(async {
-        shard.watch().reached(Stage::Cancelling).await;
-        // One hop later, so that a main that was waiting for just this moment ends by itself.
-        yield_now().await;
-    });
-    let mut cancelled = false;
-    poll_fn(|context| {
-        if !cancelled && time_is_up.as_mut().poll(context).is_ready() {
-            cancelled = true;
-            main.cancel();
-        }
-        Pin::new(&mut main).poll(context)
-    })
-    .await
 }
 
 /// Has every shard of a run enter `stage`. If the one before took too long it says what is left.

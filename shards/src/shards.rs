@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use corelane::lowlevel::LoopConfig;
 use corelane::{Error, Idle, Result, SchedulingGroup};
-use crossbeam_channel::{bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 
-use crate::call::{self, Limits, MAX_PERMIT_COUNT, ShardsHandle, refuse_to_block};
+use crate::call::{self, Limits, MAX_PERMIT_COUNT, Seed, ShardsHandle, refuse_to_block};
 use crate::cores::AllowedCores;
 use crate::drift::DriftWatch;
 use crate::ending::Ending;
@@ -23,9 +23,10 @@ use crate::placement::Placement;
 use crate::report::StartReport;
 use crate::running::Running;
 use crate::server::Groups;
-use crate::shard::{self, Go, Seat, Shard};
+use crate::shard::thread::{Seat, run};
+use crate::shard::{Go, Shard};
 use crate::shutdown::signals::SignalWatch;
-use crate::supervisor::{EndNotes, EndRules, Supervisor};
+use crate::supervisor::{EndNotes, EndRules, Event, Loops, Supervisor};
 use crate::watchdog::Watchdog;
 
 /// Packets that a lane holds; its sender makes one a turn.
@@ -59,7 +60,7 @@ impl Shards {
 #[derive(Clone, Debug)]
 #[must_use = "settings do nothing until `run`"]
 pub struct Builder {
-    placement: Placement,
+    pub(crate) placement: Placement,
     allow_oversubscription: bool,
     idle: Idle,
     timer_slack: Duration,
@@ -73,7 +74,7 @@ pub struct Builder {
     handle_signals: bool,
     placement_check: Option<Duration>,
     stall_limit: Option<Duration>,
-    on_panic: PanicPolicy,
+    pub(crate) on_panic: PanicPolicy,
     inbound_group: Option<SchedulingGroup>,
 }
 
@@ -98,6 +99,15 @@ impl Default for Builder {
             inbound_group: None,
         }
     }
+}
+
+/// What a run is about to begin with.
+pub(crate) struct Plan {
+    /// Of each shard.
+    pub(crate) cores: Vec<Option<usize>>,
+    pub(crate) config: LoopConfig,
+    /// Without its shards, which have not started.
+    pub(crate) report: StartReport,
 }
 
 impl Builder {
@@ -321,9 +331,7 @@ impl Builder {
         mut spawn: impl FnMut(Seat) -> Result<JoinHandle<Result<T>>>,
         on_start: impl FnOnce(ShardsHandle),
     ) -> Result<Ending<T>> {
-        self.check()?;
-        let allowed = AllowedCores::of_process()?;
-        let cores = self.placement.plan(allowed, self.allow_oversubscription)?;
+        let Plan { cores, config, report } = self.plan(AllowedCores::of_process()?)?;
         let (events, heard) = unbounded();
         let signals = match self.handle_signals {
             true => Some(SignalWatch::start(events.clone())?),
@@ -331,7 +339,6 @@ impl Builder {
         };
         let mut starts = Vec::new();
         let mut threads = Vec::new();
-        let config = self.config(allowed.cores(), &cores);
         for (index, &core) in cores.iter().enumerate() {
             let (go, receiver) = bounded(1);
             let (id, config, events) = (ShardId::at(index), config.clone(), events.clone());
@@ -348,22 +355,13 @@ impl Builder {
             }
         }
         let drift = DriftWatch::new(self.placement_check);
-        let watchdog = Watchdog::new(self.stall_limit);
-        let mut supervisor = Supervisor::new(cores.len(), self.end_rules(), drift, watchdog);
-        let limits = self.limits();
-        let report =
-            StartReport { placement: self.placement, allowed: allowed.clone(), shards: Vec::new() };
+        let mut supervisor = self.supervisor(cores.len(), drift, Watchdog::new(self.stall_limit));
         let failed_start = match supervisor.await_start(&heard, &cores, report) {
             Some((loops, report)) => {
-                let groups = Groups::default();
-                let outside = ShardsHandle::new(&loops, self.permit_count, report, events);
-                let bells = loops.into_iter().map(|(remote, _)| remote).collect();
-                let seeds = call::deal(bells, limits);
-                for (go, seed) in starts.into_iter().zip(seeds) {
-                    let (groups, outside) = (groups.clone(), outside.clone());
-                    let seed = seed.with_inbound(self.inbound_group.clone());
+                let (outside, dealt) = self.deal(loops, report, events);
+                for (start, go) in starts.into_iter().zip(dealt) {
                     // A shard that ended meanwhile says so itself.
-                    let _ = go.send(Go { seed, groups, outside });
+                    let _ = start.send(go);
                 }
                 on_start(outside.clone());
                 supervisor.watch(&heard, &outside);
@@ -384,6 +382,45 @@ impl Builder {
         Ok(Ending { mains, failure, late, lost })
     }
 
+    /// Which of the allowed cores the shards get, and what their loops are made with.
+    pub(crate) fn plan(&self, allowed: &AllowedCores) -> Result<Plan> {
+        self.check()?;
+        let cores = self.placement.plan(allowed, self.allow_oversubscription)?;
+        let config = self.config(allowed.cores(), &cores);
+        let (placement, allowed) = (self.placement.clone(), allowed.clone());
+        Ok(Plan { cores, config, report: StartReport { placement, allowed, shards: Vec::new() } })
+    }
+
+    /// Who is to watch over the shards.
+    pub(crate) fn supervisor(
+        &self,
+        shard_count: usize,
+        drift: DriftWatch,
+        watchdog: Watchdog,
+    ) -> Supervisor {
+        let rules =
+            EndRules { drain: self.drain, clean_up: self.clean_up, on_panic: self.on_panic };
+        Supervisor::new(shard_count, rules, drift, watchdog)
+    }
+
+    /// What each shard is given when all loops are there, and the way to them.
+    pub(crate) fn deal(
+        &self,
+        loops: Loops,
+        report: Arc<StartReport>,
+        events: Sender<Event>,
+    ) -> (ShardsHandle, Vec<Go>) {
+        let groups = Groups::default();
+        let outside = ShardsHandle::new(&loops, self.permit_count, report, events);
+        let bells = loops.into_iter().map(|(remote, _)| remote).collect();
+        let go = |seed: Seed| {
+            let seed = seed.with_inbound(self.inbound_group.clone());
+            Go { seed, groups: groups.clone(), outside: outside.clone() }
+        };
+        let dealt = call::deal(bells, self.limits()).into_iter().map(go).collect();
+        (outside, dealt)
+    }
+
     fn check(&self) -> Result<()> {
         if self.lane_capacity == 0 {
             return Err(Error::value("a lane must hold at least one packet"));
@@ -399,10 +436,6 @@ impl Builder {
             return Err(Error::value("a shard must be allowed to be held for some time"));
         }
         Ok(())
-    }
-
-    fn end_rules(&self) -> EndRules {
-        EndRules { drain: self.drain, clean_up: self.clean_up, on_panic: self.on_panic }
     }
 
     fn limits(&self) -> Limits {
@@ -435,7 +468,7 @@ where
 {
     let name = format!("shard-{}", seat.id);
     #[expect(clippy::disallowed_methods, reason = "a shard is a thread")]
-    let thread = thread::Builder::new().name(name).spawn(move || shard::run(seat, main))?;
+    let thread = thread::Builder::new().name(name).spawn(move || run(seat, main))?;
     Ok(thread)
 }
 

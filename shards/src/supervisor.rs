@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use rustix::thread::Pid;
 
 use crate::call::ShardsHandle;
+use crate::clock;
 use crate::drift::DriftWatch;
 use crate::dump;
 use crate::ending::{LateShard, Phase};
@@ -75,6 +76,7 @@ pub(crate) struct EndRules {
 }
 
 /// What there is to say about the end of a run, but for what its mains returned.
+#[derive(Default)]
 pub(crate) struct EndNotes {
     pub(crate) failure: Option<Error>,
     pub(crate) late: Vec<LateShard>,
@@ -163,26 +165,42 @@ impl Supervisor {
 
     /// Watches over the shards until all have ended.
     pub(crate) fn watch(&mut self, heard: &Receiver<Event>, shards: &ShardsHandle) {
-        while !self.has_given_up && self.behind(Progress::Ended).next().is_some() {
-            let looks = [self.drift.next(now()), self.watchdog.next(now()), self.deadline];
-            let of_the_lost = self.lost.iter().filter_map(|lost| lost.abort_at);
-            let event = match looks.into_iter().flatten().chain(of_the_lost).min() {
+        while !self.is_over() {
+            let event = match self.next_look() {
                 Some(moment) => heard.recv_deadline(moment).ok(),
                 None => heard.recv().ok(),
             };
-            let now = now();
-            self.drift.look(now);
-            self.watchdog.look(now);
-            match event {
-                Some(Event::DumpRequested) => print_tasks(shards),
-                Some(event) => self.hear(event),
-                None if self.deadline.is_some_and(|deadline| deadline <= now) => {
-                    self.pass_deadline(shards);
-                }
-                None => self.abort_the_lost(now, shards),
-            }
-            self.advance();
+            self.go_on(event, shards);
         }
+    }
+
+    /// Whether every shard has ended, or is not waited for any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.has_given_up || self.behind(Progress::Ended).next().is_none()
+    }
+
+    /// When there is something to do even if nothing is heard.
+    pub(crate) fn next_look(&mut self) -> Option<Instant> {
+        let now = clock::instant();
+        let looks = [self.drift.next(now), self.watchdog.next(now), self.deadline];
+        let of_the_lost = self.lost.iter().filter_map(|lost| lost.abort_at);
+        looks.into_iter().flatten().chain(of_the_lost).min()
+    }
+
+    /// Does what is to be done at this moment, having heard `event` or nothing.
+    pub(crate) fn go_on(&mut self, event: Option<Event>, shards: &ShardsHandle) {
+        let now = clock::instant();
+        self.drift.look(now);
+        self.watchdog.look(now);
+        match event {
+            Some(Event::DumpRequested) => print_tasks(shards),
+            Some(event) => self.hear(event),
+            None if self.deadline.is_some_and(|deadline| deadline <= now) => {
+                self.pass_deadline(shards);
+            }
+            None => self.abort_the_lost(now, shards),
+        }
+        self.advance();
     }
 
     /// What there is to say about the end.
@@ -261,7 +279,7 @@ impl Supervisor {
                     shard = id.index(),
                     "shard {id} is shut, the others go on: {panic}"
                 );
-                let abort_at = now().checked_add(self.rules.clean_up);
+                let abort_at = clock::instant().checked_add(self.rules.clean_up);
                 self.lost.push(Lost { id, panic, abort_at });
                 shard::shut(&self.remotes[id.index()]);
             }
@@ -337,7 +355,7 @@ impl Supervisor {
             return;
         }
         // A time to drain beyond what a clock can hold is no limit.
-        self.deadline = now().checked_add(self.rules.drain);
+        self.deadline = clock::instant().checked_add(self.rules.drain);
         self.abort_at =
             self.deadline.and_then(|deadline| deadline.checked_add(self.rules.clean_up));
         self.enter(Stage::Draining);
@@ -362,7 +380,7 @@ impl Supervisor {
         }
         self.stage = stage;
         shard::broadcast(&self.remotes, stage, is_overdue);
-        let now = now();
+        let now = clock::instant();
         let soon = now.checked_add(GRACE);
         match stage {
             Stage::Running | Stage::Draining => {}
@@ -380,11 +398,6 @@ impl Supervisor {
         let known = &mut self.progress[id.index()];
         *known = progress.max(*known);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "one time for all loops, whose clocks differ")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Has the tasks printed by a thread that may wait for a shard which does not answer: this one must not.

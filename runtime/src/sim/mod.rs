@@ -64,7 +64,7 @@ pub use self::builder::Builder;
 pub use self::check::{check, check_twice};
 pub use self::failure::{Failure, Reason};
 pub use self::keeper::Keeper;
-pub use self::within::{claim_addr, draw, world_time};
+pub use self::within::{claim_addr, draw, draw_part, world_time};
 
 use self::keeper::Machine;
 use crate::driver::sim::{HostId, World};
@@ -289,6 +289,11 @@ impl Simulation {
             machine.turn()?;
         }
         Ok(true)
+    }
+
+    /// The failure of a run whose program has ended with `error`, with a report on it.
+    pub fn fail(&mut self, error: Error) -> Failure {
+        self.failure(error.into())
     }
 
     /// A failure, with what there is to say about the run.

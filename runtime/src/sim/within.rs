@@ -28,6 +28,14 @@ pub fn draw(what: &'static str, bound: u64) -> Option<u64> {
     drawn.ok().flatten()
 }
 
+/// How much of `whole` is done at a time: all of it, or at times less, down to 1. `None` off a simulation. A
+/// [calm](super::Builder::calm) one always does all.
+#[must_use]
+pub fn draw_part(what: &'static str, whole: usize) -> Option<usize> {
+    let drawn = executor::with(|core| core.chance().map(|chance| chance.part(what, whole)));
+    drawn.ok().flatten()
+}
+
 /// The time at the host whose loop is being turned, the same for all its loops. `None` off a simulation.
 #[must_use]
 pub fn world_time() -> Option<Instant> {

@@ -12,6 +12,16 @@ pub(crate) trait Chance {
         one_in > 0 && self.below(what, one_in) == 0
     }
 
+    /// How much of `whole` is done at a time: at times less than all, and then rather little.
+    #[cfg(feature = "sim")]
+    fn part(&self, what: &'static str, whole: usize) -> usize {
+        if whole < 2 || !self.happens("part", self.parts()) {
+            return whole;
+        }
+        let few = 1 << self.below(what, u64::from(whole.ilog2()) + 1);
+        1 + self.below(what, few) as usize
+    }
+
     /// Puts places of a queue into a drawn order: calls `swap` with two of them at a time.
     fn shuffle(&self, what: &'static str, count: usize, swap: &mut dyn FnMut(usize, usize)) {
         for last in (1..count).rev() {
@@ -21,6 +31,10 @@ pub(crate) trait Chance {
 
     /// Takes note of something that happened, so that runs that differ in it are seen to differ.
     fn note(&self, value: u64);
+
+    /// How often, once in so many times, less is done at a time than could be; 0 for never.
+    #[cfg(feature = "sim")]
+    fn parts(&self) -> u64;
 
     /// Whether the tasks of a batch run in a drawn order.
     fn shuffles(&self) -> bool;

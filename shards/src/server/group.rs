@@ -21,6 +21,7 @@ use super::steering;
 use crate::atomic::{Mutex, MutexGuard, lock};
 use crate::id::ShardId;
 use crate::report::StartReport;
+use crate::seam;
 
 /// Connections after which one shard that got nearly all of them shows that the CPU says nothing.
 const LOPSIDED_AFTER: u64 = 256;
@@ -63,10 +64,9 @@ impl Group {
     pub(super) fn new(addrs: &[SocketAddr], shard_count: usize) -> io::Result<Self> {
         let (mut addrs, mut reserved) = (available(addrs)?, Vec::new());
         for addr in addrs.iter_mut().filter(|addr| addr.port() == 0) {
-            // A socket that does not listen gets no connection, and nobody else gets its port.
-            let (socket, bound) = bind_to(*addr, true)?;
+            let (socket, bound) = reserve(*addr)?;
             addr.set_port(bound.port());
-            reserved.push(socket);
+            reserved.extend(socket);
         }
         let state = State { seen_elsewhere: vec![0; shard_count], ..State::default() };
         let seats = Seats::new(shard_count);
@@ -248,17 +248,37 @@ fn available(addrs: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
         // On any port: whether this one is free is asked by who listens.
         let mut on_any_port = *addr;
         on_any_port.set_port(0);
-        match bound(on_any_port, false) {
-            Err(error @ (Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT)) => {
-                missing = Some(cannot_listen(*addr, error));
-            }
-            _ => found.push(*addr),
+        match why_missing(on_any_port) {
+            None => found.push(*addr),
+            error => missing = error,
         }
     }
     match missing {
         Some(error) if found.is_empty() => Err(error),
         _ => Ok(found),
     }
+}
+
+/// Why nobody can listen at this address, whatever the port.
+fn why_missing(addr: SocketAddr) -> Option<io::Error> {
+    if let Some(claimed) = seam::claim(addr) {
+        return claimed.err();
+    }
+    match bound(addr, false) {
+        Err(error @ (Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT)) => Some(cannot_listen(addr, error)),
+        _ => None,
+    }
+}
+
+/// Has the system choose a port, and keeps it while the socket lives.
+fn reserve(addr: SocketAddr) -> io::Result<(Option<OwnedFd>, SocketAddr)> {
+    if let Some(claimed) = seam::claim(addr) {
+        // No port is given out again in a simulation.
+        return Ok((None, claimed?));
+    }
+    // A socket that does not listen gets no connection, and nobody else gets its port.
+    let (socket, bound) = bind_to(addr, true)?;
+    Ok((Some(socket), bound))
 }
 
 /// Binds a socket, and says to what.

@@ -2,6 +2,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
+use corelane::lowlevel::{EventLoop, LoopConfig};
+
+use super::thread::Presence;
 use super::*;
 use crate::cores::AllowedCores;
 use crate::placement::Placement;
@@ -18,7 +21,9 @@ fn settle_here(event_loop: &mut EventLoop) -> Shard {
     let outside =
         ShardsHandle::new(&[(event_loop.remote(), event_loop.pulse())], 1, report, events.clone());
     let go = Go { seed, groups: Groups::default(), outside };
-    event_loop.enter(|| settle(go, events)).unwrap().unwrap()
+    let shard = event_loop.enter(|| Shard::settle(go, events)).unwrap().unwrap();
+    Shard::enter(Some(shard.clone()));
+    shard
 }
 
 #[test]

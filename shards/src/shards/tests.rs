@@ -13,7 +13,7 @@ fn threads_that_were_made_are_joined_when_a_later_one_cannot_be() {
         }
         #[expect(clippy::disallowed_methods, reason = "a shard is a thread")]
         let thread = thread::spawn(move || {
-            let outcome = shard::run(seat, async |_| Ok(()));
+            let outcome = run(seat, async |_| Ok(()));
             ENDED.fetch_add(1, Ordering::SeqCst);
             outcome
         });

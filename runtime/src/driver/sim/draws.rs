@@ -19,6 +19,7 @@ pub(crate) struct Draws {
     count: Cell<u64>,
     last: RefCell<VecDeque<Draw>>,
     shuffles: bool,
+    parts: u64,
     spurious_wakes: u64,
 }
 
@@ -38,6 +39,7 @@ impl Draws {
             count: Cell::new(0),
             last: RefCell::default(),
             shuffles: settings.shuffles,
+            parts: settings.short,
             spurious_wakes: settings.spurious_wakes,
         }
     }
@@ -93,6 +95,10 @@ impl Chance for Draws {
 
     fn note(&self, value: u64) {
         self.note_bytes(&value.to_le_bytes());
+    }
+
+    fn parts(&self) -> u64 {
+        self.parts
     }
 
     fn shuffles(&self) -> bool {

@@ -1,0 +1,227 @@
+//! Shards in simulation: a whole sharded server, or several with their clients, on one thread and under a seed.
+//!
+//! [`Builder::simulate`] starts on a simulated host what [`Builder::run`] starts on this machine: the same `main` on
+//! each shard, the same calls, servers and orderly end, in a world of [`corelane::sim`]. What such a world is, how
+//! many seeds are run, how one is run again and what breaks it is told there; a first test is this:
+//!
+//! ```
+//! use corelane::sim;
+//! use corelane_shards::{Placement, Shards};
+//!
+//! sim::check(20, |sim| {
+//!     let host = sim.host("server")?;
+//!     let shards = Shards::builder().placement(Placement::Unpinned(3));
+//!     let site = shards.simulate(sim, host, async |shard| {
+//!         let next = shard.all().nth((shard.id().index() + 1) % 3).expect("there are three");
+//!         shard.call(next, async move || Ok(next.index())).await
+//!     })?;
+//!     assert_eq!(site.join(sim)?, [1, 2, 0]);
+//!     Ok(())
+//! });
+//! ```
+//!
+//! # What is simulated
+//!
+//! - Each shard is a loop beside the others on its host, and which of them turns next is drawn. They start in any
+//!   order, and call each other over the very lanes that threads have: a message is taken when its receiver turns, how
+//!   many are taken at a time is drawn, and a shard that sleeps turns only if somebody has rung for it.
+//! - [`Shard::serve`](crate::Shard::serve) listens on the simulated net. Which shard gets a connection is drawn for each
+//!   one, so that some have many and some none, as with a few connections on `SO_REUSEPORT`.
+//! - Time limits and deadlines, those of the end of a run included, are in the time of the world.
+//! - [`Site::crash`] ends all shards of a host at once, as a machine does that loses its power.
+//!
+//! A simulated host has four cores, or as many as the placement asks for; nothing is pinned, no signals come, and stalls
+//! are not watched for. [`Accept::InTurn`](crate::Accept::InTurn) and
+//! [`Accept::LeastLoaded`](crate::Accept::LeastLoaded) are not there yet: to serve so is an error of kind `Unsupported`.
+//!
+//! # What it does not find
+//!
+//! What depends on how two threads meet inside of one turn: shards are turned one after the other, so no two look at the
+//! same word at the same time. That is what the models under loom are for.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use corelane::lowlevel::LoopConfig;
+use corelane::sim::{Failure, Place, Simulation};
+use corelane::{Error, Result};
+use crossbeam_channel::{Sender, unbounded};
+use rustix::thread::gettid;
+
+use self::keeper::{Outcomes, ShardKeeper};
+use self::watch::WatchKeeper;
+use crate::call::ShardsHandle;
+use crate::cores::AllowedCores;
+use crate::drift::DriftWatch;
+use crate::ending::Ending;
+use crate::id::ShardId;
+use crate::placement::Placement;
+use crate::shard::{Go, Shard};
+use crate::shards::{Builder, Plan};
+use crate::supervisor::{EndNotes, Event};
+use crate::watchdog::Watchdog;
+
+mod keeper;
+mod watch;
+
+/// A simulated host has so many cores at least.
+const CORE_COUNT: usize = 4;
+
+/// A run of shards on a simulated host, from [`Builder::simulate`]. Dropped, it lets the run go on.
+#[must_use = "a run that nobody joins tells nobody what its mains returned"]
+pub struct Site<T> {
+    handle: ShardsHandle,
+    shards: Vec<Place>,
+    supervisor: Place,
+    outcomes: Outcomes<T>,
+    notes: Rc<RefCell<Option<EndNotes>>>,
+}
+
+impl Builder {
+    /// Starts the shards on the host of `place`, each on a loop of its own beside that of `place`, and runs `main` on
+    /// every one. They go on whenever the simulation is run.
+    ///
+    /// What is about threads, cores and signals of the process does not matter: see [`sim`](crate::sim).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), for what goes wrong before the mains begin.
+    pub fn simulate<T, F>(self, sim: &mut Simulation, place: Place, main: F) -> Result<Site<T>>
+    where
+        F: AsyncFnOnce(Shard) -> Result<T> + Clone + 'static,
+        T: 'static,
+    {
+        let Plan { cores, config, report } = self.plan(&AllowedCores::fixed(&self.made_up()))?;
+        let (events, heard) = unbounded();
+        let outcomes: Outcomes<T> = cores.iter().map(|_| Cell::new(None)).collect();
+        let (mut shards, mut starts) = (Vec::new(), Vec::new());
+        for index in 0..cores.len() {
+            let seat = Seat { id: ShardId::at(index), config: &config, events: &events };
+            let (main, outcomes) = (main.clone(), Rc::clone(&outcomes));
+            let start = Rc::new(Cell::new(None));
+            let made = self.seat(sim, place, &seat, Rc::clone(&start), main, outcomes);
+            match made {
+                Ok(made) => shards.push(made),
+                Err(error) => {
+                    shards.into_iter().for_each(|made| sim.kill(made));
+                    return Err(error);
+                }
+            }
+            starts.push(start);
+        }
+        let mut supervisor =
+            self.supervisor(cores.len(), DriftWatch::new(None), Watchdog::new(None));
+        let started = supervisor.await_start(&heard, &cores, report);
+        let (loops, report) =
+            started.ok_or_else(|| Error::runtime("a simulated shard could not start"))?;
+        let (handle, dealt) = self.deal(loops, report, events);
+        starts.iter().zip(dealt).for_each(|(start, go)| start.set(Some(go)));
+        let notes = Rc::new(RefCell::new(None));
+        let keeper = WatchKeeper::new(supervisor, heard, handle.clone(), Rc::clone(&notes));
+        let config = LoopConfig::default();
+        let supervisor = sim.keep(place, "supervisor of shards", &config, |_| Ok(keeper))?;
+        Ok(Site { handle, shards, supervisor, outcomes, notes })
+    }
+
+    /// Adds the loop of one shard.
+    fn seat<T, F>(
+        &self,
+        sim: &mut Simulation,
+        place: Place,
+        seat: &Seat<'_>,
+        start: Rc<Cell<Option<Go>>>,
+        main: F,
+        outcomes: Outcomes<T>,
+    ) -> Result<Place>
+    where
+        F: AsyncFnOnce(Shard) -> Result<T> + 'static,
+        T: 'static,
+    {
+        let (id, events) = (seat.id, seat.events);
+        sim.keep(place, &format!("shard {id}"), seat.config, |event_loop| {
+            let (remote, pulse) = (event_loop.remote(), event_loop.pulse());
+            let watch = self.on_panic.watch(id, pulse.clone(), events.clone());
+            let keeper = ShardKeeper::new(id, events.clone(), start, main, watch, outcomes);
+            // Nothing is pinned; the thread is that of all.
+            let started = Event::Started { id, remote, pulse, pinned: true, thread: gettid() };
+            events.send(started).map_err(|_| Error::runtime("nobody watches over the shards"))?;
+            Ok(keeper)
+        })
+    }
+
+    /// The cores of the host.
+    fn made_up(&self) -> Vec<usize> {
+        let wanted = match &self.placement {
+            Placement::Count(count) | Placement::Spread(count) | Placement::Pack(count) => *count,
+            Placement::Cores(list) => list.iter().max().map_or(0, |last| last + 1),
+            Placement::PerCore | Placement::PerPhysicalCore | Placement::Unpinned(_) => 0,
+        };
+        (0..wanted.max(CORE_COUNT)).collect()
+    }
+}
+
+/// What one shard is made with.
+struct Seat<'a> {
+    id: ShardId,
+    config: &'a LoopConfig,
+    events: &'a Sender<Event>,
+}
+
+impl<T: 'static> Site<T> {
+    /// The way to the shards, for tasks elsewhere in the world. To block on an answer is an error there.
+    #[must_use]
+    pub fn handle(&self) -> ShardsHandle {
+        self.handle.clone()
+    }
+
+    /// Where a shard lives: to [stall](Simulation::stall) it, or to spawn a task there.
+    ///
+    /// # Panics
+    /// If there is no such shard.
+    #[must_use]
+    pub fn place(&self, id: ShardId) -> Place {
+        self.shards[id.index()]
+    }
+
+    /// Whether every shard has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.notes.borrow().is_some()
+    }
+
+    /// Runs the world until every shard has ended, and gives what the mains returned in the order of the shards. It
+    /// does not ask for the end.
+    ///
+    /// # Errors
+    /// As [`run`](Builder::run), and what fails a simulation: that nothing can happen any more, for instance.
+    pub fn join(self, sim: &mut Simulation) -> Result<Vec<T>, Failure> {
+        let ending = self.join_to_end(sim)?;
+        ending.into_result().map_err(|error| sim.fail(error))
+    }
+
+    /// The same, with all that there is to say about the end.
+    ///
+    /// # Errors
+    /// What fails a simulation.
+    pub fn join_to_end(self, sim: &mut Simulation) -> Result<Ending<T>, Failure> {
+        sim.run_until(|| self.is_over())?;
+        let notes = self.notes.take().unwrap_or_default();
+        let left_behind = || Err(Error::runtime("the shard was left behind"));
+        let mains = self.outcomes.iter().map(|main| main.take().unwrap_or_else(left_behind));
+        let EndNotes { failure, late, lost } = notes;
+        Ok(Ending { mains: mains.collect(), failure, late, lost })
+    }
+
+    /// Ends all shards at once, as a machine does that loses its power: nothing is cancelled or waits, what they had
+    /// not sent is lost, their connections end or are reset. [`Builder::simulate`] starts new ones.
+    pub fn crash(self, sim: &mut Simulation) {
+        sim.kill(self.supervisor);
+        self.shards.iter().for_each(|place| sim.kill(*place));
+    }
+}
+
+impl<T> fmt::Debug for Site<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
