@@ -1,6 +1,7 @@
 //! Settings of a simulated world.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -82,6 +83,11 @@ impl Builder {
             step_limit: self.step_limit,
             step_count: Cell::new(0),
             time_limit: Instant::ZERO + self.time_limit,
+            plan: Vec::new(),
+            actions: BTreeMap::new(),
+            action_count: 0,
+            panics: Vec::new(),
+            sites: BTreeMap::new(),
         }
     }
 }

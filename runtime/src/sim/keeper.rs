@@ -59,6 +59,11 @@ impl Machine {
         result
     }
 
+    /// Whether somebody sees to it, or it has ended: then it has no successor.
+    pub(super) fn is_kept(&self) -> bool {
+        self.keeper.is_some() || self.event_loop.is_none()
+    }
+
     /// Whether the loop would go on by itself.
     pub(super) fn has_work(&self) -> bool {
         self.event_loop.as_ref().is_some_and(EventLoop::is_busy)

@@ -41,8 +41,48 @@
 //! - The order of the tasks that are ready, unless [`fifo`](Builder::fifo) keeps it. Callbacks and timers keep
 //!   theirs always.
 //!
-//! A test can also [partition](Simulation::partition) hosts, [stall](Simulation::stall) a loop, and
-//! [kill and restart](Simulation::restart) one.
+//! # What goes wrong
+//!
+//! A test says so in [`faults`](Simulation::faults): late messages, resets, connections that are half open, slow
+//! ways, partitions, hosts without descriptors, clocks that differ, loops that stall, tasks that panic, processes
+//! that are killed and hosts that crash, with what they [stored](Simulation::start) or without. [`Fault`] says one
+//! of them in a line; [`Faults::any`] draws some from the seed. A test can also do it by hand:
+//! [partition](Simulation::partition), [stall](Simulation::stall), [restart](Simulation::restart).
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use corelane::sim::{self, Fault, Faults};
+//!
+//! sim::check(20, |sim| {
+//!     let (server, client) = (sim.host("server")?, sim.host("client")?);
+//!     sim.start(server, || (), async move |_| {
+//!         let echo = async |mut reader: corelane::StreamReader, writer: corelane::StreamWriter| {
+//!             Ok(writer.write_bytes(reader.read_line().await?)?)
+//!         };
+//!         corelane::start_server(echo, server.addr(7)).await?.serve_forever().await
+//!     })?;
+//!     let second = Duration::from_secs(1);
+//!     let crash = Fault::crash("server", 10 * second).at(5 * second);
+//!     sim.faults(Faults::any().among(&["server"]).within(Duration::ZERO..60 * second).and(crash));
+//!     sim.run(client, async move || {
+//!         // Whatever happens, it gets its answer some time.
+//!         loop {
+//!             let attempt = corelane::timeout(second, async move |_| {
+//!                 let (mut reader, writer) = corelane::open_connection(server.addr(7)).await?;
+//!                 writer.write(b"anybody?\n")?;
+//!                 Ok(reader.read_line().await?)
+//!             });
+//!             if attempt.await.is_ok_and(|line| line == "anybody?\n") {
+//!                 return Ok(());
+//!             }
+//!             corelane::sleep(second).await;
+//!         }
+//!     })
+//! });
+//! ```
+//!
+//! A failure prints the faults of its run as the code that makes them.
 //!
 //! Unix sockets, UDP, child processes, signals, standard streams and sockets that were made elsewhere are not there
 //! yet: to open one is an error of kind `Unsupported`. Host names are looked up by the system, so use
@@ -55,17 +95,23 @@
 //! twice and compares what has happened.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{Location, resume_unwind};
 use std::time::Duration;
 
+pub use self::boot::Boot;
 pub use self::builder::Builder;
 pub use self::check::{check, check_twice};
 pub use self::failure::{Failure, Reason};
+pub use self::fault::Fault;
 pub use self::keeper::Keeper;
+pub use self::plan::{FaultKind, Faults};
 pub use self::within::{claim_addr, draw, draw_part, world_time};
 
+use self::boot::Site;
+use self::faults::Action;
 use self::keeper::Machine;
 use crate::driver::sim::{HostId, World};
 use crate::error::{Error, Result};
@@ -73,11 +119,14 @@ use crate::executor::{self, Cancelled, EventLoop};
 use crate::task::Task;
 use crate::util::instant::Instant;
 
+mod boot;
 mod builder;
 mod check;
 mod failure;
+mod fault;
 mod faults;
 mod keeper;
+mod plan;
 mod within;
 
 /// A simulated world and the loops in it. The [module](self) says what it is for.
@@ -90,6 +139,15 @@ pub struct Simulation {
     step_limit: u64,
     step_count: Cell<u64>,
     time_limit: Instant,
+    /// The faults that it was given.
+    plan: Vec<Fault>,
+    /// What is to happen to hosts and loops, by time and then in the order in which it was said.
+    actions: BTreeMap<(Instant, u64), Action>,
+    action_count: u64,
+    /// Names of tasks that are to panic, and until when.
+    panics: Vec<(String, Instant)>,
+    /// What runs on hosts whenever they begin.
+    sites: BTreeMap<HostId, Site>,
 }
 
 /// A loop on a host of a [`Simulation`], to run something on.
@@ -277,11 +335,13 @@ impl Simulation {
         if self.step_count.get() > self.step_limit {
             return Err(Reason::StepLimit(self.step_limit));
         }
+        self.act()?;
+        self.check_mains()?;
         for machine in self.machines.iter().filter(|machine| machine.has_work()) {
             self.world.stir(machine.seat);
         }
         let Some(seat) = self.world.draw_turn() else {
-            let jumped = self.world.jump(limit);
+            let jumped = self.world.jump(self.next_action().map_or(limit, |at| at.min(limit)));
             let is_over = self.world.now() > self.time_limit;
             return if is_over { Err(Reason::TimeLimit(self.time_limit)) } else { Ok(jumped) };
         };
@@ -305,6 +365,9 @@ impl Simulation {
             let Some(drawn) = drawn else { continue };
             let drawn = drawn.and_then(|drawn| drawn).unwrap_or_default();
             tasks += &format!("tasks of {}:\n{drawn}", machine.name);
+        }
+        if !self.plan.is_empty() {
+            tasks += &format!("faults:\n{}\n", self.fault_plan());
         }
         Failure::new(self.seed, reason, now, tasks, &self.world.draws())
     }

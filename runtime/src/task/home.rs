@@ -287,7 +287,7 @@ impl Home {
         }
     }
 
-    fn end_with_care(&self, slot: u32, mut cell: TaskCell) {
+    pub(super) fn end_with_care(&self, slot: u32, mut cell: TaskCell) {
         let mut error = cell.error();
         let requested = self.tasks.borrow().table.is_cancel_requested(slot);
         if error.is_none() && requested {
@@ -450,7 +450,7 @@ impl Home {
         self.shutdown_reports.take()
     }
 
-    fn unfinished(&self) -> Vec<(TaskId, u32)> {
+    pub(super) fn unfinished(&self) -> Vec<(TaskId, u32)> {
         let table = &mut self.tasks.borrow_mut().table;
         let slots: Vec<u32> = table.unfinished_slots().collect();
         let mut tasks: Vec<_> =

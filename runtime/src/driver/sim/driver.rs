@@ -180,7 +180,7 @@ fn no_source(unsent: Unsent) -> Started {
 
 impl Driver for SimDriver {
     fn now(&self) -> Instant {
-        self.world.now()
+        self.world.0.borrow().time_of(self.seat)
     }
 
     fn open(&mut self, spec: SourceSpec) -> io::Result<SourceId> {
@@ -320,7 +320,7 @@ impl Driver for SimDriver {
         let mut state = self.world.0.borrow_mut();
         let alarm = match park {
             Park::No => return Ok(()),
-            Park::Until(deadline) if deadline <= state.now => return Ok(()),
+            Park::Until(deadline) if deadline <= state.time_of(self.seat) => return Ok(()),
             Park::Until(deadline) => Some(deadline),
             Park::Forever => None,
         };
@@ -391,9 +391,9 @@ impl Driver for SimDriver {
                     end.resets = limit.is_some();
                 }
             }
+            SocketOption::KeepAlive(idle) => state.set_keep_alive(key, idle),
             // They change nothing that is simulated.
             SocketOption::NoDelay(_)
-            | SocketOption::KeepAlive(_)
             | SocketOption::TimeToLive(_)
             | SocketOption::Broadcast(_)
             | SocketOption::ReceiveBufferBytes(_) => {}

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::net::{Event, Link, Owner, refusal};
+use super::rules::no_descriptors;
 use super::world::{HostId, SeatId, State};
 use crate::driver::source::SourceId;
 use crate::util::chance::Chance;
@@ -34,6 +35,9 @@ impl State {
         shares: bool,
     ) -> io::Result<Key> {
         let host = self.seats[seat.0].host;
+        if self.lacks_descriptors(host) {
+            return Err(no_descriptors());
+        }
         let is_here = addr.ip().is_loopback() || addr.ip().is_unspecified();
         if !is_here && self.hosts[host.0].ip != addr.ip() {
             return Err(refusal("cannot listen on", addr, ErrorKind::AddrNotAvailable));
@@ -103,19 +107,28 @@ impl State {
     }
 
     /// Takes the connection that has waited longest.
-    pub(super) fn accept(&mut self, key: Key) -> Option<Key> {
-        self.listeners.get_mut(key)?.queue.pop_front()
+    ///
+    /// # Errors
+    /// If one waits and there is no descriptor for it.
+    pub(super) fn accept(&mut self, key: Key) -> io::Result<Option<Key>> {
+        let Some(listener) = self.listeners.get(key).filter(|one| !one.queue.is_empty()) else {
+            return Ok(None);
+        };
+        if self.lacks_descriptors(listener.host) {
+            return Err(no_descriptors());
+        }
+        Ok(self.listeners.get_mut(key).and_then(|listener| listener.queue.pop_front()))
     }
 
     /// A client asks for a connection.
     pub(super) fn be_asked(&mut self, client: Key, host: HostId) {
-        let Some(asking) = self.ends.get(client) else { return };
+        let asking = self.ends.get(client).filter(|end| end.link == Link::Connecting);
+        let Some(asking) = asking else { return };
         let (from, local, peer) = (asking.host, asking.local, asking.peer);
         let listening = self.who_listens(peer, host);
-        let answer_at = self.now + self.latency(host, from);
         if listening.is_empty() {
             let why = ErrorKind::ConnectionRefused;
-            return self.send(answer_at, (host, from), Event::Refused { to: client, why });
+            return self.post((host, from), Event::Refused { to: client, why });
         }
         let chosen = listening[self.draws.below("listener", listening.len() as u64) as usize];
         let Some(listener) = self.listeners.get(chosen) else { return };

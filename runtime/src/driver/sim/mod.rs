@@ -19,16 +19,20 @@ use self::world::State;
 use crate::util::chance::Chance;
 use crate::util::instant::Instant;
 
+mod clock;
 mod draws;
 mod driver;
 mod listeners;
 mod net;
+mod rules;
 mod settings;
 mod source;
+mod wire;
 mod world;
 
 pub(crate) use draws::Draws;
 pub(crate) use driver::SimDriver;
+pub(crate) use rules::{Harm, Rule, Way};
 pub(crate) use settings::Settings;
 pub(crate) use world::{HostId, SeatId};
 
@@ -109,6 +113,28 @@ impl World {
     /// Has a loop make no turn for so long.
     pub(crate) fn stall(&self, seat: SeatId, duration: Duration) {
         self.0.borrow_mut().stall(seat, duration);
+    }
+
+    /// From now on this rule holds, in its window.
+    pub(crate) fn add_rule(&self, rule: Rule) {
+        self.0.borrow_mut().add_rule(rule);
+    }
+
+    /// A host loses its power, or has it again.
+    pub(crate) fn set_down(&self, host: HostId, is_down: bool) {
+        self.0.borrow_mut().set_down(host, is_down);
+    }
+
+    /// The clock of a host goes so many parts in a million too fast.
+    pub(crate) fn set_drift(&self, host: HostId, drift_ppm: i32) {
+        let state = &mut *self.0.borrow_mut();
+        state.hosts[host.0].clock.set_drift(state.now, drift_ppm);
+    }
+
+    /// The clock of a host jumps.
+    pub(crate) fn go_ahead(&self, host: HostId, by: Duration) {
+        let state = &mut *self.0.borrow_mut();
+        state.hosts[host.0].clock.go_ahead(state.now, by);
     }
 
     /// There is something to do for a loop.

@@ -12,8 +12,11 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::world::{HostId, SeatId, State};
+use super::rules::{Blow, Cargo, no_descriptors};
+use super::wire::Wire;
+use super::world::{HostId, Route, SeatId, State};
 use crate::driver::source::SourceId;
 use crate::util::chance::Chance;
 use crate::util::instant::Instant;
@@ -26,7 +29,7 @@ pub(super) type Owner = (SeatId, SourceId);
 pub(super) struct End {
     pub(super) owner: Owner,
     pub(super) host: HostId,
-    other_host: HostId,
+    pub(super) other_host: HostId,
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
     /// The end at the other side, once there is one. It may have gone.
@@ -45,6 +48,9 @@ pub(super) struct End {
     last_arrival: Instant,
     /// A close throws away what was not sent, and resets.
     pub(super) resets: bool,
+    pub(super) wire: Wire,
+    /// After so much silence it asks whether somebody is there.
+    pub(super) keep_alive: Option<Duration>,
 }
 
 /// How far a connection has come.
@@ -61,19 +67,47 @@ enum Last {
     /// It goes on.
     Open,
     Ended,
-    /// It was reset, and nobody was told of that yet.
-    Reset,
+    /// It was reset, or the other side was not heard of for too long, and nobody was told of that yet.
+    Failed(ErrorKind),
 }
 
 /// Something on its way.
 pub(super) enum Event {
-    Syn { client: Key, host: HostId },
-    Connected { to: Key, from: Key },
-    Refused { to: Key, why: ErrorKind },
-    Bytes { to: Key, from: Key, bytes: Vec<u8> },
-    Fin { to: Key },
-    Reset { to: Key },
-    Room { to: Key, count: usize },
+    Syn {
+        client: Key,
+        host: HostId,
+    },
+    Connected {
+        to: Key,
+        from: Key,
+    },
+    Refused {
+        to: Key,
+        why: ErrorKind,
+    },
+    Bytes {
+        to: Key,
+        from: Key,
+        bytes: Vec<u8>,
+    },
+    Fin {
+        to: Key,
+        from: Key,
+    },
+    Reset {
+        to: Key,
+    },
+    Room {
+        to: Key,
+        count: usize,
+    },
+    /// An end has heard nothing for so long.
+    GiveUp {
+        end: Key,
+        patience: Duration,
+    },
+    /// A partition begins or ends.
+    Look,
 }
 
 /// What a receive finds.
@@ -93,6 +127,9 @@ impl State {
         local: Option<SocketAddr>,
     ) -> io::Result<Key> {
         let host = self.seats[seat.0].host;
+        if self.lacks_descriptors(host) {
+            return Err(no_descriptors());
+        }
         let mut own = local.unwrap_or_else(|| {
             let is_loopback = peer.ip().is_loopback() || peer.ip().is_unspecified();
             SocketAddr::new(if is_loopback { peer.ip() } else { self.hosts[host.0].ip }, 0)
@@ -106,12 +143,11 @@ impl State {
         let to = self.host_at(peer.ip(), host);
         let other_host = to.unwrap_or(host);
         let client = self.insert_end(host, other_host, own, peer);
-        let at = self.now + self.latency(host, other_host);
         let event = match to {
             Some(host) => Event::Syn { client, host },
             None => Event::Refused { to: client, why: ErrorKind::HostUnreachable },
         };
-        self.send(at, (host, other_host), event);
+        self.post((host, other_host), event);
         Ok(client)
     }
 
@@ -137,6 +173,8 @@ impl State {
             sends_no_more: None,
             last_arrival: self.now,
             resets: false,
+            wire: Wire::Whole,
+            keep_alive: None,
         })
     }
 
@@ -145,9 +183,9 @@ impl State {
         let Some(end) = self.ends.get_mut(key) else {
             return Err(ErrorKind::NotConnected.into());
         };
-        if end.last == Last::Reset {
+        if let Last::Failed(why) = end.last {
             end.last = Last::Ended;
-            return Err(ErrorKind::ConnectionReset.into());
+            return Err(why.into());
         }
         match end.link {
             Link::Failed(why) => return Err(why.into()),
@@ -185,15 +223,45 @@ impl State {
 
     /// Has `event` arrive after everything that this end has sent before.
     pub(super) fn follow(&mut self, key: Key, event: Event) {
-        let Some((host, other_host)) = self.ends.get(key).map(|end| (end.host, end.other_host))
-        else {
-            return;
-        };
-        let at = self.now + self.latency(host, other_host);
         let Some(end) = self.ends.get_mut(key) else { return };
-        end.last_arrival = end.last_arrival.max(at);
+        let route = (end.host, end.other_host);
+        if end.wire == Wire::Broken {
+            // What follows a hole must not arrive.
+            return;
+        }
+        if end.wire == Wire::Silent {
+            if let Some((_, patience)) = event.waiter() {
+                self.happen_at(self.now + patience, Event::GiveUp { end: key, patience });
+            }
+            return;
+        }
+        if self.hosts[route.0.0].is_down {
+            return;
+        }
+        let at = self.now + self.latency(route.0, route.1);
+        let fate = self.fate(route, event.cargo(), at);
+        match fate.blow {
+            Blow::None => {}
+            Blow::Reset => return self.break_off(key),
+            Blow::HalfOpen => {
+                self.mute(key);
+                return self.follow(key, event);
+            }
+        }
+        let Some(end) = self.ends.get_mut(key) else { return };
+        end.last_arrival = end.last_arrival.max(fate.at);
         let at = end.last_arrival;
-        self.send(at, (host, other_host), event);
+        self.send(at, route, event);
+    }
+
+    /// Sends what need not keep its place behind other things.
+    pub(super) fn post(&mut self, route: Route, event: Event) {
+        if self.hosts[route.0.0].is_down {
+            return;
+        }
+        let at = self.now + self.latency(route.0, route.1);
+        let fate = self.fate(route, Cargo::Control, at);
+        self.send(fate.at, route, event);
     }
 
     /// Whether a try to send would do something or fail.
@@ -204,7 +272,7 @@ impl State {
             Link::Made => {
                 end.unread_bytes < end.unread_limit_bytes
                     || end.sends_no_more.is_some()
-                    || end.last == Last::Reset
+                    || matches!(end.last, Last::Failed(_))
             }
         })
     }
@@ -230,10 +298,10 @@ impl State {
             return match end.last {
                 Last::Open => Ok(Received::Nothing),
                 Last::Ended => Ok(Received::End),
-                Last::Reset => {
+                Last::Failed(why) => {
                     end.last = Last::Ended;
                     end.sends_no_more = Some(ErrorKind::BrokenPipe);
-                    Err(ErrorKind::ConnectionReset.into())
+                    Err(why.into())
                 }
             };
         }
@@ -251,10 +319,9 @@ impl State {
             end.inbox.drain(..count);
         }
         let is_all = end.inbox.is_empty() && end.last == Last::Open;
-        let (host, other_host, to) = (end.host, end.other_host, end.other);
-        if !keeps {
-            let at = self.now + self.latency(host, other_host);
-            self.send(at, (host, other_host), Event::Room { to, count });
+        let (route, to, wire) = ((end.host, end.other_host), end.other, end.wire);
+        if !keeps && wire != Wire::Silent {
+            self.post(route, Event::Room { to, count });
         }
         Ok(Received::Bytes(count, is_all))
     }
@@ -262,12 +329,12 @@ impl State {
     /// Sends no more: the other end will see the end of the stream.
     pub(super) fn half_close(&mut self, key: Key) -> io::Result<()> {
         let end = self.ends.get_mut(key).ok_or(ErrorKind::NotConnected)?;
-        if end.link != Link::Made || end.last == Last::Reset {
+        if end.link != Link::Made || matches!(end.last, Last::Failed(_)) {
             return Err(ErrorKind::NotConnected.into());
         }
         let to = end.other;
         if end.sends_no_more.replace(ErrorKind::BrokenPipe).is_none() {
-            self.follow(key, Event::Fin { to });
+            self.follow(key, Event::Fin { to, from: key });
         }
         Ok(())
     }
@@ -311,45 +378,79 @@ impl State {
         self.draws.note(self.now.as_nanos());
         match event {
             Event::Syn { client, host } => self.be_asked(client, host),
-            Event::Connected { to, from } => self.arrive(to, Some(from), |end| {
-                end.link = Link::Made;
-                end.other = from;
+            Event::Connected { to, from } => self.be_connected(to, from),
+            Event::Refused { to, why } => self.arrive(to, None, |end| {
+                if end.link == Link::Connecting {
+                    end.link = Link::Failed(why);
+                }
             }),
-            Event::Refused { to, why } => self.arrive(to, None, |end| end.link = Link::Failed(why)),
             Event::Bytes { to, from, bytes } => self.arrive(to, Some(from), |end| {
                 if end.last == Last::Open {
                     end.inbox.extend(bytes);
                 }
             }),
-            Event::Fin { to } => self.arrive(to, None, |end| {
+            Event::Fin { to, .. } => self.arrive(to, None, |end| {
                 if end.last == Last::Open {
                     end.last = Last::Ended;
                 }
             }),
-            Event::Reset { to } => self.arrive(to, None, |end| {
-                end.last = Last::Reset;
-                end.sends_no_more = Some(ErrorKind::BrokenPipe);
-            }),
+            Event::Reset { to } => {
+                self.arrive(to, None, |end| end.fail(ErrorKind::ConnectionReset))
+            }
             Event::Room { to, count } => self.arrive(to, None, |end| {
                 end.unread_bytes = end.unread_bytes.saturating_sub(count);
             }),
+            Event::GiveUp { end, patience } => self.give_up(end, patience),
+            Event::Look => self.let_pass(),
         }
     }
 
     /// Something arrives at an end. If it has gone, `from` is told by a reset.
     fn arrive(&mut self, to: Key, from: Option<Key>, change: impl FnOnce(&mut End)) {
         if let Some(end) = self.ends.get_mut(to) {
+            if end.wire == Wire::Silent {
+                return;
+            }
             change(end);
             let owner = end.owner;
             return self.heat(owner);
         }
         let Some(from) = from else { return };
-        let Some((host, other_host)) = self.ends.get(from).map(|end| (end.host, end.other_host))
-        else {
-            return;
-        };
-        let at = self.now + self.latency(other_host, host);
-        self.send(at, (other_host, host), Event::Reset { to: from });
+        if let Some(end) = self.ends.get(from).filter(|end| end.wire != Wire::Silent) {
+            let route = (end.other_host, end.host);
+            self.post(route, Event::Reset { to: from });
+        }
+    }
+
+    /// A listener has taken a connection. Its client may have given up meanwhile, and says so.
+    fn be_connected(&mut self, to: Key, from: Key) {
+        let waits = self.ends.get(to).is_none_or(|end| end.link == Link::Connecting);
+        if !waits && let Some(end) = self.ends.get(to) {
+            let route = (end.host, end.other_host);
+            return self.post(route, Event::Reset { to: from });
+        }
+        self.arrive(to, Some(from), |end| {
+            end.link = Link::Made;
+            end.other = from;
+        });
+    }
+}
+
+impl End {
+    /// It has ended with an error. What was received before can still be read.
+    pub(super) fn fail(&mut self, why: ErrorKind) {
+        self.last = Last::Failed(why);
+        self.sends_no_more = Some(ErrorKind::BrokenPipe);
+    }
+}
+
+impl Event {
+    /// What it is, as far as rules are concerned.
+    fn cargo(&self) -> Cargo {
+        match self {
+            Self::Bytes { bytes, .. } => Cargo::Stream(bytes.len()),
+            _ => Cargo::Control,
+        }
     }
 }
 

@@ -78,7 +78,10 @@ impl Source {
         work: ReadWork,
     ) -> Option<ReadEnd> {
         match (self.what, work) {
-            (What::Listener(key), ReadWork::Accept) => state.accept(key).map(ReadEnd::Accepted),
+            (What::Listener(key), ReadWork::Accept) => match state.accept(key) {
+                Ok(taken) => taken.map(ReadEnd::Accepted),
+                Err(error) => Some(ReadEnd::Outcome(Outcome::Failed(error, None))),
+            },
             (What::End(key), ReadWork::Bytes(limit)) => {
                 receive(state, pool, key, limit).map(ReadEnd::Outcome)
             }

@@ -17,9 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::clock::Clock;
 use super::draws::Draws;
 use super::listeners::Listener;
 use super::net::{End, Event};
+use super::rules::Standing;
 use super::settings::Settings;
 use crate::driver::source::SourceId;
 use crate::util::chance::Chance;
@@ -45,8 +47,9 @@ pub(super) struct State {
     last_event: u64,
     /// Pairs of hosts that do not reach each other.
     cuts: BTreeSet<Route>,
+    pub(super) rules: Vec<Standing>,
     /// What came to a cut, in its order: it arrives when the cut is healed.
-    held: Vec<Message>,
+    held: Vec<Held>,
     pub(super) seats: Vec<Seat>,
     pub(super) hosts: Vec<Host>,
     pub(super) ends: Slab<End>,
@@ -58,6 +61,14 @@ pub(super) type Route = (HostId, HostId);
 
 /// Something on its way.
 struct Message {
+    /// Nothing if it is not between hosts.
+    route: Option<Route>,
+    event: Event,
+}
+
+/// Something that came to a cut.
+struct Held {
+    since: Instant,
     route: Route,
     event: Event,
 }
@@ -67,7 +78,7 @@ pub(super) struct Seat {
     pub(super) host: HostId,
     /// It does not wait for time or for the net.
     is_awake: bool,
-    /// When it wants to be woken, if it waits.
+    /// When it wants to be woken, if it waits, by the clock of its host.
     alarm: Option<Instant>,
     /// It makes no turn before.
     stalled_until: Instant,
@@ -81,6 +92,9 @@ pub(super) struct Seat {
 pub(super) struct Host {
     pub(super) ip: IpAddr,
     next_port: u16,
+    pub(super) clock: Clock,
+    /// It has no power: it hears nothing, and says nothing.
+    pub(super) is_down: bool,
     /// Who listens where, in the order in which they began.
     pub(super) bound: BTreeMap<SocketAddr, Vec<Key>>,
 }
@@ -99,6 +113,7 @@ impl State {
             events: BTreeMap::new(),
             last_event: 0,
             cuts: BTreeSet::new(),
+            rules: Vec::new(),
             held: Vec::new(),
             seats: Vec::new(),
             hosts: Vec::new(),
@@ -111,7 +126,13 @@ impl State {
     pub(super) fn add_host(&mut self) -> HostId {
         let number = self.hosts.len() as u32 + 1;
         let ip = IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + number));
-        self.hosts.push(Host { ip, next_port: FIRST_PORT, bound: BTreeMap::new() });
+        self.hosts.push(Host {
+            ip,
+            next_port: FIRST_PORT,
+            clock: Clock::new(),
+            is_down: false,
+            bound: BTreeMap::new(),
+        });
         HostId(self.hosts.len() - 1)
     }
 
@@ -165,8 +186,17 @@ impl State {
 
     /// Has something that goes from one host to another happen at a time.
     pub(super) fn send(&mut self, at: Instant, route: Route, event: Event) {
+        self.enqueue(at, Message { route: Some(route), event });
+    }
+
+    /// Has something happen at a time, whoever reaches whom.
+    pub(super) fn happen_at(&mut self, at: Instant, event: Event) {
+        self.enqueue(at, Message { route: None, event });
+    }
+
+    fn enqueue(&mut self, at: Instant, message: Message) {
         self.last_event += 1;
-        self.events.insert((at, self.last_event), Message { route, event });
+        self.events.insert((at, self.last_event), message);
     }
 
     /// Lets nothing pass between two hosts, or again, and then what was held first.
@@ -178,16 +208,49 @@ impl State {
                 self.cuts.remove(&route)
             };
         }
-        // What is sent later has a later place, and so overtakes none of it.
-        for Message { route, event } in std::mem::take(&mut self.held) {
-            self.send(self.now, route, event);
-        }
+        self.let_pass();
         self.settle();
+    }
+
+    /// Whether nothing passes from one host to another.
+    fn is_cut(&self, route: Route) -> bool {
+        self.cuts.contains(&route) || self.hosts[route.1.0].is_down || self.is_parted(route)
+    }
+
+    /// What was held arrives, unless it is still cut off; in its order, and before what comes behind it.
+    pub(super) fn let_pass(&mut self) {
+        for held in std::mem::take(&mut self.held) {
+            if self.is_cut(held.route) {
+                self.held.push(held);
+            } else {
+                self.happen(held.event);
+            }
+        }
+    }
+
+    /// Whether something that an end waits for was held for so long.
+    pub(super) fn is_held(&self, waiter: Key, duration: Duration) -> bool {
+        let is_meant = |held: &Held| held.event.waiter().is_some_and(|(end, _)| end == waiter);
+        self.held.iter().any(|held| is_meant(held) && held.since + duration <= self.now)
+    }
+
+    /// A host loses its power, or has it again. It forgets whom it spoke with, and they are told when they ask.
+    pub(super) fn set_down(&mut self, host: HostId, is_down: bool) {
+        self.hosts[host.0].is_down = is_down;
+        if !is_down {
+            self.let_pass();
+        }
+    }
+
+    /// What the clock of a loop's host shows.
+    pub(super) fn time_of(&self, seat: SeatId) -> Instant {
+        self.hosts[self.seats[seat.0].host.0].clock.at(self.now)
     }
 
     /// Has a loop make no turn for so long.
     pub(super) fn stall(&mut self, seat: SeatId, duration: Duration) {
-        self.seats[seat.0].stalled_until = self.now + duration;
+        let seat = &mut self.seats[seat.0];
+        seat.stalled_until = seat.stalled_until.max(self.now + duration);
     }
 
     /// Something has happened to a source.
@@ -256,7 +319,9 @@ impl State {
     /// When a loop can have its next turn, if nothing happens before.
     fn wakes_at(&self, seat: &Seat) -> Option<Instant> {
         let is_up = seat.is_awake || seat.bell.is_rung();
-        let wakes = if is_up { Some(Instant::ZERO) } else { seat.alarm };
+        let clock = &self.hosts[seat.host.0].clock;
+        let alarm = seat.alarm.map(|alarm| clock.when(alarm));
+        let wakes = if is_up { Some(Instant::ZERO) } else { alarm };
         wakes.filter(|_| !seat.is_gone).map(|wakes| wakes.max(seat.stalled_until))
     }
 
@@ -281,13 +346,20 @@ impl State {
         while let Some(first) = self.events.first_entry()
             && first.key().0 <= self.now
         {
-            let message = first.remove();
-            if self.cuts.contains(&message.route) {
-                self.held.push(message);
-            } else {
-                self.happen(message.event);
+            let Message { route, event } = first.remove();
+            match route {
+                Some(route) if self.is_cut(route) => self.hold(route, event),
+                _ => self.happen(event),
             }
         }
+    }
+
+    /// What came to a cut waits there, but not for ever: who sent it gives up some time.
+    fn hold(&mut self, route: Route, event: Event) {
+        if let Some((end, patience)) = event.waiter() {
+            self.happen_at(self.now + patience, Event::GiveUp { end, patience });
+        }
+        self.held.push(Held { since: self.now, route, event });
     }
 }
 
