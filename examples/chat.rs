@@ -7,19 +7,25 @@
 //! The first line that a client sends is its name, every further one goes to all others. A connection
 //! lives on the shard that accepted it, and so does its entry in the room of that shard. What somebody
 //! says travels once to each shard, however many clients there are. Whoever reads so slowly that too
-//! much is waiting for it is thrown out, so that nobody else has to wait.
+//! much is waiting for it is thrown out, so that nobody else has to wait; and so is whoever says nothing and is
+//! told nothing for long.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::task::Poll;
+use std::time::Duration;
 
 use clap::Parser;
 use corelane::{Result, Server, StreamReader, StreamWriter};
-use corelane_examples::common::{ShardOptions, announce, check_free, run_program};
+use corelane_examples::common::{Activity, ShardOptions, announce, check_free, run_program};
 use corelane_shards::{Shard, ShardId, Sharded, Shards};
 
 /// The longest line.
@@ -42,8 +48,14 @@ struct Options {
 /// The clients of one shard.
 #[derive(Default)]
 struct Room {
-    writers: RefCell<BTreeMap<u64, StreamWriter>>,
+    ears: RefCell<BTreeMap<u64, Ear>>,
     next_seat: Cell<u64>,
+}
+
+/// How a client is told something.
+struct Ear {
+    writer: StreamWriter,
+    activity: Activity,
 }
 
 /// A client's place in the room of its shard, given up when it is dropped.
@@ -60,20 +72,21 @@ struct Speaker {
 }
 
 impl Room {
-    fn enter(self: &Rc<Self>, writer: StreamWriter) -> Seat {
+    fn enter(self: &Rc<Self>, ear: Ear) -> Seat {
         let number = self.next_seat.get();
         self.next_seat.set(number + 1);
-        self.writers.borrow_mut().insert(number, writer);
+        self.ears.borrow_mut().insert(number, ear);
         Seat { room: Rc::clone(self), number }
     }
 
     /// Writes a line to everybody here but the speaker. Nothing waits: the lines leave together at the
     /// end of the turn.
     fn tell(&self, here: ShardId, speaker: Speaker, line: &str) {
-        for (&seat, writer) in self.writers.borrow().iter() {
+        for (&seat, Ear { writer, activity }) in self.ears.borrow().iter() {
             if (Speaker { shard: here, seat }) == speaker {
                 continue;
             }
+            activity.note();
             // A client that is gone hears nothing; its own handler sees that.
             let is_too_slow = writer.write_buffer_len() > UNREAD_BYTES;
             if is_too_slow || writer.write(line.as_bytes()).is_err() {
@@ -85,7 +98,7 @@ impl Room {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.room.writers.borrow_mut().remove(&self.number);
+        self.room.ears.borrow_mut().remove(&self.number);
     }
 }
 
@@ -120,10 +133,11 @@ async fn serve(rooms: Sharded<Room>, options: Options, listening: Arc<AtomicUsiz
     let builder =
         Server::builder().max_connections(options.shards.max_connections).limit_bytes(LINE_BYTES);
     let handler = async move |reader: StreamReader, writer: StreamWriter| {
-        let ending = chat(&rooms, reader, writer).await;
+        let ending = chat(&rooms, reader, &writer, options.shards.idle_timeout()).await;
         if let Err(error) = ending {
-            // What a client does is no failure of ours.
+            // What a client does is no failure of ours. One that does not read is not waited for.
             tracing::info!(%error, "client ended");
+            writer.abort();
         }
         Ok(())
     };
@@ -133,17 +147,24 @@ async fn serve(rooms: Sharded<Room>, options: Options, listening: Arc<AtomicUsiz
 }
 
 /// One client, from its name to its end.
-async fn chat(rooms: &Sharded<Room>, mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
+async fn chat(
+    rooms: &Sharded<Room>,
+    reader: StreamReader,
+    writer: &StreamWriter,
+    idle_timeout: Duration,
+) -> Result<()> {
     let Some(shard) = Shard::current() else { return Ok(()) };
+    let activity = Activity::default();
+    let mut client = Client { reader, activity: activity.clone(), idle_timeout, shard };
     writer.write(b"your name?\n")?;
-    let Some(name) = next_text(&mut reader, &shard).await? else { return Ok(()) };
-    let seat = rooms.local()?.enter(writer.clone());
-    let speaker = Speaker { shard: shard.id(), seat: seat.number };
+    let Some(name) = client.next_text().await? else { return Ok(()) };
+    let seat = rooms.local()?.enter(Ear { writer: writer.clone(), activity });
+    let speaker = Speaker { shard: client.shard.id(), seat: seat.number };
     say(rooms, speaker, format!("* {name} is here\n")).await?;
     writer.write(format!("welcome, {name}\n").as_bytes())?;
     // Whatever happens here, the others are told of it.
     let ending = async {
-        while let Some(text) = next_text(&mut reader, &shard).await? {
+        while let Some(text) = client.next_text().await? {
             say(rooms, speaker, format!("<{name}> {text}\n")).await?;
         }
         Ok(())
@@ -154,24 +175,43 @@ async fn chat(rooms: &Sharded<Room>, mut reader: StreamReader, writer: StreamWri
     ending
 }
 
-/// The next line that is not empty; `None` at the end of the client or of the run.
-async fn next_text(reader: &mut StreamReader, shard: &Shard) -> Result<Option<String>> {
-    let next = async {
-        loop {
-            let Some(line) = reader.next_line().await? else { return Ok(None) };
-            let text = String::from_utf8_lossy(&line).trim().to_owned();
-            if !text.is_empty() {
-                return Ok(Some(text));
+/// What a client says.
+struct Client {
+    reader: StreamReader,
+    activity: Activity,
+    idle_timeout: Duration,
+    shard: Shard,
+}
+
+impl Client {
+    /// The next line that is not empty; `None` at the end of the client or of the run.
+    async fn next_text(&mut self) -> Result<Option<String>> {
+        let mut quiet = pin!(self.activity.quiet(self.idle_timeout));
+        let mut ended = pin!(self.shard.shutdown().requested());
+        let mut next = pin!(text_of(&mut self.reader));
+        poll_fn(|context| {
+            if ended.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(None));
             }
+            match next.as_mut().poll(context) {
+                Poll::Pending if quiet.as_mut().poll(context).is_ready() => {
+                    Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+                }
+                step => step,
+            }
+        })
+        .await
+    }
+}
+
+async fn text_of(reader: &mut StreamReader) -> Result<Option<String>> {
+    while let Some(line) = reader.next_line().await? {
+        let text = String::from_utf8_lossy(&line).trim().to_owned();
+        if !text.is_empty() {
+            return Ok(Some(text));
         }
-    };
-    let mut ended = std::pin::pin!(shard.shutdown().requested());
-    let mut next = std::pin::pin!(next);
-    std::future::poll_fn(|context| match ended.as_mut().poll(context) {
-        std::task::Poll::Ready(()) => std::task::Poll::Ready(Ok(None)),
-        std::task::Poll::Pending => next.as_mut().poll(context),
-    })
-    .await
+    }
+    Ok(None)
 }
 
 /// Tells every room.

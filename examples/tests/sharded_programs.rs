@@ -72,7 +72,7 @@ fn words_are_counted_the_same_on_any_number_of_shards() {
 
 #[test]
 fn what_one_says_everybody_else_hears_in_its_order_on_whatever_shard() {
-    let server = Server::chat(3);
+    let server = Server::chat(3, &[]);
     let mut ada = Client::named(&server, "ada");
     let mut others: Vec<_> = ["bob", "cy", "dee", "eve", "fay", "gil"]
         .iter()
@@ -104,6 +104,16 @@ fn what_one_says_everybody_else_hears_in_its_order_on_whatever_shard() {
     assert!(others.iter_mut().all(|client| client.hears() == "<bob> bye"));
     server.terminate();
     assert!(server.wait(), "it ends although clients are connected");
+}
+
+#[test]
+fn who_says_nothing_and_is_told_nothing_has_to_leave() {
+    let server = Server::chat(1, &["--idle-timeout", "0.2"]);
+    let mut nameless = Client::connect(&server);
+    assert_eq!(nameless.hears(), "your name?");
+    assert_eq!(nameless.hears(), "", "the end");
+    let mut silent = Client::named(&server, "silent");
+    assert_eq!(silent.hears(), "", "the end");
 }
 
 #[test]

@@ -10,19 +10,22 @@
 //! youngest first, so a key never keeps anything alive on another thread and its drop may come when
 //! it likes. Keys are numbered for the whole process, so one of an earlier run finds nothing.
 
+mod stopping;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use corelane::{Error, RemoteLoop, Result, create_task, shield, try_create_task};
+use corelane::{Error, RemoteLoop, Result, shield};
 
+pub(crate) use self::stopping::Stop;
+use self::stopping::Stopping;
 use crate::call::CallError;
 use crate::foreign::drop_quietly;
 use crate::id::ShardId;
@@ -31,12 +34,13 @@ use crate::shard::Shard;
 /// Numbers the values of all shards of all runs. No data travels by it, so `Relaxed` is enough.
 static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// What is to be done before a value may be dropped.
-pub(crate) type Stop = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<()>>>>>;
-
 /// The values of one shard.
 #[derive(Default)]
-pub(crate) struct Kept(RefCell<BTreeMap<u64, Entry>>);
+pub(crate) struct Kept {
+    values: RefCell<BTreeMap<u64, Entry>>,
+    /// What is being stopped, and some of what was.
+    stopping: RefCell<Vec<Stopping>>,
+}
 
 struct Entry {
     value: Rc<dyn Any>,
@@ -45,67 +49,75 @@ struct Entry {
 
 impl Kept {
     fn find<T: 'static>(&self, number: u64) -> Result<Rc<T>> {
-        let values = self.0.borrow();
+        let values = self.values.borrow();
         let value = values.get(&number).map(|entry| Rc::clone(&entry.value));
         value.and_then(|value| value.downcast().ok()).ok_or_else(|| CallError::ValueGone.into())
     }
 
     fn has(&self, number: u64) -> bool {
-        self.0.borrow().contains_key(&number)
+        self.values.borrow().contains_key(&number)
     }
 
     /// Nobody has the key any more. What has to be stopped is stopped by a task.
     fn release(&self, number: u64) {
-        let Some(entry) = self.0.borrow_mut().remove(&number) else { return };
-        let Entry { value, stop } = entry;
+        let Some(Entry { value, stop }) = self.take(number) else { return };
         let Some(stop) = stop else { return drop_quietly(value) };
-        // Nobody is there to be told of an error, so the rule of tasks holds: it is reported. A loop
-        // that is closing drops it all.
-        let stopping = try_create_task(async move {
-            let outcome = stop().await;
-            drop(value);
-            outcome
-        });
-        drop(stopping);
+        // Nobody is there to be told of an error, so the rule of tasks holds: it is reported.
+        drop(self.begin(stop, value).go_on());
     }
 
     /// Stops one value and drops it. `Ok` if it is gone already.
     async fn stop(&self, number: u64) -> Result<()> {
-        let Some(Entry { value, stop }) = self.0.borrow_mut().remove(&number) else {
-            return Ok(());
-        };
+        let Some(Entry { value, stop }) = self.take(number) else { return Ok(()) };
         let Some(stop) = stop else {
             drop_quietly(value);
             return Ok(());
         };
         // A task of its own, so that whoever gives the wait up does not leave it half stopped.
-        let stopping = create_task(async move {
-            let outcome = stop().await;
-            drop(value);
-            outcome
-        });
-        shield(stopping).await
+        shield(self.begin(stop, value).go_on()?).await
     }
 
-    /// Stops what has to be stopped, the youngest first.
+    fn take(&self, number: u64) -> Option<Entry> {
+        self.values.borrow_mut().remove(&number)
+    }
+
+    fn begin(&self, stop: Stop, value: Rc<dyn Any>) -> Stopping {
+        let begun = Stopping::new(stop, value);
+        let mut stopping = self.stopping.borrow_mut();
+        stopping.retain(|stopping| !stopping.has_ended());
+        stopping.push(begun.clone());
+        begun
+    }
+
+    /// Stops what has to be stopped: what was begun, then the rest, the youngest first.
     pub(crate) async fn stop_all(&self) {
         loop {
-            let youngest = {
-                let values = self.0.borrow();
-                let mut stoppable = values.iter().filter(|(_, entry)| entry.stop.is_some());
-                stoppable.next_back().map(|(number, _)| *number)
+            let begun = self.stopping.borrow_mut().pop();
+            let outcome = match (begun, self.youngest()) {
+                (Some(begun), _) => match begun.go_on() {
+                    Ok(stopping) => stopping.await,
+                    Err(error) => Err(error),
+                },
+                (None, Some(number)) => self.stop(number).await,
+                (None, None) => return,
             };
-            let Some(number) = youngest else { return };
-            if let Err(error) = self.stop(number).await {
+            if let Err(error) = outcome {
                 tracing::error!("a service could not be stopped: {error}");
             }
         }
     }
 
+    /// The youngest value that has to be stopped.
+    fn youngest(&self) -> Option<u64> {
+        let values = self.values.borrow();
+        let mut stoppable = values.iter().filter(|(_, entry)| entry.stop.is_some());
+        stoppable.next_back().map(|(number, _)| *number)
+    }
+
     /// Drops everything, the youngest first.
     pub(crate) fn clear(&self) {
         loop {
-            let Some((_, entry)) = self.0.borrow_mut().pop_last() else { return };
+            let Some((_, entry)) = self.values.borrow_mut().pop_last() else { return };
             drop_quietly(entry);
         }
     }
@@ -249,7 +261,7 @@ impl Shard {
     /// Keeps a value that has to be stopped before it may be dropped.
     pub(crate) fn keep_entry<T: 'static>(&self, value: Rc<T>, stop: Option<Stop>) -> Foreign<T> {
         let number = LAST_NUMBER.fetch_add(1, Ordering::Relaxed);
-        self.kept().0.borrow_mut().insert(number, Entry { value, stop });
+        self.kept().values.borrow_mut().insert(number, Entry { value, stop });
         let key = Key { home: self.id(), number, remote: self.remote(self.id()).clone() };
         Foreign { key: Arc::new(key), value: PhantomData }
     }

@@ -26,7 +26,7 @@ use corelane::{
 pub use self::accept::{Accept, UnknownAccept};
 use self::deal::Door;
 pub(crate) use self::group::Groups;
-use self::group::{Farewell, Group};
+use self::group::{Comer, Farewell, Group};
 use crate::balance::Balance;
 use crate::id::ShardId;
 use crate::shard::Shard;
@@ -152,8 +152,8 @@ impl Shard {
     /// connections until its deadline. A handler that may wait long for its peer watches
     /// [`requested`](crate::Shutdown::requested) beside its reads.
     ///
-    /// With port 0 the shards get one port together: the n-th such call on one shard listens where
-    /// the n-th on every other does. A host name is looked up on another thread.
+    /// With port 0 the shards get one port together: the n-th such call on one shard, failed ones included,
+    /// listens where the n-th on every other does. A host name is looked up on another thread.
     ///
     /// # Errors
     /// What the resolver or the system says when it cannot listen there; `ConnectionAborted` when
@@ -210,7 +210,8 @@ impl Shard {
     {
         let ShardServerBuilder { accept, limits } = builder.into();
         let addrs = lookup_host(addr).await?;
-        let group = self.servers().group(&addrs, self.count())?;
+        let comer = self.servers().group(&addrs, self.count())?;
+        let group = Arc::clone(&comer.group);
         group.agree(accept, self.id())?;
         let limits = observed(limits.start_serving(true), accept, &group, self.id());
         let server = if accept.is_dealt() {
@@ -361,6 +362,7 @@ impl Part {
             }
         }
         self.say_limit(&shard);
+        shard.servers().groups.tidy();
     }
 
     /// Tells the other shards how many connections this one may have.
@@ -431,7 +433,7 @@ impl Servers {
         self.running.borrow().clone()
     }
 
-    fn group(&self, addrs: &[SocketAddr], shard_count: usize) -> io::Result<Arc<Group>> {
+    fn group(&self, addrs: &[SocketAddr], shard_count: usize) -> io::Result<Comer> {
         let mut nth = 0;
         if addrs.iter().any(|addr| addr.port() == 0) {
             let mut asked = self.asked.borrow_mut();

@@ -103,7 +103,7 @@ impl<S: 'static> Sharded<S> {
         let part = async move |here: Shard| {
             let instance = Rc::new(make(here.clone()).await?);
             let stopped = Rc::clone(&instance);
-            let stop: Stop = Box::new(move || Box::pin(async move { stop(stopped).await }));
+            let stop = Stop::new::<S, _>(move || async move { stop(stopped).await });
             Ok(here.keep_entry(instance, Some(stop)))
         };
         Self::start_parts(shard, part).await

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use corelane::{Error, LocalKey, Result, WaitKind, describe_tasks, sleep, spawn, task, yield_now};
+use corelane::{
+    Error, Idle, LocalKey, Result, WaitKind, describe_tasks, sleep, spawn, task, yield_now,
+};
 use corelane_shards::{CallError, Shard, ShardId};
 use support::{FAR, call_error, on_first, shards};
 
@@ -291,7 +293,7 @@ fn shard_invoke(
 
 #[test]
 fn a_sleeping_shard_is_woken_once_and_a_busy_one_not_at_all() {
-    let idle = corelane::Idle::Spin;
+    let idle = Idle::Spin;
     on_first(shards(2).idle(idle), async |shard| {
         for _ in 0..50 {
             shard.invoke(FAR, || ()).await?;
@@ -315,6 +317,26 @@ fn a_sleeping_shard_is_woken_once_and_a_busy_one_not_at_all() {
         assert!(stats.wake_count >= 10, "a parked shard must be woken: {stats:?}");
         Ok(())
     });
+}
+
+#[test]
+fn shards_that_spin_before_they_park_answer_both_while_they_do_and_when_they_sleep() {
+    let brief = Duration::from_micros(50);
+    for idle in [Idle::SpinThenPark(brief), Idle::Adaptive(brief)] {
+        on_first(shards(2).idle(idle), async move |shard| {
+            for number in 0..200 {
+                if number % 20 == 0 {
+                    sleep(brief * 20).await;
+                }
+                let there = move || async move {
+                    yield_now().await;
+                    Ok(number)
+                };
+                assert_eq!(shard.call(FAR, there).await?, number, "{idle:?}");
+            }
+            Ok(())
+        });
+    }
 }
 
 static REQUEST: LocalKey<u64> = LocalKey::sendable();

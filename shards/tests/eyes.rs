@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::{self, Write};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use corelane::lowlevel::Holder;
 use corelane::{Result, catch_cancel_plain, task};
-use corelane_shards::{Phase, Shard, ShardId, Silence};
+use corelane_shards::{Phase, Shard, ShardId, Sharded, Silence};
 use support::shards;
 
 /// Far more than anything here takes.
@@ -233,4 +234,25 @@ fn what_does_not_end_in_time_is_named_for_each_phase_and_shard() {
     let place = "stubborn (created at ";
     assert!(log_says(&["shard 1 is late draining: 2 tasks have not ended: main ", place]));
     assert!(log_says(&["shard 1 is late cleaning up: 2 tasks have not ended: main ", place]));
+}
+
+#[test]
+fn a_service_whose_stop_does_not_end_is_named() {
+    struct Stubborn;
+    static KEPT: OnceLock<Sharded<Stubborn>> = OnceLock::new();
+    let limit = Duration::from_millis(20);
+    let run = shards(1).drain(limit).clean_up(limit).run_to_end(async |shard: Shard| {
+        let stop = async |_: Rc<Stubborn>| {
+            std::future::pending::<()>().await;
+            Ok(())
+        };
+        let service = Sharded::start_with(&shard, async |_| Ok(Stubborn), stop).await?;
+        assert!(KEPT.set(service).is_ok());
+        Ok(())
+    });
+    let ending = run.unwrap();
+    let late = ending.late.iter().flat_map(|late| &late.tasks);
+    let names: Vec<_> = late.map(|task| task.name.as_str()).collect();
+    let is_named = |name: &&str| name.starts_with("stop of ") && name.ends_with("::Stubborn");
+    assert!(names.iter().any(is_named), "{names:?}");
 }

@@ -202,6 +202,27 @@ fn the_last_handle_of_a_service_stops_it_where_its_instances_are() {
 }
 
 #[test]
+fn a_stop_that_is_under_way_when_the_run_ends_comes_to_its_end() {
+    let log = Log::default();
+    let theirs = log.clone();
+    on_first(shards(2), async move |shard| {
+        let stop = async |part: Rc<Part>| {
+            part.log.note("stop");
+            sleep(std::time::Duration::from_millis(20)).await;
+            part.log.note("stopped");
+            Ok(())
+        };
+        let service = Sharded::start_with(&shard, part(theirs), stop).await?;
+        // The last handle goes, and main ends before the instances are stopped.
+        drop(service);
+        Ok(())
+    });
+    let mut said = log.take();
+    said.sort_unstable();
+    assert_eq!(said, ["drop 0", "drop 1", "stop 0", "stop 1", "stopped 0", "stopped 1"]);
+}
+
+#[test]
 fn a_value_is_used_and_dropped_at_home_wherever_its_last_key_goes() {
     on_first(shards(2), async |shard| {
         let log = Log::default();

@@ -62,10 +62,10 @@ impl Server {
     }
 
     /// Starts `chat` on a free port in the same way.
-    pub(crate) fn chat(shard_count: usize) -> Self {
+    pub(crate) fn chat(shard_count: usize, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
         command.args(["--listen", "127.0.0.1:0", "--unpinned", "--shards"]);
-        command.arg(shard_count.to_string());
+        command.arg(shard_count.to_string()).args(options);
         Self::start(command)
     }
 

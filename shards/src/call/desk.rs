@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::iter;
 use std::mem;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -390,12 +391,11 @@ impl Desk {
         // Spent boxes are empty, so dropping one runs nobody's code.
         let small = spent.into_iter().filter(|spent| size_of_val(&**spent) <= KEPT_BOX_BYTES);
         self.peers[peer].kept_boxes.borrow_mut().extend(small);
-        loop {
-            let next = calls.borrow_mut().next_departure();
-            if next.is_none() {
-                return;
-            }
-            self.depart(peer, Kind::Invoke, next);
+        // All are chosen before the first leaves and somebody is told, who could be quicker than those that wait.
+        let next = iter::from_fn(|| calls.borrow_mut().next_departure());
+        let departures: Vec<_> = next.collect();
+        for departure in departures {
+            self.depart(peer, Kind::Invoke, Some(departure));
         }
     }
 
@@ -428,10 +428,14 @@ impl Desk {
     }
 
     fn cancel_running(&self, from: usize, ticket: Ticket) {
-        let running = self.line(from, ticket.call_kind()).running.borrow();
-        if let Some(Some(task)) = running.get(ticket.number() as usize) {
-            task.cancel();
-        }
+        let (running, index) = (&self.line(from, ticket.call_kind()).running, ticket.number());
+        let place = running.borrow_mut().get_mut(index as usize).and_then(Option::take);
+        let Some(task) = place else { return };
+        // It may wake a foreign waker, so nothing is borrowed.
+        task.cancel();
+        let replaced = running.borrow_mut()[index as usize].replace(task);
+        debug_assert!(replaced.is_none(), "a number is used again when its task has ended");
+        drop(replaced);
     }
 
     /// Leaves the mesh: for our peers we have ended, and for us they have.

@@ -28,6 +28,8 @@ use super::peer::GROUP_COUNT;
 #[cfg(not(loom))]
 mod tests;
 
+// The permits are counted here, on the shard whose calls hold them, and nowhere else: no two threads touch a count.
+
 /// What travels with a call so that its answer finds home.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ticket {

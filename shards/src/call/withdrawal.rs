@@ -1,5 +1,9 @@
 //! Which calls in flight are no longer wanted.
 
+#[cfg(test)]
+#[cfg(loom)]
+mod models;
+
 use std::sync::OnceLock;
 
 use crate::atomic::{AtomicU64, Ordering};

@@ -17,7 +17,7 @@ use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane::{SchedulingGroup, Server, ServerBuilder, spawn};
+use corelane::{LocalContext, SchedulingGroup, Server, ServerBuilder, spawn};
 
 use super::accept::Accept;
 use super::group::Group;
@@ -58,7 +58,10 @@ impl Door {
             })?;
             Ok(server)
         };
-        let servers = listeners.into_iter().map(open).collect::<corelane::Result<_>>()?;
+        let open_all = || listeners.into_iter().map(open).collect::<corelane::Result<_>>();
+        // With nothing of who serves first: what handlers inherit comes from their own shard.
+        let of_nobody = || LocalContext::default().enter(open_all);
+        let servers = SchedulingGroup::default().enter(of_nobody)??;
         Ok(Self { group: Arc::clone(group), servers, spare })
     }
 
@@ -150,9 +153,7 @@ impl Handed {
         let Some(part) = shard.servers().part_of(&self.group) else {
             return self.go_elsewhere(&shard, socket);
         };
-        // In the group of those that the shard accepts by itself, whatever group it has come in.
-        let default = SchedulingGroup::default();
-        match default.enter(|| part.server.admit(socket)).and_then(|admitted| Ok(admitted?)) {
+        match part.server.admit(socket) {
             // It stays in the count, and its end takes it out.
             Ok(()) => self.has_arrived = true,
             Err(error) => tracing::warn!("a connection that was accepted is lost: {error}"),

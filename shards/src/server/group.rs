@@ -4,6 +4,7 @@
 #[cfg(not(loom))]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -33,12 +34,16 @@ pub(crate) struct Group {
     pub(super) seats: Seats,
     /// Held for a system call or two, when a shard begins or ends to serve.
     state: Mutex<State>,
-    /// Keep ports that the system chose.
-    _reserved: Vec<OwnedFd>,
+    /// For some of the addresses the system chose the port.
+    is_chosen: bool,
 }
 
 #[derive(Default)]
 struct State {
+    /// Keep ports that the system chose, as long as somebody serves or is about to.
+    reserved: Vec<OwnedFd>,
+    /// Shards that are about to serve.
+    comers: usize,
     /// As asked for; nothing while no shard serves.
     asked: Option<Accept>,
     /// Steering was refused or is of no use.
@@ -68,9 +73,34 @@ impl Group {
             addr.set_port(bound.port());
             reserved.extend(socket);
         }
-        let state = State { seen_elsewhere: vec![0; shard_count], ..State::default() };
+        let is_chosen = !reserved.is_empty();
+        let state = State { reserved, seen_elsewhere: vec![0; shard_count], ..State::default() };
         let seats = Seats::new(shard_count);
-        Ok(Self { addrs, seats, state: Mutex::new(state), _reserved: reserved })
+        Ok(Self { addrs, seats, state: Mutex::new(state), is_chosen })
+    }
+
+    /// A shard is about to serve, until [`has_come`](Self::has_come). If nobody has kept the ports that the
+    /// system chose, they are taken again.
+    fn comes(&self) -> io::Result<()> {
+        let mut state = self.state();
+        if self.is_chosen && state.reserved.is_empty() {
+            let bound = self.addrs.iter().map(|addr| Ok(bind_to(*addr, true)?.0));
+            state.reserved = bound.collect::<io::Result<_>>()?;
+        }
+        state.comers += 1;
+        Ok(())
+    }
+
+    /// It serves, or has given up.
+    fn has_come(&self) {
+        let mut state = self.state();
+        state.comers -= 1;
+        state.release();
+    }
+
+    /// Whether nobody serves or is about to.
+    fn is_deserted(&self) -> bool {
+        self.state().is_deserted()
     }
 
     pub(super) fn addrs(&self) -> &[SocketAddr] {
@@ -136,7 +166,7 @@ impl Group {
         state.agree(accept, id)?;
         if state.acceptor.is_none() {
             // The socket that keeps a chosen port shares it; other ports are to be nobody else's.
-            let shares = !self._reserved.is_empty();
+            let shares = self.is_chosen;
             let bound =
                 self.addrs.iter().map(|addr| Ok(TcpListener::from(bind_to(*addr, shares)?.0)));
             open(bound.collect::<io::Result<_>>()?)?;
@@ -168,6 +198,7 @@ impl Group {
         if !state.members.is_empty() {
             return Farewell::Alone;
         }
+        state.release();
         (state.asked, state.fell_back) = (None, false);
         state.acceptor.take().map_or(Farewell::Alone, Farewell::CloseDoorOf)
     }
@@ -215,6 +246,17 @@ impl Group {
 }
 
 impl State {
+    fn is_deserted(&self) -> bool {
+        self.members.is_empty() && self.comers == 0
+    }
+
+    /// Gives the ports back that nobody needs any more.
+    fn release(&mut self) {
+        if self.is_deserted() {
+            self.reserved.clear();
+        }
+    }
+
     fn agree(&mut self, accept: Accept, id: ShardId) -> io::Result<()> {
         if self.members.is_empty() {
             self.asked = Some(accept);
@@ -311,10 +353,16 @@ fn cannot_listen(addr: SocketAddr, error: Errno) -> io::Error {
 
 /// The groups of one run.
 #[derive(Clone, Default)]
-pub(crate) struct Groups(Arc<Mutex<Vec<Known>>>);
+pub(crate) struct Groups(Arc<Mutex<BTreeMap<GroupKey, Arc<Group>>>>);
 
 /// A group by its addresses and by how often a shard had asked for a port of the system's choice.
-type Known = ((Vec<SocketAddr>, usize), Arc<Group>);
+type GroupKey = (Vec<SocketAddr>, usize);
+
+/// A shard that is about to serve with a group.
+pub(super) struct Comer {
+    pub(super) group: Arc<Group>,
+    groups: Groups,
+}
 
 impl Groups {
     /// The group for a shard's `nth` request for these addresses.
@@ -323,17 +371,30 @@ impl Groups {
         addrs: &[SocketAddr],
         nth: usize,
         shard_count: usize,
-    ) -> io::Result<Arc<Group>> {
+    ) -> io::Result<Comer> {
         // A resolver may give the addresses of a name in any order.
         let mut key = (addrs.to_vec(), nth);
         key.0.sort_unstable();
         let mut groups = lock(&self.0);
-        let known = groups.iter().find(|(known, _)| *known == key);
-        if let Some((_, group)) = known {
-            return Ok(Arc::clone(group));
-        }
-        let group = Arc::new(Group::new(addrs, shard_count)?);
-        groups.push((key, Arc::clone(&group)));
-        Ok(group)
+        let group = match groups.get(&key) {
+            Some(group) => Arc::clone(group),
+            None => Arc::new(Group::new(addrs, shard_count)?),
+        };
+        group.comes()?;
+        groups.insert(key, Arc::clone(&group));
+        Ok(Comer { group, groups: self.clone() })
+    }
+
+    /// Forgets the groups that nobody serves with or is about to. Those whose ports the system chose are kept: a
+    /// shard that has not asked as often as the others still will.
+    pub(super) fn tidy(&self) {
+        lock(&self.0).retain(|_, group| group.is_chosen || !group.is_deserted());
+    }
+}
+
+impl Drop for Comer {
+    fn drop(&mut self) {
+        self.group.has_come();
+        self.groups.tidy();
     }
 }

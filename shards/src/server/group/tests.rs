@@ -160,10 +160,10 @@ fn groups_are_found_by_their_addresses_and_their_turn() {
     let groups = Groups::default();
     let any: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().unwrap()];
     let first = groups.find(&any, 0, 2).unwrap();
-    assert!(Arc::ptr_eq(&first, &groups.find(&any, 0, 2).unwrap()));
+    assert!(Arc::ptr_eq(&first.group, &groups.find(&any, 0, 2).unwrap().group));
     let second = groups.find(&any, 1, 2).unwrap();
-    assert_ne!(first.addrs()[0].port(), 0);
-    assert_ne!(first.addrs(), second.addrs());
+    assert_ne!(first.group.addrs()[0].port(), 0);
+    assert_ne!(first.group.addrs(), second.group.addrs());
 }
 
 #[test]
@@ -174,4 +174,45 @@ fn a_way_of_accepting_is_read_as_it_is_written() {
     let error = "fastest".parse::<Accept>().unwrap_err();
     let text = "\"fastest\" is none of reuse-port, by-cpu, in-turn and least-loaded";
     assert_eq!(error.to_string(), text);
+}
+
+/// An address of the loopback net that other tests do not use.
+const OURS: [u8; 4] = [127, 0, 77, 1];
+
+#[test]
+fn a_chosen_port_is_kept_while_somebody_serves_or_is_about_to_and_given_back_then() {
+    let groups = Groups::default();
+    let any = [SocketAddr::from((OURS, 0))];
+    let is_free = |addr: SocketAddr| TcpListener::bind(addr).is_ok();
+    let comer = groups.find(&any, 0, 2).unwrap();
+    let (group, id) = (Arc::clone(&comer.group), ShardId::at(0));
+    let addr = group.addrs()[0];
+    assert!(!is_free(addr));
+    group.join(Accept::ReusePort, id).unwrap();
+    drop(comer);
+    assert!(!is_free(addr), "somebody serves");
+    group.leave(id, &report(2), |_| Ok(()), || ());
+    assert!(is_free(addr));
+    // Who comes late listens where the others did.
+    let late = groups.find(&any, 0, 2).unwrap();
+    assert_eq!(late.group.addrs(), [addr]);
+    assert!(!is_free(addr));
+    drop(late);
+    assert!(is_free(addr), "it has given up");
+}
+
+#[test]
+fn a_group_is_forgotten_when_nobody_serves_unless_others_may_come_for_its_port() {
+    let groups = Groups::default();
+    let port = bind_to((OURS, 0).into(), true).unwrap().1.port();
+    for (port, kept) in [(port, 0), (0, 1)] {
+        let comer = groups.find(&[(OURS, port).into()], 0, 2).unwrap();
+        let (group, id) = (Arc::clone(&comer.group), ShardId::at(0));
+        group.join(Accept::ReusePort, id).unwrap();
+        drop(comer);
+        assert_eq!(lock(&groups.0).len(), 1);
+        group.leave(id, &report(2), |_| Ok(()), || ());
+        groups.tidy();
+        assert_eq!(lock(&groups.0).len(), kept);
+    }
 }
