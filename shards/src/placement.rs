@@ -13,6 +13,11 @@ use crate::cores::{AllowedCores, CpuList};
 pub const MAX_SHARD_COUNT: usize = 1024;
 
 /// How many shards there are, and which core each is pinned to.
+///
+/// Cores that the process may use are those of its affinity mask and its cpuset. A container with a quota of CPU time
+/// and no cpuset may use all of the machine, and several such containers would all take the *same* first cores, each
+/// with its quota: give them cpusets (Kubernetes: the static CPU manager and whole CPUs), or say
+/// [`Unpinned`](Self::Unpinned). The start-up report warns of a quota that is less than the shards can use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
     /// One shard on each core that the process may use.

@@ -1,8 +1,11 @@
-//! What the kernel alone costs, without any runtime.
+//! What the kernel, the memory or a channel alone costs, without any runtime.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::shards::{ROUND_TRIPS, cpus, ended};
@@ -47,4 +50,62 @@ pub(super) fn eventfd_rtt(layout: &Layout) -> Sample {
     let each = each_ns(begin_ns, ROUND_TRIPS) / 1e3;
     peer.join().map_err(|_| ended())??;
     Ok(each)
+}
+
+/// The same where one side is awake: the other is woken, and answers in memory that the first looks at.
+pub(super) fn half_rtt(layout: &Layout) -> Sample {
+    let [here, there] = cpus(layout);
+    threads::pin(here);
+    let call = bell()?;
+    let (called, answer) = (call.try_clone()?, Arc::new(AtomicU64::new(0)));
+    let answered = Arc::clone(&answer);
+    let peer = threads::spawn("peer", Some(there), move || -> io::Result<()> {
+        for number in 1..=ROUND_TRIPS {
+            hear(&called)?;
+            answered.store(number, Ordering::Release);
+        }
+        Ok(())
+    })?;
+    let begin_ns = now_ns();
+    for number in 1..=ROUND_TRIPS {
+        ring(&call)?;
+        while answer.load(Ordering::Acquire) < number {
+            std::hint::spin_loop();
+        }
+    }
+    let each = each_ns(begin_ns, ROUND_TRIPS) / 1e3;
+    peer.join().map_err(|_| ended())??;
+    Ok(each)
+}
+
+/// The same where both look again and again, at two channels.
+pub(super) fn spin_rtt(layout: &Layout) -> Sample {
+    let [here, there] = cpus(layout);
+    threads::pin(here);
+    let ((call, calls), (answer, answers)) = (bounded::<u64>(16), bounded::<u64>(16));
+    let peer = threads::spawn("peer", Some(there), move || -> io::Result<()> {
+        for _ in 0..ROUND_TRIPS {
+            let number = look(&calls)?;
+            answer.try_send(number + 1).map_err(|_| ended())?;
+        }
+        Ok(())
+    })?;
+    let begin_ns = now_ns();
+    for number in 0..ROUND_TRIPS {
+        call.try_send(number).map_err(|_| ended())?;
+        std::hint::black_box(look(&answers)?);
+    }
+    let each = each_ns(begin_ns, ROUND_TRIPS) / 1e3;
+    peer.join().map_err(|_| ended())??;
+    Ok(each)
+}
+
+fn look(channel: &Receiver<u64>) -> io::Result<u64> {
+    loop {
+        match channel.try_recv() {
+            Ok(number) => return Ok(number),
+            Err(TryRecvError::Empty) => std::hint::spin_loop(),
+            Err(TryRecvError::Disconnected) => return Err(ended()),
+        }
+    }
 }

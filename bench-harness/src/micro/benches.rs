@@ -28,9 +28,17 @@ impl Bench {
         corelane: impl Fn(&Layout) -> Sample + 'static,
         tokio: impl Fn(&Layout) -> Sample + 'static,
     ) -> Self {
-        Bench { name, unit, what, sides: Vec::new() }
-            .and(Side::Corelane, corelane)
-            .and(Side::Tokio, tokio)
+        Bench::ours(name, unit, what, corelane).and(Side::Tokio, tokio)
+    }
+
+    /// One that tokio has no like of.
+    fn ours(
+        name: &'static str,
+        unit: &'static str,
+        what: &'static str,
+        corelane: impl Fn(&Layout) -> Sample + 'static,
+    ) -> Self {
+        Bench { name, unit, what, sides: Vec::new() }.and(Side::Corelane, corelane)
     }
 
     fn and(mut self, side: Side, body: impl Fn(&Layout) -> Sample + 'static) -> Self {
@@ -194,6 +202,20 @@ fn across() -> Vec<Bench> {
             shards::tokio_rtt,
         )
         .and(Side::Bare, bare::eventfd_rtt),
+        Bench::ours(
+            "xshard_rtt_half",
+            "us",
+            "the same, of a shard that is awake to one that parks (bare: an eventfd, and a look at memory)",
+            shards::corelane_rtt_half,
+        )
+        .and(Side::Bare, bare::half_rtt),
+        Bench::ours(
+            "xshard_rtt_spin",
+            "us",
+            "the same, both spinning (bare: two crossbeam channels)",
+            shards::corelane_rtt_spin,
+        )
+        .and(Side::Bare, bare::spin_rtt),
         Bench::new(
             "xshard_rate",
             "ns",
@@ -207,6 +229,12 @@ fn across() -> Vec<Bench> {
             "a message to another shard, unanswered, 256 in flight",
             shards::corelane_oneway,
             shards::tokio_oneway,
+        ),
+        Bench::ours(
+            "xshard_wakes",
+            "1/1000",
+            "of a thousand messages, answers too, how many woke a shard; 256 calls in flight",
+            shards::corelane_wakes,
         ),
     ]
 }

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 
-use corelane_shards::{Placement, Shard, ShardId, Shards};
+use corelane::{Idle, spawn, yield_now};
+use corelane_shards::{LaneStats, Placement, Shard, ShardId, Shards};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Sample, each_ns, twin};
@@ -33,7 +34,17 @@ fn on_two_shards(
     layout: &Layout,
     body: impl AsyncFnOnce(Shard) -> corelane::Result<f64> + Clone + Send + 'static,
 ) -> Sample {
+    on_two_idle(layout, Idle::Park, body)
+}
+
+/// The same on shards that are idle in some way.
+fn on_two_idle(
+    layout: &Layout,
+    idle: Idle,
+    body: impl AsyncFnOnce(Shard) -> corelane::Result<f64> + Clone + Send + 'static,
+) -> Sample {
     let results = Shards::builder()
+        .idle(idle)
         .placement(Placement::Cores(cpus(layout).to_vec()))
         .allow_oversubscription(true)
         .handle_signals(false)
@@ -47,34 +58,74 @@ fn on_two_shards(
 }
 
 pub(super) fn corelane_rtt(layout: &Layout) -> Sample {
+    on_two_shards(layout, round_trips)
+}
+
+pub(super) fn corelane_rtt_spin(layout: &Layout) -> Sample {
+    on_two_idle(layout, Idle::Spin, round_trips)
+}
+
+/// A task that is always ready keeps the first shard awake.
+pub(super) fn corelane_rtt_half(layout: &Layout) -> Sample {
     on_two_shards(layout, async |shard: Shard| {
-        let peer = ShardId::new(1);
-        let begin_ns = now_ns();
-        for number in 0..ROUND_TRIPS {
-            std::hint::black_box(shard.invoke(peer, move || number + 1).await?);
-        }
-        Ok(each_ns(begin_ns, ROUND_TRIPS) / 1e3)
+        let restless = spawn(async {
+            loop {
+                yield_now().await;
+            }
+        });
+        let each = round_trips(shard).await;
+        restless.cancel();
+        each
     })
+}
+
+/// Microseconds for a call and its answer, one after the other.
+async fn round_trips(shard: Shard) -> corelane::Result<f64> {
+    let peer = ShardId::new(1);
+    let begin_ns = now_ns();
+    for number in 0..ROUND_TRIPS {
+        std::hint::black_box(shard.invoke(peer, move || number + 1).await?);
+    }
+    Ok(each_ns(begin_ns, ROUND_TRIPS) / 1e3)
 }
 
 pub(super) fn corelane_rate(layout: &Layout) -> Sample {
     on_two_shards(layout, async |shard: Shard| {
-        let peer = ShardId::new(1);
-        let mut calls = VecDeque::with_capacity(IN_FLIGHT);
         let begin_ns = now_ns();
-        for number in 0..CALLS {
-            // The window slides: while the oldest answer is waited for, the others are on their way.
-            if calls.len() == IN_FLIGHT
-                && let Some(oldest) = calls.pop_front()
-            {
-                std::hint::black_box(oldest.await?);
-            }
-            calls.push_back(shard.invoke(peer, move || number + 1));
-        }
-        for call in calls {
-            call.await?;
-        }
+        call_in_flight(&shard).await?;
         Ok(each_ns(begin_ns, CALLS))
+    })
+}
+
+/// Makes all calls, so many at a time.
+async fn call_in_flight(shard: &Shard) -> corelane::Result<()> {
+    let peer = ShardId::new(1);
+    let mut calls = VecDeque::with_capacity(IN_FLIGHT);
+    for number in 0..CALLS {
+        // The window slides: while the oldest answer is waited for, the others are on their way.
+        if calls.len() == IN_FLIGHT
+            && let Some(oldest) = calls.pop_front()
+        {
+            std::hint::black_box(oldest.await?);
+        }
+        calls.push_back(shard.invoke(peer, move || number + 1));
+    }
+    for call in calls {
+        call.await?;
+    }
+    Ok(())
+}
+
+/// Wakes by both shards for a thousand messages.
+pub(super) fn corelane_wakes(layout: &Layout) -> Sample {
+    on_two_shards(layout, async |shard: Shard| {
+        let (here, peer) = (shard.id(), ShardId::new(1));
+        call_in_flight(&shard).await?;
+        let theirs = move || Shard::current().map(|shard| shard.lane_stats(here));
+        let ours = shard.lane_stats(peer);
+        let both = [Some(ours), shard.invoke(peer, theirs).await?];
+        let sum = |count: fn(&LaneStats) -> u64| both.iter().flatten().map(count).sum::<u64>();
+        Ok(sum(|lane| lane.wake_count) as f64 * 1e3 / sum(|lane| lane.message_count) as f64)
     })
 }
 

@@ -13,6 +13,14 @@
 //! half-closes after that. A future of these crates that is dropped loses no byte that came, and none that was
 //! taken.
 //!
+//! What needs the runtime of tokio itself does not run here, whatever the features: its timers (`tokio::time`), its
+//! sockets (`tokio::net`), its `spawn`, and crates that are built on these, such as reqwest, panic without a tokio
+//! runtime around them. Its channels and locks (`tokio::sync`) work on any loop. Such crates run beside the loops:
+//! in a tokio runtime on a thread of its own that is asked by [`run_coroutine_threadsafe`] or a channel, as the
+//! example `beside_tokio` of the repository does.
+//!
+//! [`run_coroutine_threadsafe`]: crate::run_coroutine_threadsafe
+//!
 //! A poll that has to wait is woken for the last task that polled: one for a reader, one for each clone of a
 //! writer.
 
