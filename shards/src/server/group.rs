@@ -68,12 +68,12 @@ impl Group {
     /// One for these addresses, as far as this machine has them; the system chooses for a port that is 0.
     pub(super) fn new(addrs: &[SocketAddr], shard_count: usize) -> io::Result<Self> {
         let (mut addrs, mut reserved) = (available(addrs)?, Vec::new());
+        let is_chosen = addrs.iter().any(|addr| addr.port() == 0);
         for addr in addrs.iter_mut().filter(|addr| addr.port() == 0) {
             let (socket, bound) = reserve(*addr)?;
             addr.set_port(bound.port());
             reserved.extend(socket);
         }
-        let is_chosen = !reserved.is_empty();
         let state = State { reserved, seen_elsewhere: vec![0; shard_count], ..State::default() };
         let seats = Seats::new(shard_count);
         Ok(Self { addrs, seats, state: Mutex::new(state), is_chosen })
@@ -84,8 +84,9 @@ impl Group {
     fn comes(&self) -> io::Result<()> {
         let mut state = self.state();
         if self.is_chosen && state.reserved.is_empty() {
-            let bound = self.addrs.iter().map(|addr| Ok(bind_to(*addr, true)?.0));
-            state.reserved = bound.collect::<io::Result<_>>()?;
+            let reserved = self.addrs.iter().map(|addr| Ok(reserve(*addr)?.0));
+            let reserved = reserved.collect::<io::Result<Vec<_>>>()?;
+            state.reserved = reserved.into_iter().flatten().collect();
         }
         state.comers += 1;
         Ok(())
@@ -312,7 +313,7 @@ fn why_missing(addr: SocketAddr) -> Option<io::Error> {
     }
 }
 
-/// Has the system choose a port, and keeps it while the socket lives.
+/// Has the system choose a port if there is none, and keeps it while the socket lives.
 fn reserve(addr: SocketAddr) -> io::Result<(Option<OwnedFd>, SocketAddr)> {
     if let Some(claimed) = seam::claim(addr) {
         // No port is given out again in a simulation.
