@@ -358,3 +358,15 @@ fn s41_read_into_fills_as_far_as_bytes_are_there() {
     })
     .unwrap();
 }
+
+#[test]
+fn s4_the_largest_limit_is_no_limit() {
+    everywhere(async || {
+        let (mut reader, _writer) = sent(&pattern(50_000), usize::MAX).await?;
+        assert_eq!(reader.limit_bytes(), usize::MAX);
+        assert_eq!(reader.read_exactly(1).await?.len(), 1);
+        assert!(reader.read_to_end().await? == pattern(50_000)[1..]);
+        Ok(())
+    })
+    .unwrap();
+}

@@ -87,6 +87,8 @@ pub(crate) struct Stream {
     writer_count: Cell<u32>,
     /// The power of two that bounds what is kept for a peer that does not read.
     bound_power: Cell<u8>,
+    /// Receives in a row that the loop had no part in.
+    inline_receives: Cell<u8>,
     inner: RefCell<Inner>,
 }
 
@@ -210,6 +212,7 @@ impl Stream {
             held_bytes: Cell::new(0),
             writer_count: Cell::new(0),
             bound_power: Cell::new(DEFAULT_BOUND_POWER),
+            inline_receives: Cell::new(0),
             inner: RefCell::new(inner),
         });
         let read_op = stream.io.register(Rc::clone(&stream) as Rc<dyn OpOwner>, READ);

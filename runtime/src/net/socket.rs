@@ -10,6 +10,7 @@
 //! Bytes go between the system and the caller's buffers, so there is nothing that a future which is dropped could
 //! lose: they are taken when a call returns, and not before.
 
+pub(super) use self::connection::Patience;
 pub use self::halves::{SocketReader, SocketWriter};
 pub use self::listeners::{TcpListener, UnixListener};
 pub use self::reclaim::StreamsInUse;

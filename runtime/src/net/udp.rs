@@ -7,11 +7,12 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 
 use super::resolve::{ToSocketAddrs, resolve};
+use super::socket::Patience;
 use crate::driver::{
     Addressed, Datagram, Op, OpId, Outcome, SocketOption, SourceId, SourceKind, SourceSpec, Started,
 };
@@ -25,7 +26,8 @@ use crate::util::wait_kind::WaitKind;
 ///
 /// What is there is received in one go, up to 32 datagrams, and kept until it is asked for, so a busy socket
 /// wakes its reader once for many. Several tasks may receive and send at the same time; they take turns in
-/// the order in which they asked. Dropping the socket closes it.
+/// the order in which they asked. A task that never has to wait lets others run now and then. Dropping the socket
+/// closes it.
 ///
 /// ```
 /// # corelane::run(async || {
@@ -44,6 +46,8 @@ pub struct UdpSocket {
     receiver: Rc<Receiver>,
     receiving: Lock<()>,
     sending: Lock<()>,
+    /// Of who sends and never has to wait.
+    patience: Patience,
 }
 
 impl UdpSocket {
@@ -96,11 +100,13 @@ impl UdpSocket {
             read_op: Cell::new(None),
             is_reading: Cell::new(false),
             received: RefCell::default(),
+            patience: Patience::default(),
             waker: RefCell::default(),
         });
         let read_op = receiver.io.register(Rc::clone(&receiver) as Rc<dyn OpOwner>, 0);
         receiver.read_op.set(Some(read_op));
-        Self { receiver, receiving: Lock::new(()), sending: Lock::new(()) }
+        let (receiving, sending) = (Lock::new(()), Lock::new(()));
+        Self { receiver, receiving, sending, patience: Patience::default() }
     }
 
     /// Connects the socket: [`send`](Self::send) goes to this peer, and nothing is received from others, but
@@ -156,9 +162,11 @@ impl UdpSocket {
     }
 
     async fn send_one(&self, bytes: &[u8], to: Option<SocketAddr>) -> io::Result<()> {
+        poll_fn(|context| self.patience.poll(context)).await;
         if self.send_at_once(bytes, to)? {
             return Ok(());
         }
+        self.patience.renew();
         let _turn = self.sending.acquire().await;
         let Receiver { io, source, .. } = &*self.receiver;
         let datagram = Box::new(Addressed { bytes: bytes.to_vec(), to });
@@ -278,6 +286,7 @@ struct Receiver {
     read_op: Cell<Option<OpId>>,
     is_reading: Cell<bool>,
     received: RefCell<VecDeque<io::Result<Datagram>>>,
+    patience: Patience,
     /// Of the one task whose turn it is.
     waker: RefCell<Option<Waker>>,
 }
@@ -302,9 +311,11 @@ impl Receiver {
     }
 
     fn poll_next(&self, context: &mut Context<'_>) -> Poll<io::Result<Datagram>> {
+        ready!(self.patience.poll(context));
         if let Some(next) = self.next() {
             return Poll::Ready(next);
         }
+        self.patience.renew();
         let replaced = self.waker.replace(Some(context.waker().clone()));
         drop(replaced);
         cancel::note_wait(WaitKind::Datagram);

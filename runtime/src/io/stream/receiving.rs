@@ -15,6 +15,13 @@ use crate::util::wait_kind::WaitKind;
 /// The most that one receive brings.
 pub(super) const RECEIVE_BYTES: usize = 16 * 1024;
 
+/// Receives in a row that need no waiting. After so many the next one is the next turn's: a peer that always has more
+/// must not have the loop for itself. A quarter of a MiB is what asyncio takes in at a time.
+const IN_A_ROW: u8 = 16;
+
+/// So many receives in a row mean that the next turn goes on.
+const LEFT_TO_NEXT_TURN: u8 = IN_A_ROW + 1;
+
 impl Stream {
     /// Adds the next chunk to `unread`; false at the end of the stream. Fails if the connection has, even if
     /// bytes are left (rule S51).
@@ -25,7 +32,10 @@ impl Stream {
     ) -> Poll<io::Result<bool>> {
         self.end_with_loop();
         let mut inner = self.inner.borrow_mut();
-        while inner.reading == Reading::Idle && inner.incoming.is_empty() {
+        while inner.reading == Reading::Idle
+            && inner.incoming.is_empty()
+            && self.inline_receives.get() != LEFT_TO_NEXT_TURN
+        {
             // A read that needs more goes on whatever the limit says (rule S40), and again if all that came was
             // a part of a TLS record.
             drop(inner);
@@ -45,13 +55,18 @@ impl Stream {
             let truncation = inner.tls.as_ref().and_then(Tls::truncation);
             return Poll::Ready(truncation.map_or(Ok(false), Err));
         }
+        if self.inline_receives.get() != LEFT_TO_NEXT_TURN {
+            self.inline_receives.set(0);
+        }
         let waker = context.waker();
-        let replaced = match &mut inner.reader {
-            Some(reader) if reader.will_wake(waker) => None,
-            reader => reader.replace(waker.clone()),
-        };
+        let is_new = inner.reader.as_ref().is_none_or(|reader| !reader.will_wake(waker));
         drop(inner);
-        drop(replaced);
+        if is_new {
+            // Cloning and dropping a waker may be another executor's code: nothing is borrowed meanwhile.
+            let waker = waker.clone();
+            let replaced = self.inner.borrow_mut().reader.replace(waker);
+            drop(replaced);
+        }
         cancel::note_wait(WaitKind::Read);
         Poll::Pending
     }
@@ -113,9 +128,12 @@ impl Stream {
         drop(gone);
     }
 
-    /// Starts a read, and further ones as long as they need no waiting and there is room.
+    /// Starts a read, and further ones as long as they need no waiting and there is room, but only so many.
     pub(super) fn read_on(self: &Rc<Self>) {
         loop {
+            if self.inline_receives.get() >= IN_A_ROW {
+                return self.read_on_next_turn();
+            }
             let Some(read_op) = self.inner.borrow().read_op else { return };
             let op = match self.way {
                 Way::Out => Op::Watch { source: self.source },
@@ -126,7 +144,10 @@ impl Stream {
                     self.inner.borrow_mut().reading = Reading::InFlight;
                     return;
                 }
-                Started::Done(outcome) => self.received(outcome),
+                Started::Done(outcome) => {
+                    self.inline_receives.set(self.inline_receives.get() + 1);
+                    self.received(outcome);
+                }
             }
             if !self.has_room() {
                 return;
@@ -134,11 +155,46 @@ impl Stream {
         }
     }
 
+    /// Others have their turn before the next receive.
+    #[cold]
+    fn read_on_next_turn(self: &Rc<Self>) {
+        if self.inline_receives.replace(LEFT_TO_NEXT_TURN) == LEFT_TO_NEXT_TURN {
+            return;
+        }
+        let stream = Rc::downgrade(self);
+        self.io.call_soon(Box::new(move || {
+            if let Some(stream) = stream.upgrade() {
+                stream.read_on_after_others();
+            }
+        }));
+    }
+
+    fn read_on_after_others(self: &Rc<Self>) {
+        self.inline_receives.set(0);
+        if self.has_room() {
+            self.read_on();
+        }
+        // Also where there is no room: a read that needs more goes on whatever the limit says.
+        self.wake_reader();
+    }
+
+    fn wake_reader(&self) {
+        let reader = self.inner.borrow_mut().reader.take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
     /// Whether reading may go on without being asked (rule S40).
     fn has_room(&self) -> bool {
         let inner = self.inner.borrow();
         let buffered_bytes = self.held_bytes.get() + inner.incoming.len();
-        inner.reading == Reading::Idle && buffered_bytes <= 2 * self.limit_bytes
+        inner.reading == Reading::Idle && buffered_bytes <= self.most_bytes()
+    }
+
+    /// With more than this buffered, reading pauses (rule S40).
+    fn most_bytes(&self) -> usize {
+        self.limit_bytes.saturating_mul(2)
     }
 
     /// Takes note of the end of a read.
@@ -213,7 +269,7 @@ impl Stream {
         }
         let buffered_bytes = self.held_bytes.get() + inner.incoming.len();
         let reader = inner.reader.take();
-        if buffered_bytes > 2 * self.limit_bytes {
+        if buffered_bytes > self.most_bytes() {
             self.pause(inner);
         } else {
             drop(inner);
@@ -243,12 +299,13 @@ impl Stream {
             return self.heard_and_listen_on(outcome);
         }
         self.received(outcome);
+        // The loop had a part in it.
+        if self.inline_receives.get() != LEFT_TO_NEXT_TURN {
+            self.inline_receives.set(0);
+        }
         if self.has_room() {
             self.read_on();
         }
-        let reader = self.inner.borrow_mut().reader.take();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        self.wake_reader();
     }
 }

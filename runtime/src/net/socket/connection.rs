@@ -16,11 +16,11 @@ const IN_A_ROW: u8 = 64;
 /// Counts them. After so many the next one lets other tasks run first, so that a peer who always has something does
 /// not have the loop for itself.
 #[derive(Default)]
-pub(super) struct Patience(Cell<u8>);
+pub(in crate::net) struct Patience(Cell<u8>);
 
 impl Patience {
     /// `Pending`, for one turn, when it is the turn of others.
-    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::net) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         if self.0.get() < IN_A_ROW {
             self.0.set(self.0.get() + 1);
             return Poll::Ready(());
@@ -32,7 +32,7 @@ impl Patience {
     }
 
     /// A call has to wait, which lets others run as well.
-    pub(super) fn renew(&self) {
+    pub(in crate::net) fn renew(&self) {
         self.0.set(0);
     }
 }
