@@ -12,7 +12,7 @@ use std::time::Duration;
 use corelane::sync::Event;
 use corelane::{
     Error, LocalKey, ReportKind, Result, SchedulingGroup, Server, StreamReader, StreamWriter,
-    create_task, open_connection, set_report_handler, start_server, yield_now,
+    all_tasks, create_task, open_connection, set_report_handler, start_server, yield_now,
 };
 use everywhere::everywhere;
 use peer::{pattern, receive, run, settle};
@@ -361,6 +361,8 @@ fn s28_out_of_descriptors_is_reported_and_survived() {
             assert_eq!(server.connection_count(), 0);
             assert_eq!(reports.borrow().len(), 1, "{:?}", reports.borrow());
             assert!(reports.borrow()[0].1.contains("Too many open files"));
+            // That it waits is no task, which somebody could cancel.
+            assert_eq!(all_tasks()?.len(), 1);
             // Descriptors come back; nobody knocks again, and yet it is let in.
             setrlimit(Resource::Nofile, getrlimit(Resource::Nofile).with_room())?;
             assert_eq!(receive(&mut peer, 9).await?, b"patience\n");

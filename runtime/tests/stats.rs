@@ -1,14 +1,18 @@
 //! What a loop counts.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod peer;
+
 use std::future::poll_fn;
+use std::io::{IoSlice, Write};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use corelane::stats::LoopStats;
 use corelane::{
-    Result, Runner, call_soon, loop_stats, open_connection, sleep, spawn, start_server, yield_now,
+    Result, Runner, TcpListener, TcpStream, UdpSocket, call_soon, create_task, loop_stats,
+    open_connection, sleep, spawn, start_server, yield_now,
 };
 
 fn run(main: impl AsyncFnOnce() + 'static) {
@@ -87,6 +91,88 @@ fn bytes_are_counted_where_they_come_and_go() {
     let stats = corelane::run(echo).unwrap();
     assert_eq!((stats.received_bytes, stats.sent_bytes), (101_000, 101_000));
     assert!(stats.completion_count > 0 && stats.driver_count > 0);
+}
+
+/// The bytes that `way` receives and sends, as the loop counts them.
+fn bytes_of(way: impl AsyncFnOnce() -> Result<()> + 'static) -> (u64, u64) {
+    let stats = peer::run(async move || {
+        way().await?;
+        loop_stats()
+    });
+    stats.map(|stats| (stats.received_bytes, stats.sent_bytes)).unwrap()
+}
+
+#[test]
+fn bytes_of_a_socket_are_counted_and_those_that_are_only_looked_at_are_not() {
+    let counted = bytes_of(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut client = TcpStream::connect(listener.local_addr()?).await?;
+        let mut server = listener.accept().await?;
+        client.write_all(&[7; 1000]).await?;
+        let mut into = [0; 1000];
+        server.peek(&mut into).await?;
+        let mut left = &mut into[..];
+        while !left.is_empty() {
+            let count = server.read(left).await?;
+            left = &mut left[count..];
+        }
+        Ok(())
+    });
+    assert_eq!(counted, (1000, 1000));
+}
+
+#[test]
+fn bytes_of_gathered_slices_are_counted() {
+    let counted = bytes_of(async || {
+        let (mut near, mut far) = corelane::UnixStream::pair()?;
+        let slices = [IoSlice::new(b"one"), IoSlice::new(b"three")];
+        assert_eq!(near.split().1.write_vectored(&slices).await?, 8);
+        assert_eq!(far.read(&mut [0; 100]).await?, 8);
+        Ok(())
+    });
+    assert_eq!(counted, (8, 8));
+    // A stream sends many by themselves, and keeps what the system does not take.
+    let counted = bytes_of(async || {
+        let (near, far) = corelane::UnixStream::pair()?;
+        let ((_reader, writer), (mut far_reader, _far_writer)) =
+            (near.into_streams(), far.into_streams());
+        let large = vec![7; 1_000_000];
+        writer.write_vectored(&[IoSlice::new(b"head"), IoSlice::new(&large)])?;
+        far_reader.read_exactly(1_000_004).await?;
+        Ok(())
+    });
+    assert_eq!(counted, (1_000_004, 1_000_004));
+}
+
+#[test]
+fn bytes_of_a_file_that_the_system_sends_are_counted() {
+    let counted = bytes_of(async || {
+        let mut kept = tempfile::NamedTempFile::new()?;
+        kept.write_all(&[7; 100_000])?;
+        let file = corelane::fs::File::open(kept.path()).await?;
+        let (near, far) = corelane::UnixStream::pair()?;
+        let ((_reader, writer), (mut far_reader, _far_writer)) =
+            (near.into_streams(), far.into_streams());
+        let receiving = create_task(async move { Ok(far_reader.read_exactly(90_000).await?) });
+        assert_eq!(writer.sendfile(&file, 10_000, None).await?, 90_000);
+        receiving.await?;
+        Ok(())
+    });
+    assert_eq!(counted, (90_000, 90_000));
+}
+
+#[test]
+fn bytes_of_datagrams_are_counted() {
+    let counted = bytes_of(async || {
+        let (near, far) =
+            (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+        near.send_to(&[7; 300], far.local_addr()?).await?;
+        near.try_send_to(&[7; 30], far.local_addr()?)?;
+        far.recv_datagram().await?;
+        far.recv_datagram().await?;
+        Ok(())
+    });
+    assert_eq!(counted, (330, 330));
 }
 
 #[test]

@@ -121,6 +121,65 @@ fn s77_a_peer_that_does_not_end_is_left_after_the_shutdown_timeout() {
 }
 
 #[test]
+fn s77_the_shutdown_timeout_is_no_task_that_somebody_could_cancel() {
+    test(async || {
+        let authority = Authority::new();
+        let connector = authority.connector().shutdown_timeout(Duration::from_millis(50));
+        let (_reader, writer, _far_reader, _far_writer) =
+            tls_pair(&connector, &authority.acceptor()).await?;
+        let before = corelane::all_tasks()?.len();
+        writer.close();
+        settle().await;
+        assert_eq!(corelane::all_tasks()?.len(), before);
+        let this = corelane::current_task()?.map(|task| task.id());
+        for task in corelane::all_tasks()?.iter().filter(|task| Some(task.id()) != this) {
+            task.cancel();
+        }
+        assert_eq!(writer.wait_closed().await.unwrap_err().kind(), ErrorKind::TimedOut);
+        Ok(())
+    });
+}
+
+#[test]
+fn t3_a_run_ends_though_a_peer_does_not_answer_the_end() {
+    let outcome = peer::run(async || {
+        let authority = Authority::new();
+        let connector = authority.connector().shutdown_timeout(Duration::from_millis(300));
+        let pair = tls_pair(&connector, &authority.acceptor()).await?;
+        let closing = create_task(async move {
+            let (_reader, writer, _far_reader, _far_writer) = pair;
+            writer.close();
+            // Clean-up that insists, as a scope around a connection does.
+            drop(corelane::catch_cancel(async { Ok(writer.wait_closed().await?) }).await);
+            Ok(writer.wait_closed().await?)
+        });
+        settle().await;
+        drop(closing);
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn s77_a_peer_that_does_not_read_is_left_after_the_shutdown_timeout() {
+    test(async || {
+        let authority = Authority::new();
+        let connector = authority.connector().shutdown_timeout(Duration::from_millis(50));
+        let (_reader, writer, _far_reader, far_writer) =
+            tls_pair(&connector, &authority.acceptor()).await?;
+        writer.write(&pattern(30_000_000))?;
+        writer.close();
+        let closed = corelane::timeout(Duration::from_secs(30), async |_| {
+            Ok(writer.wait_closed().await.unwrap_err().kind())
+        });
+        assert_eq!(closed.await?, ErrorKind::TimedOut);
+        assert_eq!(writer.write_buffer_len(), 0, "nothing is kept for it");
+        drop(far_writer);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_peer_that_sends_on_and_on_is_cut_off() {
     test(async || {
         let authority = Authority::new();

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::alarm::Alarms;
 use super::budget::{Budget, DEFAULT_STEP_BUDGET};
 use super::groups::Groups;
 use super::hooks::{Flush, Poller};
@@ -103,6 +104,7 @@ pub(crate) struct LoopCore {
     pub(super) mailbox: &'static Mailbox,
     pub(super) driver: RefCell<Box<dyn Driver>>,
     pub(super) timers: RefCell<Timers>,
+    pub(super) alarms: Alarms,
     pub(super) ops: RefCell<OpTable>,
     /// What the driver has handed up and was not delivered yet.
     pub(super) completions: RefCell<Vec<Completion>>,
@@ -158,6 +160,7 @@ impl LoopCore {
             chance: driver.chance(),
             driver: RefCell::new(driver),
             timers: RefCell::default(),
+            alarms: Alarms::default(),
             ops: RefCell::default(),
             completions: RefCell::default(),
             pollers: RefCell::default(),
@@ -364,7 +367,9 @@ impl LoopCore {
         source: SourceId,
         slices: &[IoSlice<'_>],
     ) -> io::Result<usize> {
-        self.driver.borrow_mut().try_send_vectored(source, slices)
+        let sent = self.driver.borrow_mut().try_send_vectored(source, slices)?;
+        count(&self.tally.sent_bytes, sent as u64);
+        Ok(sent)
     }
 
     /// Receives at once what is there; `None` if that would wait.
@@ -374,7 +379,16 @@ impl LoopCore {
         into: &mut [u8],
         keep: Keep,
     ) -> io::Result<Option<usize>> {
-        self.driver.borrow_mut().try_receive(source, into, keep)
+        let received = self.driver.borrow_mut().try_receive(source, into, keep)?;
+        if keep == Keep::No {
+            count(&self.tally.received_bytes, received.unwrap_or(0) as u64);
+        }
+        Ok(received)
+    }
+
+    /// Another thread has sent bytes on a shared descriptor.
+    pub(crate) fn note_sent(&self, bytes: u64) {
+        count(&self.tally.sent_bytes, bytes);
     }
 
     /// A second descriptor of the same open file.

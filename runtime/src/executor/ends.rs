@@ -33,6 +33,9 @@ impl LoopCore {
         let companions = self.companions.take();
         home.guarded(|| drop(companions));
         home.guarded(|| drop(self.completions.take()));
+        for call in self.alarms.take_all() {
+            home.guarded(|| drop(call));
+        }
         home.guarded(|| drop(self.timers.take()));
         home.guarded(|| drop(self.retire_driver()));
         home.end_lease();

@@ -8,6 +8,7 @@
 //! entries themselves and run in the turn that noticed them, and the tasks that they wake run in the next
 //! one (rule G5).
 
+mod alarm;
 mod budget;
 mod builder;
 mod context;
@@ -43,6 +44,7 @@ pub use self::stalls::{Holder, LoopPulse, Stall, StallWatch};
 pub use self::tally::loop_stats;
 pub use self::tasks::{describe_tasks, format_tasks, print_tasks};
 
+pub(crate) use self::alarm::Alarm;
 pub(crate) use self::context::{current, is_inside, with};
 pub(crate) use self::core::LoopCore;
 pub(crate) use self::handle::Plain;

@@ -39,6 +39,13 @@ pub(crate) struct TimerKey {
     number: u32,
 }
 
+impl TimerKey {
+    /// The timer's place, which is nobody else's until it has fired or was cancelled.
+    pub(super) fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
 /// All timers of a loop.
 #[derive(Default)]
 pub(crate) struct Timers {

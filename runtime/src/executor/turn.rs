@@ -301,6 +301,19 @@ impl LoopCore {
         }
     }
 
+    /// Does what a due timer is for.
+    fn fire(&self, slot: u32) {
+        // Before anything is called: the next timer may get the slot.
+        let call = self.alarms.take(slot);
+        let waker = self.timers.borrow_mut().fire(slot);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if let Some(call) = call {
+            call();
+        }
+    }
+
     fn run_ready(&self, batch: &mut Vec<Entry>) {
         if !batch.is_empty() {
             self.rescue(batch);
@@ -347,12 +360,9 @@ impl LoopCore {
                     }
                     count(&self.tally.deliveries, 1);
                 }
-                Err(Ready::Timer(slot)) => self.run_callback(&self.tally.timers, || {
-                    let waker = self.timers.borrow_mut().fire(slot);
-                    if let Some(waker) = waker {
-                        waker.wake();
-                    }
-                }),
+                Err(Ready::Timer(slot)) => {
+                    self.run_callback(&self.tally.timers, || self.fire(slot));
+                }
                 Err(Ready::Backlog) => {}
                 Err(Ready::Callback(_)) => self.run_callback(&self.tally.callbacks, || {
                     let call = self.home.take_call();

@@ -184,7 +184,10 @@ impl Transfer {
             match sent {
                 // The end of the file.
                 Ok(0) => return Ok(true),
-                Ok(count) => self.sent(count as u64),
+                Ok(count) => {
+                    self.hold().note_sent(count);
+                    self.sent(count as u64);
+                }
                 Err(Errno::AGAIN) => self.hold().room().await?,
                 Err(Errno::INTR) => {}
                 Err(
@@ -235,9 +238,11 @@ struct LastPiece {
 impl LastPiece {
     async fn end(mut self) -> Result<(), Error> {
         let outcome = self.piece.as_mut().await;
-        if let Some(hold) = self.hold.take()
-            && !matches!(outcome, Ok((_, Err(Errno::AGAIN))))
-        {
+        let Some(hold) = self.hold.take() else { return Ok(()) };
+        if let Ok((_, Ok(count))) = outcome {
+            hold.note_sent(count);
+        }
+        if !matches!(outcome, Ok((_, Err(Errno::AGAIN)))) {
             hold.found_room();
         }
         Ok(())

@@ -286,6 +286,7 @@ impl Stream {
             }
             inner.life = Life::Closing;
         }
+        self.limit_end();
         self.stop_reading();
         self.enlist();
     }

@@ -124,8 +124,8 @@ impl StreamWriter {
         !self.stream.is_encrypted()
     }
 
-    /// Closes the connection when everything is sent, however long the peer takes. Reading ends now (rules
-    /// S76, S78). Twice is once.
+    /// Closes the connection when everything is sent, however long the peer takes; over TLS no longer than the
+    /// shutdown timeout. Reading ends now (rules S76, S78). Twice is once.
     pub fn close(&self) {
         self.stream.close();
     }

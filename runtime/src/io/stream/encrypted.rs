@@ -4,8 +4,8 @@
 //!
 //! ```text
 //!   handshake ──done──▶ open ──close──▶ flushing ──our end said──▶ listening ──the peer's end──▶ lost
-//!       │                │                                             │ time is up, or too much came
-//!       └── refused ─────┴────────────────▶ lost                       └──────────────────────────▶ lost
+//!       │                │                  │ time is up               │ time is up, or too much came
+//!       └── refused ─────┴─────▶ lost ◀─────┘                          └──────────────────────────▶ lost
 //! ```
 //!
 //! A closed connection listens for the peer's end, as asyncio's does: a socket that is closed while bytes
@@ -13,7 +13,7 @@
 
 use std::io;
 use std::mem;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,13 +21,10 @@ use bytes::BytesMut;
 
 use super::{Failure, Inner, Life, READ, Reading, Sending, Stream};
 use crate::driver::{Buf, Op, Outcome, Started, WriteData};
-use crate::error::Result;
-use crate::executor::{OpOwner, try_create_task};
+use crate::executor::{Alarm, OpOwner};
 use crate::io::incoming::Incoming;
 use crate::io::outgoing::{self, Outgoing};
 use crate::io::session::Session;
-use crate::task::Task;
-use crate::time::sleep;
 use crate::util::cancel;
 use crate::util::wait_kind::WaitKind;
 
@@ -48,12 +45,14 @@ struct State {
     error: Option<rustls::Error>,
     /// The connection ended, and the peer had not said that it would.
     is_truncated: bool,
-    /// How long a closed connection waits for the peer's end.
+    /// How long a closed connection may take to send what is left and to hear the peer's end.
     shutdown_timeout: Duration,
-    /// What came since our own end was said.
+    /// Our own end is said, and the peer's is waited for.
+    is_listening: bool,
+    /// What came since.
     heard_bytes: usize,
-    /// Ends a connection whose peer does not end it.
-    watchdog: Option<Task<()>>,
+    /// Ends a closed connection whose peer does not read, or does not end it.
+    watchdog: Option<Alarm>,
 }
 
 impl Tls {
@@ -64,6 +63,7 @@ impl Tls {
             error: None,
             is_truncated: false,
             shutdown_timeout,
+            is_listening: false,
             heard_bytes: 0,
             watchdog: None,
         }))
@@ -88,22 +88,14 @@ impl Tls {
 
     /// What waits for the end of the connection, to be dropped with nothing borrowed.
     pub(super) fn lost(&mut self) -> Lost {
-        Lost { watchdog: self.0.watchdog.take(), _before: mem::take(&mut self.0.before) }
+        Lost { _watchdog: self.0.watchdog.take(), _before: mem::take(&mut self.0.before) }
     }
 }
 
 /// What a lost connection lets go of.
 pub(super) struct Lost {
-    watchdog: Option<Task<()>>,
+    _watchdog: Option<Alarm>,
     _before: Outgoing,
-}
-
-impl Drop for Lost {
-    fn drop(&mut self) {
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.cancel();
-        }
-    }
 }
 
 impl Stream {
@@ -145,15 +137,17 @@ impl Stream {
     /// Waits for the end of the handshake. It takes the place of a reader that waits.
     pub(crate) fn poll_handshake(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.failure()?;
-        let mut inner = self.inner.borrow_mut();
+        let inner = self.inner.borrow();
         if inner.tls.as_ref().is_none_or(|tls| tls.0.session.is_open()) {
             return Poll::Ready(Ok(()));
         }
         if !matches!(inner.life, Life::Open) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        let replaced = inner.reader.replace(context.waker().clone());
         drop(inner);
+        // Cloning and dropping a waker may be another executor's code: nothing is borrowed meanwhile.
+        let waker = context.waker().clone();
+        let replaced = self.inner.borrow_mut().reader.replace(waker);
         drop(replaced);
         cancel::note_wait(WaitKind::Handshake);
         Poll::Pending
@@ -273,6 +267,7 @@ impl Stream {
             if !ends
                 || inner.in_flight_bytes > 0
                 || inner.is_held()
+                || inner.lent
                 || matches!(life, Life::Lost(_))
             {
                 return;
@@ -303,21 +298,30 @@ impl Stream {
         }
     }
 
-    /// Everything is sent and our end is said: waits for the peer's, but not for ever.
+    /// The connection was closed just now. What is left of it, the flush of what was written included, has its time:
+    /// asyncio's timeout begins as early.
+    pub(super) fn limit_end(self: &Rc<Self>) {
+        let Some(limit) = self.inner.borrow().tls.as_ref().map(|tls| tls.0.shutdown_timeout) else {
+            return;
+        };
+        let stream = Rc::downgrade(self);
+        let end = move || {
+            if let Some(stream) = stream.upgrade() {
+                stream.lose(Some(Failure::Kind(io::ErrorKind::TimedOut)));
+            }
+        };
+        let watchdog = self.io.call_at(self.io.now() + limit, Box::new(end));
+        if let Some(tls) = &mut self.inner.borrow_mut().tls {
+            tls.0.watchdog = Some(watchdog);
+        }
+    }
+
+    /// Everything is sent and our end is said: waits for the peer's, until the time is up.
     fn listen(self: &Rc<Self>) {
         let mut inner = self.inner.borrow_mut();
         let Some(tls) = &mut inner.tls else { return };
-        if tls.0.watchdog.is_some() {
+        if mem::replace(&mut tls.0.is_listening, true) {
             return;
-        }
-        let limit = tls.0.shutdown_timeout;
-        match try_create_task(watch(Rc::downgrade(self), limit)) {
-            Ok(watchdog) => tls.0.watchdog = Some(watchdog.named("TLS shutdown timeout")),
-            Err(_) => {
-                drop(inner);
-                // The loop is closing: there is no time left to wait.
-                return self.lose(None);
-            }
         }
         drop(inner);
         let read_op = self.io.register(Rc::clone(self) as Rc<dyn OpOwner>, READ);
@@ -339,7 +343,7 @@ impl Stream {
     /// Whether a closed connection waits for the peer's end.
     pub(super) fn is_listening(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.tls.as_ref().is_some_and(|tls| tls.0.watchdog.is_some())
+        inner.tls.as_ref().is_some_and(|tls| tls.0.is_listening)
     }
 
     /// Something came while the peer's end is waited for.
@@ -368,15 +372,6 @@ impl Stream {
         drop(inner);
         self.lose(failure);
     }
-}
-
-/// Ends a connection whose peer does not end it in time.
-async fn watch(stream: Weak<Stream>, limit: Duration) -> Result<()> {
-    sleep(limit).await;
-    if let Some(stream) = stream.upgrade() {
-        stream.lose(Some(Failure::Kind(io::ErrorKind::TimedOut)));
-    }
-    Ok(())
 }
 
 impl Inner {

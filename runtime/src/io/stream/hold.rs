@@ -73,11 +73,13 @@ impl Hold {
 
     fn poll_cleared(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
+        // Cloning a waker may be another executor's code: nothing is borrowed meanwhile.
+        let waker = context.waker().clone();
         let mut inner = self.stream.inner.borrow_mut();
         if inner.is_clear() {
+            drop(inner);
             return Poll::Ready(Ok(()));
         }
-        let waker = context.waker().clone();
         let replaced = inner.held().and_then(|held| held.waiter.replace(waker));
         drop(inner);
         drop(replaced);
@@ -107,6 +109,11 @@ impl Hold {
     /// That thread was not refused.
     pub(crate) fn found_room(&self) {
         self.stream.io.found_room(self.stream.source);
+    }
+
+    /// That thread has sent so many bytes.
+    pub(crate) fn note_sent(&self, bytes: usize) {
+        self.stream.io.note_sent(bytes as u64);
     }
 
     /// Waits until there is room again, after that thread was refused.

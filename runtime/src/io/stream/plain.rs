@@ -39,6 +39,8 @@ impl Stream {
 
     pub(super) fn finish_encrypted(self: &Rc<Self>) {}
 
+    pub(super) fn limit_end(self: &Rc<Self>) {}
+
     pub(super) fn is_listening(&self) -> bool {
         false
     }

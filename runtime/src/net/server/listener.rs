@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::SocketAddr as UnixAddr;
 
 use crate::driver::{OpId, SourceId};
-use crate::executor::IoHandle;
+use crate::executor::{Alarm, IoHandle};
 use crate::net::unix::SocketFile;
 
 /// A listening socket and its accept loop.
@@ -17,6 +17,8 @@ pub(super) struct Listener {
     /// Once it serves.
     pub(super) op: Option<OpId>,
     pub(super) state: Accepting,
+    /// Ends its rest when the system had no descriptor left.
+    pub(super) alarm: Option<Alarm>,
 }
 
 /// Where a listener listens.
@@ -96,8 +98,8 @@ impl Unstarted {
     ) -> io::Result<()> {
         match find_addr(&self.io, source) {
             Ok(addr) => {
-                let state = Accepting::Idle;
-                self.listeners.push(Listener { source, addr, is_adopted, op: None, state });
+                let (op, state, alarm) = (None, Accepting::Idle, None);
+                self.listeners.push(Listener { source, addr, is_adopted, op, state, alarm });
                 Ok(())
             }
             Err(error) => {

@@ -27,14 +27,13 @@ use super::builder::Observer;
 use super::listener::{Accepting, Listener};
 use crate::driver::{CpuSteering, Op, Outcome, SourceId, SourceKind, Started};
 use crate::error::{Error, Result};
-use crate::executor::{IoHandle, OpOwner, SchedulingGroup, try_create_task};
+use crate::executor::{IoHandle, OpOwner, SchedulingGroup};
 use crate::io::stream::{ConnectionList, Stream};
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::tcp::{adopt, streams};
 use crate::sync::Event;
 use crate::sync::wait_list::{Place, Standing, WaitList};
 use crate::task::{LocalContext, ReportKind};
-use crate::time::sleep;
 use crate::util::slab::{Key, Slab};
 use crate::util::wait_kind::WaitKind;
 
@@ -148,7 +147,14 @@ impl Service {
         let count = self.listeners.borrow().len();
         for number in 0..count {
             let op = self.io.register(Rc::clone(self) as Rc<dyn OpOwner>, number as u32);
-            self.listeners.borrow_mut()[number].op = Some(op);
+            match self.listeners.borrow_mut().get_mut(number) {
+                Some(listener) => listener.op = Some(op),
+                None => {
+                    // What a listener before this one accepted has closed the server.
+                    self.io.release(op);
+                    break;
+                }
+            }
             self.accept_on(number);
         }
         Ok(())
@@ -223,13 +229,19 @@ impl Service {
                 // Out of descriptors, most likely: without a pause this would be an endless loop.
                 self.io.report(ReportKind::Callback, Error::from(error));
                 self.rest(number);
-                let service = Rc::clone(self);
-                // A loop that is closing has no new tasks, and accepts nothing more.
-                drop(try_create_task(async move {
-                    sleep(REST).await;
-                    service.accept_on(number);
-                    Ok(())
-                }));
+                let service = Rc::downgrade(self);
+                let go_on = move || {
+                    if let Some(service) = service.upgrade() {
+                        service.accept_on(number);
+                    }
+                };
+                let alarm = self.io.call_at(self.io.now() + REST, Box::new(go_on));
+                let replaced = match self.listeners.borrow_mut().get_mut(number) {
+                    Some(listener) => listener.alarm.replace(alarm),
+                    // Who was told of it has closed the server.
+                    None => Some(alarm),
+                };
+                drop(replaced);
                 false
             }
             _ => false,

@@ -57,7 +57,8 @@ impl TlsConnector {
         self
     }
 
-    /// How long a closed connection waits for the peer's end; 30 seconds by default. At zero it hardly waits.
+    /// How long a closed connection may take to send what is left and to hear the peer's end; 30 seconds by default.
+    /// Then it is cut, and whoever waits for its end gets an error of the kind `TimedOut`.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.timeouts.shutdown = limit;
