@@ -278,3 +278,33 @@ fn lines_end_with_the_connections_error_and_give_their_reader_back() {
     })
     .unwrap();
 }
+
+/// Panics in the middle of a frame, if told to.
+struct Torn;
+
+impl Encoder<bool> for Torn {
+    type Error = io::Error;
+
+    fn encode(&mut self, is_torn: bool, to: &mut BytesMut) -> io::Result<()> {
+        to.extend_from_slice(b"ha");
+        assert!(!is_torn, "half a frame");
+        to.extend_from_slice(b"lf\n");
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_frame_whose_encoder_panics() {
+    run(async || {
+        let (_reader, writer, mut peer) = pair().await?;
+        let mut sink = FrameSink::new(writer, Torn);
+        sink.feed(false)?;
+        let torn = std::panic::AssertUnwindSafe(|| sink.feed(true));
+        std::panic::catch_unwind(torn).unwrap_err();
+        sink.feed(false)?;
+        sink.writer().close();
+        assert_eq!(receive(&mut peer, 100).await?, b"half\nhalf\n");
+        Ok(())
+    })
+    .unwrap();
+}

@@ -314,3 +314,69 @@ fn two_polled_ends_talk_to_each_other_through_full_buffers() {
     })
     .unwrap();
 }
+
+#[test]
+fn s75_an_end_that_is_polled_for_inside_with_buffer_comes_after_what_is_written_there() {
+    run(async || {
+        let (mut reader, writer, mut peer) = pair().await?;
+        let mut other = writer.clone();
+        poll_fn(|context| {
+            let inside = writer.with_buffer(|buffer| {
+                buffer.extend_from_slice(b"lent");
+                let flushed = other.poll_flush(context);
+                assert!(flushed.is_pending(), "the system does not have it");
+                other.poll_shutdown(context)
+            });
+            assert!(inside.unwrap().is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        poll_fn(|context| other.poll_shutdown(context)).await?;
+        assert_eq!(receive(&mut peer, 5).await?, b"lent");
+        // The other way is open, and a wait inside for nothing at all comes to its end.
+        peer.write_all(b"answer")?;
+        assert_eq!(&reader.read_exactly(6).await?[..], b"answer");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s76_a_close_inside_with_buffer_waits_for_what_is_written_there_though_somebody_flushes() {
+    run(async || {
+        let (_reader, writer, mut peer) = pair().await?;
+        let mut other = writer.clone();
+        poll_fn(|context| {
+            let inside = writer.with_buffer(|buffer| {
+                buffer.extend_from_slice(b"lent");
+                other.close();
+                other.poll_flush(context)
+            });
+            assert!(inside.unwrap().is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        writer.wait_closed().await?;
+        assert_eq!(receive(&mut peer, 5).await?, b"lent");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_flush_inside_a_with_buffer_that_writes_nothing_is_woken() {
+    run(async || {
+        let (_reader, writer, _peer) = pair().await?;
+        let mut other = writer.clone();
+        let mut is_first = true;
+        poll_fn(|context| {
+            if !std::mem::take(&mut is_first) {
+                return other.poll_flush(context);
+            }
+            writer.with_buffer(|_| other.poll_flush(context)).unwrap()
+        })
+        .await?;
+        Ok(())
+    })
+    .unwrap();
+}

@@ -44,8 +44,10 @@ impl<E> FrameSink<E> {
     {
         let encoder = &mut self.encoder;
         let append = |to: &mut BytesMut| {
-            let before_bytes = to.len();
-            encoder.encode(item, to).inspect_err(|_| to.truncate(before_bytes))
+            let mut frame = Frame::behind(to);
+            encoder.encode(item, frame.to)?;
+            frame.is_whole = true;
+            Ok(())
         };
         self.writer.with_buffer(append).map_err(std::io::Error::other)?
     }
@@ -71,5 +73,27 @@ impl<E> FrameSink<E> {
     #[must_use]
     pub fn into_parts(self) -> (StreamWriter, E) {
         (self.writer, self.encoder)
+    }
+}
+
+/// A frame that is being written. Unless it is whole in the end, which a panic prevents as an error does, nothing of
+/// it stays.
+struct Frame<'b> {
+    to: &'b mut BytesMut,
+    before_bytes: usize,
+    is_whole: bool,
+}
+
+impl<'b> Frame<'b> {
+    fn behind(to: &'b mut BytesMut) -> Self {
+        Self { before_bytes: to.len(), to, is_whole: false }
+    }
+}
+
+impl Drop for Frame<'_> {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.to.truncate(self.before_bytes);
+        }
     }
 }

@@ -110,7 +110,8 @@ impl Stream {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         self.end_with_loop();
-        if self.send_plainly(self.inner.borrow_mut()) {
+        let is_lent = self.inner.borrow().lent;
+        if !is_lent && self.send_plainly(self.inner.borrow_mut()) {
             return Poll::Ready(Ok(()));
         }
         self.failure()?;

@@ -281,7 +281,8 @@ impl Stream {
 
     fn finish_plain(self: &Rc<Self>) {
         let inner = self.inner.borrow();
-        if inner.in_flight_bytes > 0 || inner.outgoing.len() > 0 || inner.is_held() {
+        let has_more = inner.in_flight_bytes > 0 || inner.outgoing.len() > 0;
+        if has_more || inner.is_held() || inner.lent {
             return;
         }
         match (inner.life, inner.sending) {
@@ -433,9 +434,10 @@ impl Inner {
         self.flow == Flow::Free
     }
 
-    /// Whether the system has everything that was written, and the end if one is wanted.
+    /// Whether the system has everything that was written, and the end if one is wanted. Of a buffer that is out
+    /// nobody knows what it holds.
     pub(super) fn is_sent(&self) -> bool {
-        self.unsent_bytes() == 0 && self.sending != Sending::EofWanted
+        self.unsent_bytes() == 0 && !self.lent && self.sending != Sending::EofWanted
     }
 
     pub(super) fn marks(&self) -> Watermarks {
@@ -486,7 +488,12 @@ impl Drop for Loan<'_> {
         // Also while closing: the buffer may hold bytes that were written before.
         if !matches!(inner.life, Life::Lost(_)) {
             self.tail.take().into_iter().for_each(|tail| inner.unsent().put_tail(tail));
+            let is_awaited = !inner.is_usual();
             self.stream.wrote(inner);
+            if is_awaited {
+                // Who wanted a flush or the end meanwhile has it now, whether or not anything was written.
+                self.stream.enlist();
+            }
         }
     }
 }
