@@ -1,6 +1,7 @@
 //! UDP sockets over the loopback interface. A datagram that was sent there has arrived when the call that
 //! sent it returns.
 
+mod everywhere;
 mod peer;
 
 use std::io::ErrorKind;
@@ -8,6 +9,7 @@ use std::net::UdpSocket as Plain;
 use std::time::Duration;
 
 use corelane::{UdpSocket, create_task, timeout, yield_now};
+use everywhere::{everywhere, on_both};
 use peer::run;
 
 /// Two sockets of ours.
@@ -17,7 +19,7 @@ async fn two() -> corelane::Result<(UdpSocket, UdpSocket)> {
 
 #[test]
 fn s110_a_datagram_arrives_with_its_sender_and_alone() {
-    run(async || {
+    everywhere(async || {
         let (left, right) = two().await?;
         for text in [&b"first"[..], b"", b"third"] {
             left.send_to(text, right.local_addr()?).await?;
@@ -34,7 +36,7 @@ fn s110_a_datagram_arrives_with_its_sender_and_alone() {
 
 #[test]
 fn s110_the_largest_datagram_is_whole_and_a_larger_one_refused() {
-    run(async || {
+    everywhere(async || {
         let (left, right) = two().await?;
         let largest: Vec<u8> = (0..65_507_u32).map(|byte| byte as u8).collect();
         left.send_to(&largest, right.local_addr()?).await?;
@@ -53,7 +55,7 @@ fn s110_the_largest_datagram_is_whole_and_a_larger_one_refused() {
 
 #[test]
 fn s110_more_than_one_op_brings_comes_in_order() {
-    run(async || {
+    everywhere(async || {
         let (left, right) = two().await?;
         let to = right.local_addr()?;
         // The first wait is for an event; all later ones are served from what came with it.
@@ -74,7 +76,7 @@ fn s110_more_than_one_op_brings_comes_in_order() {
 
 #[test]
 fn s111_a_connected_socket_hears_its_peer_alone_and_is_told_that_it_is_not_there() {
-    run(async || {
+    everywhere(async || {
         let (left, right) = two().await?;
         let stranger = UdpSocket::bind("127.0.0.1:0").await?;
         assert_eq!(
@@ -99,7 +101,7 @@ fn s111_a_connected_socket_hears_its_peer_alone_and_is_told_that_it_is_not_there
 
 #[test]
 fn s112_a_cancelled_receive_loses_nothing_and_waiters_take_turns() {
-    run(async || {
+    on_both(async || {
         let (left, right) = two().await?;
         let right = std::rc::Rc::new(right);
         let receive = |name| {

@@ -1,5 +1,6 @@
 //! Connections and servers over Unix sockets, and the life of their files (rules S100 to S103).
 
+mod everywhere;
 mod peer;
 
 use std::fs;
@@ -14,6 +15,7 @@ use corelane::{
     ConnectBuilder, Result, Server, StreamReader, StreamWriter, create_task, open_unix_connection,
     start_unix_server, timeout, yield_now,
 };
+use everywhere::{everywhere, on_both};
 use peer::{run, settle};
 use tempfile::{TempDir, tempdir};
 
@@ -41,7 +43,7 @@ fn leave_stale(path: &Path) -> Result<()> {
 
 #[test]
 fn s100_lines_come_back_and_both_ends_know_the_path() {
-    run(async || {
+    everywhere(async || {
         let (_folder, path) = free_path()?;
         let server = start_unix_server(echo, &path).await?;
         assert_eq!(server.unix_addrs()[0].as_pathname(), Some(&*path));
@@ -59,7 +61,7 @@ fn s100_lines_come_back_and_both_ends_know_the_path() {
 
 #[test]
 fn s100_half_close_works_as_on_tcp() {
-    run(async || {
+    on_both(async || {
         let (_folder, path) = free_path()?;
         let count = async |mut reader: StreamReader, writer: StreamWriter| {
             let bytes = reader.read_to_end().await?.len();
@@ -92,7 +94,7 @@ fn s100_a_missing_path_and_a_stale_socket_are_told_apart() {
 
 #[test]
 fn s100_what_is_no_path_is_refused() {
-    run(async || {
+    everywhere(async || {
         let long = "x".repeat(200);
         for path in ["", "in\0side", &long] {
             let opened = open_unix_connection(path).await.unwrap_err();
@@ -230,7 +232,7 @@ fn s102_a_file_that_was_replaced_or_is_to_stay_is_left_alone() {
 
 #[test]
 fn s103_an_abstract_name_has_no_file() {
-    run(async || {
+    everywhere(async || {
         let name = format!("\0corelane-test-{}", std::process::id());
         let server = start_unix_server(echo, &name).await?;
         let bound = server.unix_addrs();

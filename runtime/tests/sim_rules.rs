@@ -401,7 +401,7 @@ fn survivors(sim: &mut Simulation) -> Result<(), Failure> {
 
 #[test]
 fn any_faults_are_survived_and_two_runs_with_one_seed_do_the_same() {
-    check_twice(150, survivors);
+    check_twice(60, survivors);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::sim::{Failure, Place, Reason, Simulation, check, check_twice};
+use corelane::sim::{Check, Failure, Place, Reason, Simulation, check, check_twice};
 use corelane::sync::{Event, Queue};
 use corelane::{
     Result, Server, StreamReader, StreamWriter, create_task, gather, now, open_connection, sleep,
@@ -55,8 +55,9 @@ fn echo_program(sim: &mut Simulation) -> Result<(), Failure> {
 }
 
 #[test]
-fn a_thousand_seeds_run_twice_do_the_same() {
-    check_twice(1_000, echo_program);
+fn a_thousand_seeds_run_twice_do_the_same_on_however_many_threads() {
+    let traces = Check::new(1_000).threads(3).traces(echo_program);
+    assert!(Check::new(1_000).threads(1).traces(echo_program) == traces);
 }
 
 /// What a check panics with.
@@ -343,8 +344,9 @@ fn what_is_not_there_is_refused() {
         assert_eq!(again.kind(), ErrorKind::AddrInUse);
         assert!(again.to_string().contains(&one.addr(7).to_string()), "{again}");
         drop(server);
-        let udp = corelane::UdpSocket::bind(one.addr(7)).await.map(drop).unwrap_err();
-        assert_eq!(udp.kind(), ErrorKind::Unsupported);
+        let pipe = std::os::unix::net::UnixStream::pair()?.0;
+        let adopted = corelane::ConnectBuilder::new().adopt_unix(pipe).map(drop).unwrap_err();
+        assert_eq!(adopted.kind(), ErrorKind::Unsupported);
         Ok(())
     })
     .unwrap();

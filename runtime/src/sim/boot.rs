@@ -134,6 +134,7 @@ impl Simulation {
         for index in 0..self.machines.len() {
             if self.machines[index].host == host {
                 let machine = &mut self.machines[index];
+                self.world.kill(machine.seat);
                 if machine.is_kept() {
                     machine.end();
                     continue;

@@ -41,6 +41,7 @@ pub struct Fault {
 pub(super) enum What {
     Delay(RangeInclusive<Duration>),
     Loss,
+    Duplication,
     Reset,
     HalfOpen,
     Slow(u64),
@@ -72,14 +73,19 @@ impl Fault {
         }
     }
 
-    /// A message is late by so much more. What one end of a connection sends keeps its order.
+    /// A message is late by so much more. What one end of a connection sends keeps its order; datagrams do not.
     pub fn delay(by: RangeInclusive<Duration>) -> Self {
         Self::new(What::Delay(by))
     }
 
-    /// A message is lost, and sent again 200 ms later.
+    /// A datagram is lost. What belongs to a connection is sent again, 200 ms later.
     pub fn loss() -> Self {
         Self::new(What::Loss)
+    }
+
+    /// A datagram comes twice, the second one up to 200 ms later. A connection notices nothing.
+    pub fn duplication() -> Self {
+        Self::new(What::Duplication)
     }
 
     /// The connection to which the message belongs ends with an error, for both sides.
@@ -238,6 +244,7 @@ impl fmt::Display for What {
         match self {
             Self::Delay(by) => write!(f, "delay({}..={})", Code(*by.start()), Code(*by.end())),
             Self::Loss => f.write_str("loss()"),
+            Self::Duplication => f.write_str("duplication()"),
             Self::Reset => f.write_str("reset()"),
             Self::HalfOpen => f.write_str("half_open()"),
             Self::Slow(bytes_per_second) => write!(f, "slow({bytes_per_second})"),

@@ -43,17 +43,25 @@ impl Simulation {
             }
         }
         let hosts: Vec<String> = hosts.into_iter().map(|(_, name)| name.clone()).collect();
-        let drawn = faults.into().draw(self.seed, &hosts);
-        for fault in drawn {
+        let call = self.plan_count;
+        self.plan_count += 1;
+        let faults = match &self.instead {
+            Some(plan) => {
+                plan.iter().filter(|(of, _)| *of == call).map(|(_, one)| one.clone()).collect()
+            }
+            // Another call draws others.
+            None => faults.into().draw(self.seed.wrapping_add((call as u64) << 32), &hosts),
+        };
+        for fault in faults {
             self.add_fault(&fault);
-            self.plan.push(fault);
+            self.plan.push((call, fault));
         }
     }
 
     /// The faults that it was given, with those that were drawn.
     #[must_use = "it changes nothing"]
     pub fn fault_plan(&self) -> Faults {
-        self.plan.clone().into()
+        self.plan.iter().map(|(_, fault)| fault.clone()).collect::<Vec<_>>().into()
     }
 
     #[track_caller]
@@ -69,6 +77,7 @@ impl Simulation {
         let (way, harm) = match &fault.what {
             What::Delay(by) => (way, Harm::Delay(by.clone())),
             What::Loss => (way, Harm::Loss),
+            What::Duplication => (way, Harm::Duplication),
             What::Reset => (way, Harm::Reset),
             What::HalfOpen => (way, Harm::HalfOpen),
             What::Slow(bytes_per_second) => (way, Harm::Slow(*bytes_per_second)),
@@ -201,7 +210,9 @@ impl Simulation {
     /// # Errors
     /// An I/O error if the new loop cannot be made; the old one has ended all the same.
     pub fn restart(&mut self, place: Place) -> Result<()> {
-        self.machines[place.index].restart(&self.world)
+        let machine = &mut self.machines[place.index];
+        self.world.kill(machine.seat);
+        machine.restart(&self.world)
     }
 }
 

@@ -149,6 +149,7 @@ impl Simulation {
 
     /// Ends the loop at `place` at once and for good, as [`restart`](Self::restart) does before it makes a new one.
     pub fn kill(&mut self, place: Place) {
+        self.world.kill(self.machines[place.index].seat);
         self.machines[place.index].end();
     }
 }

@@ -37,6 +37,10 @@
 //! - TCP: listeners (also several that share a port, one of which is drawn), connections with a time on their way
 //!   and a limit on what is unread, half-close, reset, refusal. A host has one address, its loopback, and sees
 //!   the other hosts.
+//! - Unix sockets within a host, with a path or an abstract name. Their files are the world's, one set a host, and
+//!   go with their listeners, but for those of a process that is killed.
+//! - UDP: datagrams have a time of their own on their way, so they overtake each other between hosts. They are lost
+//!   when a buffer is full, a partition in their way, or a fault says so.
 //! - [`to_thread`](crate::to_thread) runs its function on the thread of the simulation, after a drawn time.
 //! - The order of the tasks that are ready, unless [`fifo`](Builder::fifo) keeps it. Callbacks and timers keep
 //!   theirs always.
@@ -82,10 +86,11 @@
 //! });
 //! ```
 //!
-//! A failure prints the faults of its run as the code that makes them.
+//! A failure prints the faults of its run as the code that makes them, and [`check`] looks for fewer and smaller ones
+//! with which it still fails. [`Check`] runs many seeds on several threads.
 //!
-//! Unix sockets, UDP, child processes, signals, standard streams and sockets that were made elsewhere are not there
-//! yet: to open one is an error of kind `Unsupported`. Host names are looked up by the system, so use
+//! Child processes, signals, standard streams and sockets that were made elsewhere are not there: to open one is an
+//! error of kind `Unsupported`. Host names are looked up by the system, so use
 //! addresses. Files are the system's.
 //!
 //! # What breaks it
@@ -103,7 +108,7 @@ use std::time::Duration;
 
 pub use self::boot::Boot;
 pub use self::builder::Builder;
-pub use self::check::{check, check_twice};
+pub use self::check::{Check, check, check_twice};
 pub use self::failure::{Failure, Reason};
 pub use self::fault::Fault;
 pub use self::keeper::Keeper;
@@ -113,6 +118,7 @@ pub use self::within::{claim_addr, draw, draw_part, world_time};
 use self::boot::Site;
 use self::faults::Action;
 use self::keeper::Machine;
+use self::shrink::Planned;
 use crate::driver::sim::{HostId, World};
 use crate::error::{Error, Result};
 use crate::executor::{self, Cancelled, EventLoop};
@@ -127,6 +133,7 @@ mod fault;
 mod faults;
 mod keeper;
 mod plan;
+mod shrink;
 mod within;
 
 /// A simulated world and the loops in it. The [module](self) says what it is for.
@@ -139,8 +146,13 @@ pub struct Simulation {
     step_limit: u64,
     step_count: Cell<u64>,
     time_limit: Instant,
-    /// The faults that it was given.
-    plan: Vec<Fault>,
+    /// The faults that it was given, and in how many calls.
+    plan: Vec<Planned>,
+    plan_count: usize,
+    /// Those that it takes instead of what it is given: somebody looks for fewer with which the run fails too.
+    instead: Option<Vec<Planned>>,
+    /// Somebody else says how to run it again.
+    is_checked: bool,
     /// What is to happen to hosts and loops, by time and then in the order in which it was said.
     actions: BTreeMap<(Instant, u64), Action>,
     action_count: u64,
@@ -253,7 +265,9 @@ impl Simulation {
         self.run_until(|| task.done())?;
         let outcome = task.take_output().expect("a task that is done gives its output");
         if let Some(payload) = outcome.as_ref().err().and_then(Error::take_panic) {
-            eprintln!("{}", failure::replay(self.seed));
+            if !self.is_checked {
+                eprintln!("{}", failure::replay(self.seed));
+            }
             resume_unwind(payload);
         }
         outcome.map_err(|error| self.failure(error.into()))

@@ -47,6 +47,7 @@ struct Bounds {
 pub enum FaultKind {
     Delay,
     Loss,
+    Duplication,
     Reset,
     HalfOpen,
     Slow,
@@ -62,9 +63,10 @@ pub enum FaultKind {
 }
 
 /// What is drawn unless told otherwise: what ends no process.
-const GENTLE: [FaultKind; 10] = [
+const GENTLE: [FaultKind; 11] = [
     FaultKind::Delay,
     FaultKind::Loss,
+    FaultKind::Duplication,
     FaultKind::Reset,
     FaultKind::HalfOpen,
     FaultKind::Slow,
@@ -192,6 +194,7 @@ impl Draw {
                 self.on_a_way(Fault::delay(Duration::ZERO..=most)).one_in(one_in)
             }
             FaultKind::Loss => self.rarely(Fault::loss(), 1..=20),
+            FaultKind::Duplication => self.rarely(Fault::duplication(), 1..=20),
             FaultKind::Reset => self.rarely(Fault::reset(), 2..=500),
             FaultKind::HalfOpen => self.rarely(Fault::half_open(), 2..=500),
             FaultKind::Slow => {

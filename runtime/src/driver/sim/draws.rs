@@ -122,6 +122,14 @@ impl fmt::Display for Draw {
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
+/// A number for some bytes, the same everywhere.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    fold(FNV_BASIS, bytes)
+}
+
 fn fold(trace: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(trace, |trace, byte| (trace ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
 }
+
+#[cfg(test)]
+mod tests;

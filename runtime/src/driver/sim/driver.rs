@@ -9,8 +9,10 @@ use std::rc::Rc;
 
 use super::World;
 use super::draws::Draws;
-use super::net::{Link, Received};
+use super::listeners::Bound;
+use super::net::{Link, Names, Received};
 use super::source::{ReadEnd, ReadWork, Source, What, WriteWork};
+use super::unix;
 use super::world::{SeatId, State};
 use crate::driver::buf::BufPool;
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started, Unsent};
@@ -61,6 +63,7 @@ impl SimDriver {
         let owner = match what {
             What::End(key) => state.ends.get_mut(key).map(|end| &mut end.owner),
             What::Listener(key) => state.listeners.get_mut(key).map(|listener| &mut listener.owner),
+            What::Socket(key) => state.sockets.get_mut(key).map(|socket| &mut socket.owner),
         };
         if let Some(owner) = owner {
             *owner = (self.seat, source);
@@ -77,8 +80,24 @@ impl SimDriver {
     fn end(&self, source: SourceId) -> io::Result<Key> {
         match self.what(source)? {
             What::End(key) => Ok(key),
-            What::Listener(_) => Err(ErrorKind::NotConnected.into()),
+            What::Listener(_) | What::Socket(_) => Err(ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// The UDP socket that a source stands for.
+    fn socket(&self, source: SourceId) -> io::Result<Key> {
+        match self.what(source)? {
+            What::Socket(key) => Ok(key),
+            What::End(_) | What::Listener(_) => Err(ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The addresses of a connection.
+    fn names(&self, source: SourceId) -> io::Result<Names> {
+        let key = self.end(source)?;
+        let state = self.world.0.borrow();
+        let end = state.ends.get(key);
+        end.map(|end| end.names.clone()).ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
     /// The outcome of a read or an accept; an accepted connection gets its source first.
@@ -98,7 +117,9 @@ impl SimDriver {
         let Some(source) = self.sources.get_mut(source_id.0) else { return no_source(None) };
         assert!(!source.reads(), "a source has at most one read in flight");
         let mut state = self.world.0.borrow_mut();
-        if !waits_for_nothing(&state)
+        // Who tries for a datagram and is told that none is there may rely on it.
+        let is_certain = matches!(work, ReadWork::Datagrams);
+        if (is_certain || !waits_for_nothing(&state))
             && let Some(end) = source.try_read(&mut state, &self.pool, work)
         {
             drop(state);
@@ -197,10 +218,17 @@ impl Driver for SimDriver {
             SourceSpec::Connect { addr, local } => {
                 What::End(state.connect(self.seat, addr, local)?)
             }
-            SourceSpec::ListenUnix { .. } | SourceSpec::ConnectUnix { .. } => {
-                return Err(not_simulated("Unix sockets"));
+            SourceSpec::ListenUnix { addr, backlog } => {
+                let key = state.bind_unix(self.seat, &addr)?;
+                if let Some(backlog) = backlog {
+                    state.listen(key, backlog)?;
+                }
+                What::Listener(key)
             }
-            SourceSpec::Datagrams { .. } => return Err(not_simulated("UDP")),
+            SourceSpec::ConnectUnix { addr } => What::End(state.connect_unix(self.seat, &addr)?),
+            SourceSpec::Datagrams { addr, reuse_port } => {
+                What::Socket(state.bind_datagrams(self.seat, addr, reuse_port)?)
+            }
             SourceSpec::Adopt { .. } => return Err(not_simulated("descriptors of the system")),
         };
         drop(state);
@@ -214,6 +242,7 @@ impl Driver for SimDriver {
         match source.what {
             What::End(key) => state.close(key),
             What::Listener(key) => state.unbind(key),
+            What::Socket(key) => drop(state.sockets.remove(key)),
         }
     }
 
@@ -230,7 +259,11 @@ impl Driver for SimDriver {
                 self.start_write(id, source, WriteWork::Send { data, sent: 0 })
             }
             Op::Connected { source } => self.start_write(id, source, WriteWork::Connect),
-            Op::ReceiveFrom { source } | Op::SendTo { source, .. } | Op::Watch { source } => {
+            Op::ReceiveFrom { source } => self.start_read(id, source, ReadWork::Datagrams),
+            Op::SendTo { source, datagram } => {
+                self.start_write(id, source, WriteWork::Datagram(datagram))
+            }
+            Op::Watch { source } => {
                 let error = self.what(source).err();
                 let error = error.unwrap_or_else(|| ErrorKind::InvalidInput.into());
                 Started::Done(Outcome::Failed(error, None))
@@ -286,16 +319,17 @@ impl Driver for SimDriver {
     fn try_send_to(
         &mut self,
         source: SourceId,
-        _bytes: &[u8],
-        _to: Option<SocketAddr>,
+        bytes: &[u8],
+        to: Option<SocketAddr>,
     ) -> io::Result<bool> {
-        self.what(source)?;
-        Err(ErrorKind::InvalidInput.into())
+        let key = self.socket(source)?;
+        self.world.0.borrow_mut().send_datagram(key, bytes, to).map(|()| true)
     }
 
-    fn set_peer(&mut self, source: SourceId, _peer: SocketAddr) -> io::Result<()> {
-        self.what(source)?;
-        Err(ErrorKind::InvalidInput.into())
+    fn set_peer(&mut self, source: SourceId, peer: SocketAddr) -> io::Result<()> {
+        let key = self.socket(source)?;
+        self.world.0.borrow_mut().set_datagram_peer(key, peer);
+        Ok(())
     }
 
     fn cancel(&mut self, id: OpId) {
@@ -351,33 +385,65 @@ impl Driver for SimDriver {
     fn local_addr(&self, source: SourceId) -> io::Result<SocketAddr> {
         let state = self.world.0.borrow();
         let addr = match self.what(source)? {
-            What::End(key) => state.ends.get(key).map(|end| end.local),
-            What::Listener(key) => state.listeners.get(key).map(|listener| listener.addr),
+            What::End(_) => match self.names(source)? {
+                Names::Internet { local, .. } => Some(local),
+                Names::Unix { .. } => return Err(unsupported("not an internet socket")),
+            },
+            What::Listener(key) => match state.listeners.get(key).map(|one| &one.bound) {
+                Some(Bound::Unix(_)) => return Err(unsupported("not an internet socket")),
+                Some(Bound::Internet(addr)) => Some(*addr),
+                None => None,
+            },
+            What::Socket(key) => state.sockets.get(key).map(|socket| socket.local),
         };
         addr.ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
     fn peer_addr(&self, source: SourceId) -> io::Result<SocketAddr> {
+        if let What::Socket(key) = self.what(source)? {
+            let peer = self.world.0.borrow().sockets.get(key).and_then(|socket| socket.peer);
+            return peer.ok_or_else(|| ErrorKind::NotConnected.into());
+        }
         let key = self.end(source)?;
-        let state = self.world.0.borrow();
-        let made = state.ends.get(key).filter(|end| end.link == Link::Made);
-        made.map(|end| end.peer).ok_or_else(|| ErrorKind::NotConnected.into())
+        let is_made = self.world.0.borrow().ends.get(key).is_some_and(|end| end.link == Link::Made);
+        match self.names(source)? {
+            Names::Internet { peer, .. } if is_made => Ok(peer),
+            Names::Internet { .. } => Err(ErrorKind::NotConnected.into()),
+            Names::Unix { .. } => Err(unsupported("not an internet socket")),
+        }
     }
 
-    fn unix_addr(&self, source: SourceId, _end: End) -> io::Result<UnixAddr> {
-        self.what(source)?;
-        Err(io::Error::new(ErrorKind::Unsupported, "not a Unix socket"))
+    fn unix_addr(&self, source: SourceId, end: End) -> io::Result<UnixAddr> {
+        let state = self.world.0.borrow();
+        match self.what(source)? {
+            What::End(_) => match (self.names(source)?, end) {
+                (Names::Unix { local, .. }, End::Local) => Ok(local),
+                (Names::Unix { peer, .. }, End::Peer) => Ok(peer),
+                (Names::Internet { .. }, _) => Err(unsupported("not a Unix socket")),
+            },
+            What::Listener(key) => match state.listeners.get(key).map(|one| &one.bound) {
+                Some(Bound::Unix(addr)) if end == End::Local => Ok(addr.clone()),
+                Some(Bound::Unix(_)) | None => Err(ErrorKind::NotConnected.into()),
+                Some(Bound::Internet(_)) => Err(unsupported("not a Unix socket")),
+            },
+            What::Socket(_) => Err(unsupported("not a Unix socket")),
+        }
     }
 
     fn peer_credentials(&self, source: SourceId) -> io::Result<PeerCredentials> {
-        self.what(source)?;
-        Err(io::Error::new(ErrorKind::Unsupported, "not a Unix socket"))
+        match self.what(source)? {
+            What::End(_) => match self.names(source)? {
+                Names::Unix { of_peer, .. } => Ok(unix::credentials(of_peer)),
+                Names::Internet { .. } => Err(unsupported("not a Unix socket")),
+            },
+            What::Listener(_) | What::Socket(_) => Err(unsupported("not a Unix socket")),
+        }
     }
 
     fn listen(&mut self, source: SourceId, backlog: u32) -> io::Result<()> {
         match self.what(source)? {
             What::Listener(key) => self.world.0.borrow_mut().listen(key, backlog),
-            What::End(_) => Err(ErrorKind::InvalidInput.into()),
+            What::End(_) | What::Socket(_) => Err(ErrorKind::InvalidInput.into()),
         }
     }
 
@@ -421,5 +487,9 @@ impl Drop for SimDriver {
 }
 
 fn not_simulated(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::Unsupported, format!("a simulation has no {what}"))
+    unsupported(&format!("a simulation has no {what}"))
+}
+
+fn unsupported(why: &str) -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, why)
 }

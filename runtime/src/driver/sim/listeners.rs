@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
-use super::net::{Event, Link, Owner, refusal};
+use super::net::{Event, Link, Names, Owner, refusal};
 use super::rules::no_descriptors;
 use super::world::{HostId, SeatId, State};
 use crate::driver::source::SourceId;
@@ -19,11 +20,29 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Listener {
     pub(super) owner: Owner,
     pub(super) host: HostId,
-    pub(super) addr: SocketAddr,
-    pub(super) shares: bool,
-    /// How many connections wait to be accepted; `None` while it is only bound.
+    pub(super) bound: Bound,
+    shares: bool,
+    /// How many connections may wait to be accepted, besides one; `None` while it is only bound.
     backlog: Option<usize>,
     queue: VecDeque<Key>,
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug)]
+pub(super) enum Bound {
+    Internet(SocketAddr),
+    Unix(UnixAddr),
+}
+
+impl Listener {
+    pub(super) fn listens(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    /// Whether it keeps no more connections waiting. As on Linux there is always room for one more than it said.
+    pub(super) fn is_full(&self) -> bool {
+        self.backlog.is_some_and(|backlog| self.queue.len() > backlog)
+    }
 }
 
 impl State {
@@ -48,27 +67,38 @@ impl State {
         if self.is_taken(host, addr, shares) {
             return Err(refusal("cannot listen on", addr, ErrorKind::AddrInUse));
         }
-        let listener = Listener {
+        let key = self.insert_listener(seat, Bound::Internet(addr), shares);
+        self.hosts[host.0].bound.entry(addr).or_default().push(key);
+        Ok(key)
+    }
+
+    pub(super) fn insert_listener(&mut self, seat: SeatId, bound: Bound, shares: bool) -> Key {
+        self.listeners.insert(Listener {
             owner: (seat, SourceId::NONE),
-            host,
-            addr,
+            host: self.seats[seat.0].host,
+            bound,
             shares,
             backlog: None,
             queue: VecDeque::new(),
-        };
-        let key = self.listeners.insert(listener);
-        self.hosts[host.0].bound.entry(addr).or_default().push(key);
-        Ok(key)
+        })
     }
 
     /// Ends a listener: who waits there is reset.
     pub(super) fn unbind(&mut self, key: Key) {
         let Some(listener) = self.listeners.remove(key) else { return };
-        let bound = &mut self.hosts[listener.host.0].bound;
-        if let Some(all) = bound.get_mut(&listener.addr) {
-            all.retain(|other| *other != key);
-            if all.is_empty() {
-                bound.remove(&listener.addr);
+        match &listener.bound {
+            Bound::Unix(addr) => {
+                let is_killed = self.seats[listener.owner.0.0].is_killed;
+                self.unbind_unix(listener.host, key, addr, is_killed);
+            }
+            Bound::Internet(addr) => {
+                let bound = &mut self.hosts[listener.host.0].bound;
+                if let Some(all) = bound.get_mut(addr) {
+                    all.retain(|other| *other != key);
+                    if all.is_empty() {
+                        bound.remove(addr);
+                    }
+                }
             }
         }
         for waiting in listener.queue {
@@ -78,17 +108,12 @@ impl State {
 
     /// Whether somebody listens on the host where `addr` would. Who is only bound is in nobody's way.
     fn is_taken(&self, host: HostId, addr: SocketAddr, shares: bool) -> bool {
-        let overlaps = |other: &Listener| {
-            let either_is_any = other.addr.ip().is_unspecified() || addr.ip().is_unspecified();
-            other.addr.port() == addr.port()
-                && other.addr.is_ipv4() == addr.is_ipv4()
-                && (either_is_any || other.addr.ip() == addr.ip())
+        let is_in_the_way = |key: &Key| {
+            let other = self.listeners.get(*key);
+            other.is_some_and(|other| other.listens() && !(shares && other.shares))
         };
-        let is_in_the_way = |other: &Listener| {
-            other.backlog.is_some() && overlaps(other) && !(shares && other.shares)
-        };
-        let others = self.hosts[host.0].bound.values().flatten();
-        others.filter_map(|key| self.listeners.get(*key)).any(is_in_the_way)
+        let mut bound = self.hosts[host.0].bound.iter();
+        bound.any(|(at, keys)| overlap(*at, addr) && keys.iter().any(is_in_the_way))
     }
 
     /// Lets a listener take connections.
@@ -96,12 +121,14 @@ impl State {
         let Some(listener) = self.listeners.get(key) else {
             return Err(ErrorKind::NotConnected.into());
         };
-        let (host, addr, shares) = (listener.host, listener.addr, listener.shares);
-        if listener.backlog.is_none() && self.is_taken(host, addr, shares) {
+        if let Bound::Internet(addr) = listener.bound
+            && !listener.listens()
+            && self.is_taken(listener.host, addr, listener.shares)
+        {
             return Err(refusal("cannot listen on", addr, ErrorKind::AddrInUse));
         }
         if let Some(listener) = self.listeners.get_mut(key) {
-            listener.backlog = Some((backlog as usize).max(1));
+            listener.backlog = Some(backlog as usize);
         }
         Ok(())
     }
@@ -124,7 +151,8 @@ impl State {
     pub(super) fn be_asked(&mut self, client: Key, host: HostId) {
         let asking = self.ends.get(client).filter(|end| end.link == Link::Connecting);
         let Some(asking) = asking else { return };
-        let (from, local, peer) = (asking.host, asking.local, asking.peer);
+        let Names::Internet { local, peer } = asking.names else { return };
+        let from = asking.host;
         let listening = self.who_listens(peer, host);
         if listening.is_empty() {
             let why = ErrorKind::ConnectionRefused;
@@ -132,32 +160,32 @@ impl State {
         }
         let chosen = listening[self.draws.below("listener", listening.len() as u64) as usize];
         let Some(listener) = self.listeners.get(chosen) else { return };
-        if listener.queue.len() >= listener.backlog.unwrap_or(0) {
+        if listener.is_full() {
             return self.send(self.now + ASK_AGAIN, (from, host), Event::Syn { client, host });
         }
-        let owner = listener.owner;
-        let server = self.insert_end(host, from, peer, local);
+        let names = Names::Internet { local: peer, peer: local };
+        let server = self.insert_end(host, from, names);
         if let Some(end) = self.ends.get_mut(server) {
             end.link = Link::Made;
             end.other = client;
         }
         self.follow(server, Event::Connected { to: client, from: server });
-        if let Some(listener) = self.listeners.get_mut(chosen) {
-            listener.queue.push_back(server);
-        }
+        self.queue_up(chosen, server);
+    }
+
+    /// A connection waits to be accepted.
+    pub(super) fn queue_up(&mut self, listener: Key, end: Key) {
+        let Some(listener) = self.listeners.get_mut(listener) else { return };
+        listener.queue.push_back(end);
+        let owner = listener.owner;
         self.heat(owner);
     }
 
     /// The listeners that take connections to an address of a host.
     fn who_listens(&self, addr: SocketAddr, host: HostId) -> Vec<Key> {
         let bound = self.hosts[host.0].bound.iter();
-        let is_meant = |at: &SocketAddr| {
-            at.port() == addr.port()
-                && at.is_ipv4() == addr.is_ipv4()
-                && (at.ip() == addr.ip() || at.ip().is_unspecified() || addr.ip().is_unspecified())
-        };
-        let keys = bound.filter(|(at, _)| is_meant(at)).flat_map(|(_, keys)| keys);
-        let listens = |key: &Key| self.listeners.get(*key).is_some_and(|one| one.backlog.is_some());
+        let keys = bound.filter(|(at, _)| overlap(**at, addr)).flat_map(|(_, keys)| keys);
+        let listens = |key: &Key| self.listeners.get(*key).is_some_and(Listener::listens);
         keys.copied().filter(listens).collect()
     }
 
@@ -165,4 +193,12 @@ impl State {
     pub(super) fn may_accept(&self, key: Key) -> bool {
         self.listeners.get(key).is_some_and(|listener| !listener.queue.is_empty())
     }
+}
+
+/// Whether what comes to one address comes to who is bound to the other.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let either_is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (either_is_any || one.ip() == other.ip())
 }

@@ -4,7 +4,8 @@
 //! one turn, and lets time move when none has. Nothing here waits, and whatever could happen in one way or
 //! another is a draw from the world's generator, so that a run can be had again.
 //!
-//! `world` has the clock and what is on its way, `net` the connections, `listeners` who takes them, `draws` the
+//! `world` has the clock and what is on its way, `net` the connections and `wire` what is between their ends,
+//! `listeners` who takes them, `unix` those within a host, `datagrams` UDP, `rules` what goes wrong, `draws` the
 //! generator and the trace; `driver` is a loop's way into it all, and `source` what that knows of each of its
 //! sources.
 
@@ -20,6 +21,7 @@ use crate::util::chance::Chance;
 use crate::util::instant::Instant;
 
 mod clock;
+mod datagrams;
 mod draws;
 mod driver;
 mod listeners;
@@ -27,6 +29,7 @@ mod net;
 mod rules;
 mod settings;
 mod source;
+mod unix;
 mod wire;
 mod world;
 
@@ -140,6 +143,11 @@ impl World {
     /// There is something to do for a loop.
     pub(crate) fn stir(&self, seat: SeatId) {
         self.0.borrow_mut().stir(seat);
+    }
+
+    /// The loop's process is killed: what it leaves behind it does not clean up.
+    pub(crate) fn kill(&self, seat: SeatId) {
+        self.0.borrow_mut().seats[seat.0].is_killed = true;
     }
 
     /// A loop has ended.

@@ -10,10 +10,13 @@
 //! What one end sends arrives in the order in which it was sent. An end that has gone answers bytes with a reset.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::time::Duration;
 
+use super::datagrams::Parcel;
 use super::rules::{Blow, Cargo, no_descriptors};
 use super::wire::Wire;
 use super::world::{HostId, Route, SeatId, State};
@@ -30,8 +33,7 @@ pub(super) struct End {
     pub(super) owner: Owner,
     pub(super) host: HostId,
     pub(super) other_host: HostId,
-    pub(super) local: SocketAddr,
-    pub(super) peer: SocketAddr,
+    pub(super) names: Names,
     /// The end at the other side, once there is one. It may have gone.
     pub(super) other: Key,
     pub(super) link: Link,
@@ -51,6 +53,21 @@ pub(super) struct End {
     pub(super) wire: Wire,
     /// After so much silence it asks whether somebody is there.
     pub(super) keep_alive: Option<Duration>,
+}
+
+/// The addresses of an end and of the other one.
+#[derive(Clone, Debug)]
+pub(super) enum Names {
+    Internet {
+        local: SocketAddr,
+        peer: SocketAddr,
+    },
+    /// And which loop the other one is of.
+    Unix {
+        local: UnixAddr,
+        peer: UnixAddr,
+        of_peer: SeatId,
+    },
 }
 
 /// How far a connection has come.
@@ -108,6 +125,11 @@ pub(super) enum Event {
     },
     /// A partition begins or ends.
     Look,
+    Parcel(Parcel),
+    /// Nobody has the address that a datagram was sent to.
+    Unreachable {
+        to: Key,
+    },
 }
 
 /// What a receive finds.
@@ -142,7 +164,7 @@ impl State {
         }
         let to = self.host_at(peer.ip(), host);
         let other_host = to.unwrap_or(host);
-        let client = self.insert_end(host, other_host, own, peer);
+        let client = self.insert_end(host, other_host, Names::Internet { local: own, peer });
         let event = match to {
             Some(host) => Event::Syn { client, host },
             None => Event::Refused { to: client, why: ErrorKind::HostUnreachable },
@@ -151,19 +173,12 @@ impl State {
         Ok(client)
     }
 
-    pub(super) fn insert_end(
-        &mut self,
-        host: HostId,
-        other_host: HostId,
-        local: SocketAddr,
-        peer: SocketAddr,
-    ) -> Key {
+    pub(super) fn insert_end(&mut self, host: HostId, other_host: HostId, names: Names) -> Key {
         self.ends.insert(End {
             owner: (SeatId(0), SourceId::NONE),
             host,
             other_host,
-            local,
-            peer,
+            names,
             other: Key::NOWHERE,
             link: Link::Connecting,
             inbox: VecDeque::new(),
@@ -402,6 +417,8 @@ impl State {
             }),
             Event::GiveUp { end, patience } => self.give_up(end, patience),
             Event::Look => self.let_pass(),
+            Event::Parcel(parcel) => self.be_sent(parcel),
+            Event::Unreachable { to } => self.be_told(to),
         }
     }
 
@@ -455,6 +472,6 @@ impl Event {
 }
 
 /// An error of the simulated system that names the address.
-pub(super) fn refusal(tried: &str, addr: SocketAddr, kind: ErrorKind) -> io::Error {
+pub(super) fn refusal(tried: &str, addr: impl fmt::Display, kind: ErrorKind) -> io::Error {
     io::Error::new(kind, format!("{tried} {addr}: {}", io::Error::from(kind)))
 }

@@ -42,8 +42,10 @@ pub(crate) enum Way {
 pub(crate) enum Harm {
     /// A message is late by so much more.
     Delay(RangeInclusive<Duration>),
-    /// It is lost, and sent again.
+    /// A datagram is lost; what belongs to a connection is sent again.
     Loss,
+    /// A datagram comes twice.
+    Duplication,
     /// A connection ends with an error on both sides.
     Reset,
     /// Nothing of a connection arrives any more, and nobody is told.
@@ -70,11 +72,15 @@ pub(super) enum Cargo {
     Stream(usize),
     /// What makes and keeps a connection.
     Control,
+    Datagram(usize),
 }
 
 /// How a message fares.
 pub(super) struct Fate {
     pub(super) at: Instant,
+    pub(super) is_lost: bool,
+    /// When a second one of it comes.
+    pub(super) again_at: Option<Instant>,
     pub(super) blow: Blow,
 }
 
@@ -146,7 +152,7 @@ impl State {
 
     /// How a message fares that would arrive at a time.
     pub(super) fn fate(&mut self, route: Route, cargo: Cargo, at: Instant) -> Fate {
-        let mut fate = Fate { at, blow: Blow::None };
+        let mut fate = Fate { at, is_lost: false, again_at: None, blow: Blow::None };
         let (draws, now) = (&*self.draws, self.now);
         for Standing { rule, busy_until } in &mut self.rules {
             let is_on = rule.times > 0 && rule.window.contains(&now) && rule.way.has(route);
@@ -156,7 +162,12 @@ impl State {
             rule.times -= 1;
             match &rule.harm {
                 Harm::Delay(by) => fate.at += draws.duration("so late", by),
+                Harm::Loss if matches!(cargo, Cargo::Datagram(_)) => fate.is_lost = true,
                 Harm::Loss => fate.at += SENT_AGAIN_AFTER,
+                Harm::Duplication => {
+                    let later = draws.duration("second one", &(Duration::ZERO..=SENT_AGAIN_AFTER));
+                    fate.again_at = Some(fate.at + later);
+                }
                 Harm::Slow(bytes_per_second) => {
                     let free = busy_until.entry(route).or_default();
                     *free = (*free).max(fate.at) + cargo.time_at(*bytes_per_second);
@@ -176,6 +187,7 @@ impl Harm {
         match self {
             Self::Delay(_) => "delay",
             Self::Loss => "loss",
+            Self::Duplication => "duplication",
             Self::Reset => "reset",
             Self::HalfOpen => "half-open",
             Self::Slow(_) => "slow",
@@ -188,6 +200,7 @@ impl Harm {
     fn is_for(&self, cargo: Cargo) -> bool {
         match self {
             Self::Delay(_) | Self::Loss | Self::Slow(_) => true,
+            Self::Duplication => matches!(cargo, Cargo::Datagram(_)),
             Self::Reset | Self::HalfOpen => matches!(cargo, Cargo::Stream(_)),
             Self::Partition | Self::NoDescriptors => false,
         }
@@ -198,7 +211,7 @@ impl Cargo {
     /// How long it takes at so many bytes a second.
     fn time_at(self, bytes_per_second: u64) -> Duration {
         let bytes = match self {
-            Self::Stream(bytes) => bytes as u64,
+            Self::Stream(bytes) | Self::Datagram(bytes) => bytes as u64,
             Self::Control => 0,
         };
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_second.max(1));

@@ -3,7 +3,7 @@
 use super::net::{Link, Received};
 use super::world::State;
 use crate::driver::buf::{BUF_BYTES, BufPool};
-use crate::driver::op::{Completion, OpId, Outcome, Unsent, WriteData};
+use crate::driver::op::{Addressed, Completion, OpId, Outcome, Unsent, WriteData};
 use crate::util::slab::Key;
 
 /// One source.
@@ -18,6 +18,7 @@ pub(super) struct Source {
 pub(super) enum What {
     End(Key),
     Listener(Key),
+    Socket(Key),
 }
 
 /// What is to be done when something has come.
@@ -26,6 +27,8 @@ pub(super) enum ReadWork {
     Accept,
     /// Receive no more than this.
     Bytes(usize),
+    /// Receive the datagrams that are there.
+    Datagrams,
     /// Nothing: somebody else will try.
     Look,
 }
@@ -35,7 +38,11 @@ pub(super) enum WriteWork {
     /// See whether the connection was made.
     Connect,
     /// Send what follows the first `sent` bytes.
-    Send { data: WriteData, sent: usize },
+    Send {
+        data: WriteData,
+        sent: usize,
+    },
+    Datagram(Box<Addressed>),
     /// Nothing: somebody else will try.
     Room,
 }
@@ -50,6 +57,10 @@ pub(super) enum ReadEnd {
 impl Source {
     pub(super) fn new(what: What) -> Self {
         Self { what, read: None, write: None }
+    }
+
+    fn is_socket(&self) -> bool {
+        matches!(self.what, What::Socket(_))
     }
 
     /// Whether a read or an accept waits.
@@ -85,10 +96,14 @@ impl Source {
             (What::End(key), ReadWork::Bytes(limit)) => {
                 receive(state, pool, key, limit).map(ReadEnd::Outcome)
             }
+            (What::Socket(key), ReadWork::Datagrams) => state
+                .receive_datagrams(key)
+                .map(|received| ReadEnd::Outcome(Outcome::Datagrams(received))),
             (What::End(key), ReadWork::Look) if !state.may_receive(key) => None,
             (What::Listener(key), ReadWork::Look) if !state.may_accept(key) => None,
+            (What::Socket(key), ReadWork::Look) if !state.may_receive_datagram(key) => None,
             (_, ReadWork::Look) => Some(ReadEnd::Outcome(Outcome::Ready)),
-            (What::Listener(_), ReadWork::Bytes(_)) | (What::End(_), ReadWork::Accept) => {
+            (_, ReadWork::Bytes(_) | ReadWork::Accept | ReadWork::Datagrams) => {
                 let error = std::io::ErrorKind::InvalidInput.into();
                 Some(ReadEnd::Outcome(Outcome::Failed(error, None)))
             }
@@ -101,11 +116,21 @@ impl Source {
         state: &mut State,
         work: WriteWork,
     ) -> Result<Outcome, WriteWork> {
-        let What::End(key) = self.what else {
-            let error = std::io::ErrorKind::NotConnected.into();
-            return Ok(Outcome::Failed(error, work.unsent()));
-        };
+        let (What::End(key) | What::Socket(key) | What::Listener(key)) = self.what;
         match work {
+            WriteWork::Datagram(datagram) if self.is_socket() => {
+                Ok(match state.send_datagram(key, &datagram.bytes, datagram.to) {
+                    Ok(()) => Outcome::Sent,
+                    Err(error) => Outcome::Failed(error, None),
+                })
+            }
+            work if !matches!((self.what, &work), (What::End(_), _)) => {
+                let error = std::io::ErrorKind::NotConnected.into();
+                Ok(Outcome::Failed(error, work.unsent()))
+            }
+            WriteWork::Datagram(_) => {
+                Ok(Outcome::Failed(std::io::ErrorKind::InvalidInput.into(), None))
+            }
             WriteWork::Connect => match state.ends.get(key).map(|end| end.link) {
                 Some(Link::Connecting) => Err(work),
                 Some(Link::Made) => Ok(Outcome::Connected),
@@ -146,7 +171,11 @@ impl Source {
 
     /// Whether what waits could be tried again at once.
     pub(super) fn may_go_on(&self, state: &State) -> bool {
-        let What::End(key) = self.what else { return false };
+        let key = match self.what {
+            What::End(key) => key,
+            // More came than one op brings; the next op finds it.
+            What::Socket(_) | What::Listener(_) => return false,
+        };
         let may_send = || match self.write {
             Some((_, WriteWork::Send { .. })) => state.may_send(key),
             _ => false,
@@ -172,7 +201,7 @@ impl WriteWork {
     /// The bytes of a write.
     pub(super) fn unsent(self) -> Unsent {
         match self {
-            Self::Connect | Self::Room => None,
+            Self::Connect | Self::Room | Self::Datagram(_) => None,
             Self::Send { data, .. } => Some(Box::new(data)),
         }
     }

@@ -34,7 +34,11 @@ impl Event {
             Self::Bytes { from: end, .. }
             | Self::Fin { from: end, .. }
             | Self::Room { to: end, .. } => Some((*end, SEND_PATIENCE)),
-            Self::Reset { .. } | Self::GiveUp { .. } | Self::Look => None,
+            Self::Reset { .. }
+            | Self::GiveUp { .. }
+            | Self::Look
+            | Self::Parcel(_)
+            | Self::Unreachable { .. } => None,
         }
     }
 }

@@ -18,11 +18,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::datagrams::Socket;
 use super::draws::Draws;
 use super::listeners::Listener;
 use super::net::{End, Event};
 use super::rules::Standing;
 use super::settings::Settings;
+use super::unix::UnixName;
 use crate::driver::source::SourceId;
 use crate::util::chance::Chance;
 use crate::util::instant::Instant;
@@ -54,6 +56,7 @@ pub(super) struct State {
     pub(super) hosts: Vec<Host>,
     pub(super) ends: Slab<End>,
     pub(super) listeners: Slab<Listener>,
+    pub(super) sockets: Slab<Socket>,
 }
 
 /// From which host to which.
@@ -86,6 +89,8 @@ pub(super) struct Seat {
     /// Its sources to which something has happened.
     pub(super) hot: BTreeSet<Key>,
     is_gone: bool,
+    /// It ends as a process that is killed does.
+    pub(super) is_killed: bool,
 }
 
 /// A machine of the world.
@@ -97,6 +102,8 @@ pub(super) struct Host {
     pub(super) is_down: bool,
     /// Who listens where, in the order in which they began.
     pub(super) bound: BTreeMap<SocketAddr, Vec<Key>>,
+    /// What stands at the names of Unix sockets: a listener, or what one that was killed has left.
+    pub(super) unix: BTreeMap<UnixName, Key>,
 }
 
 /// What is sent within a host is so many times faster.
@@ -119,6 +126,7 @@ impl State {
             hosts: Vec::new(),
             ends: Slab::new(),
             listeners: Slab::new(),
+            sockets: Slab::new(),
         }
     }
 
@@ -132,6 +140,7 @@ impl State {
             clock: Clock::new(),
             is_down: false,
             bound: BTreeMap::new(),
+            unix: BTreeMap::new(),
         });
         HostId(self.hosts.len() - 1)
     }
@@ -146,6 +155,7 @@ impl State {
             bell: Arc::default(),
             hot: BTreeSet::new(),
             is_gone: false,
+            is_killed: false,
         });
         SeatId(self.seats.len() - 1)
     }
@@ -166,13 +176,15 @@ impl State {
         self.hosts.iter().position(|host| host.ip == ip).map(HostId)
     }
 
-    /// A port that nobody on the host listens on.
-    pub(super) fn free_port(&mut self, host: HostId) -> u16 {
-        let host = &mut self.hosts[host.0];
+    /// A port that nobody on the host listens on, or has a datagram socket at.
+    pub(super) fn free_port(&mut self, id: HostId) -> u16 {
+        let host = &mut self.hosts[id.0];
         loop {
             let port = host.next_port;
             host.next_port = port.checked_add(1).unwrap_or(FIRST_PORT);
-            if host.bound.keys().all(|addr| addr.port() != port) {
+            let mut sockets = self.sockets.iter();
+            let is_bound = host.bound.keys().any(|addr| addr.port() == port);
+            if !is_bound && !sockets.any(|(_, one)| one.host == id && one.local.port() == port) {
                 return port;
             }
         }
@@ -354,8 +366,12 @@ impl State {
         }
     }
 
-    /// What came to a cut waits there, but not for ever: who sent it gives up some time.
+    /// What came to a cut waits there, but not for ever: who sent it gives up some time. Nobody sends a datagram
+    /// again.
     fn hold(&mut self, route: Route, event: Event) {
+        if matches!(event, Event::Parcel(_) | Event::Unreachable { .. }) {
+            return;
+        }
         if let Some((end, patience)) = event.waiter() {
             self.happen_at(self.now + patience, Event::GiveUp { end, patience });
         }

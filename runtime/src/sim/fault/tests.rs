@@ -54,6 +54,7 @@ fn drawn_faults_are_the_seeds_and_within_their_bounds() {
     for name in [
         "delay",
         "loss",
+        "duplication",
         "reset",
         "half_open",
         "slow",
