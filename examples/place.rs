@@ -54,6 +54,12 @@ impl Place {
         Ok(Self { address: listener.local_addr()?, inherited: Some(Arc::new(listener)) })
     }
 
+    /// An address, whoever listens there.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, inherited: None }
+    }
+
     /// The address; its port is 0 if the system is to choose one.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -3,11 +3,13 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use corelane::{Result, StreamReader, StreamWriter, yield_now};
+use corelane::{Error, Result, StreamReader, StreamWriter, yield_now};
+use corelane_shards::Sharded;
 
+use super::batch::Batch;
 use super::caller::Door;
 use super::home::Client;
-use super::local::{Local, with_local};
+use super::local::Local;
 use super::session::{Next, Session};
 
 /// What the shard keeps of a connection, to end it.
@@ -77,7 +79,8 @@ pub(crate) async fn handle(
     });
     let seat = Rc::new(Seat { writer: writer.clone(), standing: Cell::new(Standing::Fresh) });
     local.seat(id, Rc::clone(&seat));
-    let mut connection = Connection { local, id, session, seat, writer };
+    let keys = Vec::new();
+    let mut connection = Connection { local, id, session, seat, writer, keys };
     connection.converse(&mut reader).await?;
     connection.writer.close();
     Ok(())
@@ -89,6 +92,9 @@ struct Connection {
     session: Session,
     seat: Rc<Seat>,
     writer: StreamWriter,
+    /// Handles that go with the batches and come back: to clone one for each would have all shards
+    /// count at one place.
+    keys: Vec<Sharded<Local>>,
 }
 
 impl Connection {
@@ -135,18 +141,22 @@ impl Connection {
         let batches = self.session.take_batches();
         let calls: Vec<_> = batches
             .into_iter()
-            .map(|(shard, mut batch)| {
-                let run = move || {
-                    let ran = with_local(|local| local.with_home(|home| batch.run(home)));
-                    ran.map(|()| batch)
-                };
+            .map(|(shard, batch)| {
+                let key = self.keys.pop().or_else(|| self.local.all().cloned());
+                let run = move || run_here(key, batch);
                 (shard, self.local.invoke(shard, run))
             })
             .collect();
         for (shard, call) in calls {
-            let batch = match call.await {
-                Ok(Some(batch)) => Ok(batch),
-                Ok(None) => Err(format!("shard {shard} has no store")),
+            let answer = match call {
+                Some(call) => call.await,
+                None => Err(Error::msg("it is not there")),
+            };
+            let batch = match answer {
+                Ok((key, ran)) => {
+                    self.keys.extend(key);
+                    ran.map_err(|error| format!("shard {shard} has no store: {error}"))
+                }
                 Err(error) => Err(format!("shard {shard} did not answer: {error}")),
             };
             self.session.give_back(shard, batch);
@@ -157,6 +167,16 @@ impl Connection {
         // What follows in the pipeline was read long ago: it need not wait for another turn.
         if next == Next::More { Ok(self.feed(&[])?.1) } else { Ok(next) }
     }
+}
+
+/// Runs a batch on the shard that it was sent to, and gives the handle back.
+fn run_here(
+    key: Option<Sharded<Local>>,
+    mut batch: Batch,
+) -> (Option<Sharded<Local>>, Result<Batch>) {
+    let here = key.as_ref().ok_or_else(|| Error::msg("nobody knows the shards"));
+    let ran = here.and_then(Sharded::local).map(|local| local.with_home(|home| batch.run(home)));
+    (key, ran.map(|()| batch))
 }
 
 impl Drop for Connection {

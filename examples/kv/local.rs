@@ -1,6 +1,6 @@
 //! What a shard's tasks share: its home, its connections, and the way to the other shards.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use corelane::sync::Event;
 use corelane::{Instant, now, sleep, yield_now};
-use corelane_shards::{Invoke, Shard, ShardId};
+use corelane_shards::{Invoke, Shard, ShardId, Sharded};
 
 use super::cluster::ClusterMap;
 use super::connection::Seat;
 use super::home::{Facts, Home};
+use super::lobby::Lobby;
 use super::slots::Slots;
 
 /// How often the sweeper looks for expired keys, while there are keys that will expire.
@@ -20,21 +21,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// How many keys it removes before others run.
 const SWEEP_BUDGET: usize = 128;
 
-thread_local! {
-    /// The shard that this thread is, for work that other shards send here.
-    static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
-}
-
-/// Calls `work` with what this thread's shard shares; `None` if it has not started or has ended.
-pub(crate) fn with_local<T>(work: impl FnOnce(&Local) -> T) -> Option<T> {
-    let local = LOCAL.with_borrow(Option::clone);
-    local.map(|local| work(&local))
-}
-
 /// One shard, as its tasks see it.
 pub(crate) struct Local {
-    shard: Shard,
-    ids: Vec<ShardId>,
     facts: Arc<Facts>,
     home: RefCell<Home>,
     /// Time 0 of the store's clock.
@@ -43,25 +31,40 @@ pub(crate) struct Local {
     is_draining: Cell<bool>,
     /// Set when the sweeper has something to look after.
     sweep: Event,
+    /// Where the shards meet; used on the first one.
+    lobby: Lobby,
+    /// Set when every shard has its store; never on a loop that is a server by itself.
+    peers: OnceCell<Peers>,
+}
+
+/// The way to the other shards.
+struct Peers {
+    shard: Shard,
+    ids: Vec<ShardId>,
+    all: Sharded<Local>,
 }
 
 impl Local {
-    /// Makes this thread's shard known under [`with_local`], until the value is dropped.
-    pub(crate) fn open(shard: Shard, facts: Arc<Facts>, slots: Slots, seed: u64) -> Open {
-        let ids: Vec<ShardId> = shard.all().collect();
-        let home = Home::new(Arc::clone(&facts), shard.id().index(), slots, seed);
-        let local = Rc::new(Self {
-            shard,
-            ids,
+    /// Shard `index`, which this loop is, with an empty store.
+    pub(crate) fn new(facts: Arc<Facts>, index: usize, slots: Slots, seed: u64) -> Self {
+        let home = Home::new(Arc::clone(&facts), index, slots, seed);
+        Self {
             facts,
             home: RefCell::new(home),
             start: now(),
             seats: RefCell::default(),
             is_draining: Cell::new(false),
             sweep: Event::new(),
-        });
-        LOCAL.set(Some(Rc::clone(&local)));
-        Open(local)
+            lobby: Lobby::default(),
+            peers: OnceCell::new(),
+        }
+    }
+
+    /// Knows the way to `all` shards from now on; `shard` is this one.
+    pub(crate) fn join(&self, shard: Shard, all: Sharded<Self>) {
+        let ids = shard.all().collect();
+        // To join twice is to know it already.
+        let _ = self.peers.set(Peers { shard, ids, all });
     }
 
     /// What all shards know.
@@ -86,13 +89,25 @@ impl Local {
         result
     }
 
-    /// Has `work` done on another shard. It is on its way when this returns.
+    /// Where the shards meet.
+    pub(crate) fn lobby(&self) -> &Lobby {
+        &self.lobby
+    }
+
+    /// A handle to all shards; `None` if this one is a server by itself.
+    pub(crate) fn all(&self) -> Option<&Sharded<Self>> {
+        self.peers.get().map(|peers| &peers.all)
+    }
+
+    /// Has `work` done on another shard, whose part it finds by a handle that it brings along. It is on its way when
+    /// this returns; `None` if there are no other shards.
     pub(crate) fn invoke<T: Send + 'static>(
         &self,
         shard: usize,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Invoke<T> {
-        self.shard.invoke(self.ids[shard], work)
+    ) -> Option<Invoke<T>> {
+        let peers = self.peers.get()?;
+        Some(peers.shard.invoke(peers.ids[shard], work))
     }
 
     /// Lists a connection, to end it with the server.
@@ -143,22 +158,5 @@ impl Local {
                 self.sweep.clear();
             }
         }
-    }
-}
-
-/// A shard that is known to its thread. Dropped, it is not.
-pub(crate) struct Open(Rc<Local>);
-
-impl Open {
-    /// The shard.
-    pub(crate) fn local(&self) -> &Rc<Local> {
-        &self.0
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let local = LOCAL.take();
-        drop(local);
     }
 }

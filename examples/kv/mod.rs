@@ -10,10 +10,10 @@
 //!           (parser)  (table) └─▶ batch ──▶ another shard's store ──▶ batch ──┘  (order)
 //! ```
 //!
-//! Where things are: `server` starts the shards, `connection` and `session` are one connection with and
+//! Where things are: `server` starts the shards, `program` is what each of them runs, `connection` and `session` are one connection with and
 //! without its socket, `request` reads and `reply` writes; `command` and `table` say what each command
 //! is, `commands` what it does; `route` finds who answers, `batch` and `merge` are what travels;
-//! `local` and `home` are what a shard has, `store` and `keymap` its keys; `slots` and `cluster` say
+//! `local` and `home` are what a shard has, `lobby` where shards wait for each other, `store` and `keymap` its keys; `slots` and `cluster` say
 //! whose a key is; `manager` talks to the service manager.
 //!
 //! By default the map of the keys is the server's own affair. With `--cluster` it is told: each shard
@@ -39,12 +39,14 @@ mod glob;
 mod home;
 mod inline;
 mod keymap;
+mod lobby;
 mod local;
 mod manager;
 mod merge;
 mod number;
 mod options;
 mod plan;
+mod program;
 mod reply;
 mod request;
 mod route;
@@ -56,4 +58,5 @@ mod table;
 
 pub use cluster::ClusterOptions;
 pub use options::Options;
+pub use program::Program;
 pub use server::serve;

@@ -61,14 +61,8 @@ impl Cluster {
     fn from_file(source: Source, bind: IpAddr, shard_count: usize) -> io::Result<Self> {
         let text = std::fs::read_to_string(&source.path);
         let map = source.parse(text, 1).map_err(invalid)?;
+        check_count(&source, &map, shard_count)?;
         let own = map.own_nodes();
-        if own.len() != shard_count {
-            return Err(invalid(source.error(&format!(
-                "the machine {:?} has {} shards, this process {shard_count}: see --shards",
-                source.machine,
-                own.len(),
-            ))));
-        }
         for node in &own {
             let told = node.host.parse::<IpAddr>();
             if told.is_ok_and(|told| !bind.is_unspecified() && told != bind) {
@@ -80,15 +74,38 @@ impl Cluster {
         Ok(Self::new(map, Some(source), listeners))
     }
 
+    /// The part that `machine` has in a cluster whose topology file says `text`. Its shards bind their ports by
+    /// themselves.
+    ///
+    /// # Errors
+    /// What is wrong with the topology.
+    pub(crate) fn given(text: &str, machine: &str, shard_count: usize) -> io::Result<Self> {
+        let source = Source { path: "topology".into(), machine: machine.to_owned() };
+        let map = source.parse(Ok(text.to_owned()), 1).map_err(invalid)?;
+        check_count(&source, &map, shard_count)?;
+        Ok(Self::new(map, None, Vec::new()))
+    }
+
     fn new(map: ClusterMap, source: Option<Source>, listeners: Vec<TcpListener>) -> Self {
         let listeners = listeners.into_iter().map(|listener| Mutex::new(Some(listener))).collect();
         Self { map: Arc::new(map), source, listeners }
     }
 
-    /// The listener of `shard`, once.
+    /// The listener of `shard`, once, if it was bound for it.
     pub(crate) fn take_listener(&self, shard: usize) -> Option<TcpListener> {
-        self.listeners[shard].lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.listeners.get(shard)?.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// Whether the machine has as many shards in the topology as it has here.
+fn check_count(source: &Source, map: &ClusterMap, shard_count: usize) -> io::Result<()> {
+    let (machine, count) = (&source.machine, map.own_nodes().len());
+    if count == shard_count {
+        return Ok(());
+    }
+    Err(invalid(source.error(&format!(
+        "the machine {machine:?} has {count} shards, this process {shard_count}: see --shards"
+    ))))
 }
 
 /// The ports to ask for; 0 is any.

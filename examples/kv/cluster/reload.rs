@@ -13,20 +13,21 @@
 //! begins with nothing.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane::{Result, Signal, fs, signal, yield_now};
-use corelane_shards::Shard;
+use corelane_shards::Sharded;
 use rustix::process::Signal as Number;
 
 use super::file::Source;
 use super::map::ClusterMap;
 use super::open::Cluster;
-use crate::kv::local::with_local;
+use crate::kv::local::Local;
 
 /// Reads the topology file again with each SIGHUP. One shard has it.
 pub(crate) struct Reloader {
-    shard: Shard,
+    all: Sharded<Local>,
     source: Source,
     map: Arc<ClusterMap>,
     hangups: Signal,
@@ -37,10 +38,10 @@ impl Reloader {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn new(shard: &Shard, cluster: &Cluster) -> io::Result<Option<Self>> {
+    pub(crate) fn new(all: &Sharded<Local>, cluster: &Cluster) -> io::Result<Option<Self>> {
         let Some(source) = cluster.source.clone() else { return Ok(None) };
         let hangups = signal(Number::HUP.as_raw())?;
-        Ok(Some(Self { shard: shard.clone(), source, map: Arc::clone(&cluster.map), hangups }))
+        Ok(Some(Self { all: all.clone(), source, map: Arc::clone(&cluster.map), hangups }))
     }
 
     /// Goes on until it is cancelled.
@@ -80,32 +81,23 @@ impl Reloader {
 
     /// Gives every shard a map, and waits until all have it.
     async fn install(&self, map: Arc<ClusterMap>) -> Result<()> {
-        let calls = self.shard.all().map(|shard| {
-            let map = Arc::clone(&map);
-            self.shard.invoke(shard, move || with_local(|local| local.install(map)))
-        });
-        for call in calls.collect::<Vec<_>>() {
-            call.await?;
-        }
+        self.all.invoke_on_all(move |local| local.install(map)).await?;
         Ok(())
     }
 
     /// Has every shard forget what is not its own, and waits for that: a slot that comes back must
     /// not find what it had before.
     async fn purge(&self) -> Result<()> {
-        let calls = self.shard.all().map(|shard| self.shard.call(shard, purge_here));
-        for call in calls.collect::<Vec<_>>() {
-            call.await?;
-        }
+        self.all.call_on_all(purge_here).await?;
         Ok(())
     }
 }
 
 /// Takes small steps, so that the shard goes on serving.
-async fn purge_here() -> Result<()> {
+async fn purge_here(local: Rc<Local>) -> Result<()> {
     let mut next = Some(0);
     while let Some(cursor) = next {
-        next = with_local(|local| local.with_home(|home| home.purge(cursor))).flatten();
+        next = local.with_home(|home| home.purge(cursor));
         yield_now().await;
     }
     Ok(())
