@@ -119,10 +119,11 @@ impl ClusterMap {
     }
 
     fn from_parts(version: u64, nodes: Vec<Node>, owners: Vec<u16>) -> Self {
-        let runs = runs_of(&owners).collect();
-        let mut map = Self { version, nodes, owners, runs, is_whole: false };
-        map.is_whole = (0..SLOT_COUNT).all(|slot| map.shard_of(slot).is_some());
-        map
+        let runs: Vec<_> = runs_of(&owners).collect();
+        let is_own =
+            |owner: u16| nodes.get(usize::from(owner)).is_some_and(|node| node.shard.is_some());
+        let is_whole = runs.iter().all(|(_, owner)| is_own(*owner));
+        Self { version, nodes, owners, runs, is_whole }
     }
 
     /// The map on the way from `self` to `next`, which was made for this process: what goes from one of
