@@ -89,28 +89,6 @@ impl Program {
         };
         all.call_on_all(serve).fold((), |(), ()| ()).await
     }
-
-    /// Serves on the loop that calls this, as the one shard of a server, for programs that have no shards. Returns
-    /// what listens.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    ///
-    /// # Cancel safety
-    /// Safe: nothing listens if it is given up.
-    pub async fn start_alone(&self) -> Result<Vec<Server>> {
-        let common = Common::open(self, 1)?;
-        let local = Local::new(Arc::clone(&common.facts), 0, common.slots(1), self.seed);
-        let local = Rc::new(local);
-        let bound = Server::builder().bind(self.place.address()).await?;
-        let mut servers = vec![bound.start(handler(&local, Door::Plain))?];
-        if let Some(node) = common.cluster.as_ref().and_then(|cluster| cluster.map.node_of(0)) {
-            let bound = Server::builder().bind((node.host.as_str(), node.port)).await?;
-            servers.push(bound.start(handler(&local, Door::Node))?);
-        }
-        drop(spawn(async move { local.sweep_forever().await }));
-        Ok(servers)
-    }
 }
 
 /// Serves the connections that come by one door.

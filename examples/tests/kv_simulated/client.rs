@@ -14,6 +14,9 @@ use redis_protocol::resp2::types::OwnedFrame;
 use crate::command::{Answer, Command, name};
 use crate::history::{Action, History, Ticket};
 
+/// How many keys there are: few, so that clients meet.
+pub(crate) const KEY_COUNT: usize = 6;
+
 /// How often a client goes where it is sent on behalf of one request.
 const MOST_MOVES: usize = 4;
 
@@ -23,7 +26,6 @@ pub(crate) struct Work {
     pub(crate) history: History,
     /// Where the servers listen.
     pub(crate) doors: Vec<SocketAddr>,
-    pub(crate) key_count: usize,
     /// How many pipelines a client sends.
     pub(crate) pipeline_count: usize,
     /// The most requests of one.
@@ -36,11 +38,10 @@ pub(crate) struct Work {
 
 impl Work {
     /// A talk of ordinary length with the servers behind `doors`.
-    pub(crate) fn new(doors: Vec<SocketAddr>, key_count: usize) -> Self {
+    pub(crate) fn new(doors: Vec<SocketAddr>) -> Self {
         Self {
             history: History::default(),
             doors,
-            key_count,
             pipeline_count: 8,
             depth: 5,
             patience: None,
@@ -95,7 +96,7 @@ impl Client {
     pub(crate) async fn look(mut self) -> Result<()> {
         for door in self.work.doors.clone() {
             let get = |key| Command::One(key, Action::Get);
-            let requests = (0..self.work.key_count).map(get);
+            let requests = (0..KEY_COUNT).map(get);
             let requests = requests.map(|command| Request { command, moves: 0 }).collect();
             self.send(door, requests).await?;
         }
@@ -105,7 +106,7 @@ impl Client {
     fn any_request(&mut self) -> Request {
         let value = self.work.last_value.get() + 1_000;
         self.work.last_value.set(value);
-        Request { command: Command::any(&mut self.rng, self.work.key_count, value), moves: 0 }
+        Request { command: Command::any(&mut self.rng, KEY_COUNT, value), moves: 0 }
     }
 
     fn choose_door(&mut self, request: &Request) -> SocketAddr {

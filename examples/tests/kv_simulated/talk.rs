@@ -9,8 +9,6 @@ use fastrand::Rng;
 use crate::client::{Client, Work};
 use crate::history::Counts;
 
-/// How many keys there are: few, so that clients meet.
-pub(crate) const KEY_COUNT: usize = 6;
 const CLIENT_COUNT: usize = 4;
 
 /// Has clients, each on a host of its own, do `work`. Every few milliseconds `meddle` is asked what else is to
