@@ -30,6 +30,10 @@ pub(crate) struct Work {
     pub(crate) pipeline_count: usize,
     /// The most requests of one.
     pub(crate) depth: usize,
+    /// How long it pauses between two pipelines, at most.
+    pub(crate) pause: Duration,
+    /// Whether keys are given deadlines: they expire by their hosts' clocks.
+    pub(crate) gives_lives: bool,
     /// How long it waits for an answer; for ever, if nothing can happen that a connection does not tell.
     pub(crate) patience: Option<Duration>,
     /// The value that was set last: each is set once.
@@ -44,6 +48,8 @@ impl Work {
             doors,
             pipeline_count: 8,
             depth: 5,
+            pause: Duration::from_millis(5),
+            gives_lives: true,
             patience: None,
             last_value: Rc::default(),
         }
@@ -86,7 +92,7 @@ impl Client {
             let door = self.choose_door(&requests[0]);
             self.send(door, requests).await?;
             if self.rng.bool() {
-                sleep(Duration::from_micros(self.rng.u64(..5_000))).await;
+                sleep(self.work.pause.mul_f64(self.rng.f64())).await;
             }
         }
         Ok(())
@@ -106,7 +112,9 @@ impl Client {
     fn any_request(&mut self) -> Request {
         let value = self.work.last_value.get() + 1_000;
         self.work.last_value.set(value);
-        Request { command: Command::any(&mut self.rng, KEY_COUNT, value), moves: 0 }
+        let gives_lives = self.work.gives_lives;
+        let command = Command::any(&mut self.rng, KEY_COUNT, value, gives_lives);
+        Request { command, moves: 0 }
     }
 
     fn choose_door(&mut self, request: &Request) -> SocketAddr {

@@ -29,13 +29,17 @@ pub(crate) enum Answer {
 }
 
 impl Command {
-    /// Draws one, about some of so many keys. `value` is one that nobody has set yet.
-    pub(crate) fn any(rng: &mut Rng, key_count: usize, value: i64) -> Self {
+    /// Draws one, about some of so many keys. `value` is one that nobody has set yet; with `gives_lives` it may be
+    /// set with a deadline.
+    pub(crate) fn any(rng: &mut Rng, key_count: usize, value: i64, gives_lives: bool) -> Self {
         let key = rng.usize(..key_count);
         match rng.u8(..16) {
             0..5 => Self::One(key, Action::Get),
             5..8 => Self::One(key, Action::Set { value, life_ms: None }),
-            8 => Self::One(key, Action::Set { value, life_ms: Some(rng.u64(1..60)) }),
+            8 => {
+                let life_ms = Some(rng.u64(1..60)).filter(|_| gives_lives);
+                Self::One(key, Action::Set { value, life_ms })
+            }
             9 => Self::One(key, Action::Del),
             10..14 => Self::One(key, Action::Incr),
             14 => Self::GetAll(some_keys(rng, key_count)),

@@ -12,8 +12,7 @@ use crate::history::Counts;
 const CLIENT_COUNT: usize = 4;
 
 /// Has clients, each on a host of its own, do `work`. Every few milliseconds `meddle` is asked what else is to
-/// happen; it is given the clients' hosts. What it began has to end by itself, or the last look at all keys waits
-/// for ever.
+/// happen; it is given the clients' hosts.
 pub(crate) fn converse(
     sim: &mut Simulation,
     work: &Work,
@@ -35,15 +34,14 @@ pub(crate) fn converse(
     for talk in talks {
         talk.result()?;
     }
-    let (place, last) = (sim.host("the last client")?, Client::new(work.clone(), 0));
-    sim.run(place, async move || last.look().await)?;
     Ok(())
 }
 
-/// Decides about what clients saw.
-pub(crate) fn judge(work: &Work) -> Result<Counts, Failure> {
+/// Looks at every key once more, and decides about what clients saw.
+pub(crate) fn judge(sim: &mut Simulation, work: &Work) -> Result<Counts, Failure> {
+    let place = sim.host("the last client")?;
+    let last = Client::new(work.clone(), 0);
+    sim.run(place, async move || last.look().await)?;
     work.history.check().map_err(Error::msg)?;
-    let counts = work.history.counts();
-    assert!(counts.answered > 2 * counts.given_up, "{counts:?}: that says little");
-    Ok(counts)
+    Ok(work.history.counts())
 }
