@@ -191,6 +191,15 @@ impl History {
     /// Says of the first key that is not right what has happened to it, or which requests the clients still wait
     /// for.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_where(|standing| standing != Standing::Refused)
+    }
+
+    /// The same, and nothing has happened that was not answered.
+    pub(crate) fn check_answered(&self) -> Result<(), String> {
+        self.check_where(|standing| standing == Standing::Answered)
+    }
+
+    fn check_where(&self, has_happened: impl Fn(Standing) -> bool) -> Result<(), String> {
         let log = self.0.borrow();
         let mut open = log.requests.iter().filter(|request| request.standing == Standing::Open);
         if let Some(Request { key, op, .. }) = open.next() {
@@ -201,7 +210,7 @@ impl History {
         }
         let mut by_key: BTreeMap<&str, Vec<Op>> = BTreeMap::new();
         for Request { key, op, standing } in &log.requests {
-            if *standing != Standing::Refused {
+            if has_happened(*standing) {
                 by_key.entry(key).or_default().push(*op);
             }
         }
