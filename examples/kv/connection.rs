@@ -17,7 +17,17 @@ use super::session::{Next, Session};
 pub(crate) struct Seat {
     writer: StreamWriter,
     standing: Cell<Standing>,
+    /// Something has come since it was looked at.
+    has_asked: Cell<bool>,
+    /// Bytes that waited to be sent when it was looked at.
+    unsent_bytes: Cell<usize>,
+    /// Looks in a row that found nothing moving.
+    still_count: Cell<u8>,
 }
+
+/// Looks that find nothing moving, the first not counted, until a connection is ended: so nobody has to look at a clock
+/// when something moves.
+pub(crate) const STILL_LOOKS: u8 = 4;
 
 /// How a connection stands to the end of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +41,36 @@ enum Standing {
 }
 
 impl Seat {
+    fn new(writer: StreamWriter) -> Self {
+        Self {
+            writer,
+            standing: Cell::new(Standing::Fresh),
+            has_asked: Cell::new(false),
+            unsent_bytes: Cell::new(0),
+            still_count: Cell::new(0),
+        }
+    }
+
+    /// Bytes have come.
+    fn asks(&self) {
+        self.standing.set(Standing::Busy);
+        self.has_asked.set(true);
+    }
+
+    /// Looks whether something has moved since the last look; ends the connection if nothing has for long.
+    pub(crate) fn end_if_still(&self) {
+        let unsent_bytes = self.writer.write_buffer_len();
+        let has_sent = self.unsent_bytes.replace(unsent_bytes) != unsent_bytes;
+        if self.has_asked.take() || has_sent {
+            return self.still_count.set(0);
+        }
+        if self.still_count.get() == STILL_LOOKS {
+            // It may be one that does not read.
+            return self.writer.abort();
+        }
+        self.still_count.set(self.still_count.get() + 1);
+    }
+
     /// Ends the connection if it is idle; one that is busy ends itself when it has answered, and a new one when it
     /// has been answered once.
     pub(crate) fn leave(&self) {
@@ -77,7 +117,7 @@ pub(crate) async fn handle(
         let client = Client::new(peer, own, home.store.now_ms());
         Session::open(admission, client, door, home)
     });
-    let seat = Rc::new(Seat { writer: writer.clone(), standing: Cell::new(Standing::Fresh) });
+    let seat = Rc::new(Seat::new(writer.clone()));
     local.seat(id, Rc::clone(&seat));
     let keys = Vec::new();
     let mut connection = Connection { local, id, session, seat, writer, keys };
@@ -105,7 +145,7 @@ impl Connection {
                 Ok(input) if !input.is_empty() => input,
                 _ => return Ok(()),
             };
-            self.seat.standing.set(Standing::Busy);
+            self.seat.asks();
             let (taken, mut next) = self.feed(input)?;
             reader.consume(taken);
             loop {

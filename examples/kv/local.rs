@@ -11,7 +11,7 @@ use corelane::{Instant, now, sleep, yield_now};
 use corelane_shards::{Invoke, Shard, ShardId, Sharded};
 
 use super::cluster::ClusterMap;
-use super::connection::Seat;
+use super::connection::{STILL_LOOKS, Seat};
 use super::home::{Facts, Home};
 use super::lobby::Lobby;
 use super::slots::Slots;
@@ -136,6 +136,17 @@ impl Local {
     /// Ends the connections that have not asked for anything: to be done a moment after [`drain`](Self::drain).
     pub(crate) fn drain_unheard(&self) {
         self.all_seats().iter().for_each(|seat| seat.leave_unheard());
+    }
+
+    /// Ends connections over which nothing moves for so long, or a quarter more, for as long as it is polled.
+    ///
+    /// # Cancel safety
+    /// Safe: it holds nothing.
+    pub(crate) async fn end_still_ones(&self, idle_timeout: Duration) {
+        loop {
+            sleep(idle_timeout / u32::from(STILL_LOOKS)).await;
+            self.all_seats().iter().for_each(|seat| seat.end_if_still());
+        }
     }
 
     fn all_seats(&self) -> Vec<Rc<Seat>> {

@@ -32,6 +32,9 @@ pub struct Options {
     /// has no reason to go elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub first_request: f64,
+    /// Seconds after which a connection over which nothing moves is ended.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600.0, value_parser = seconds)]
+    pub idle_timeout: f64,
     /// When every shard listens, print a line of JSON first: the machine as they find it, what is wrong with it and
     /// what to do about that.
     #[arg(long)]

@@ -110,6 +110,7 @@ struct Common {
     accept: Accept,
     /// How long the end waits for connections that have not asked for anything.
     first_request: Duration,
+    idle_timeout: Duration,
     /// Whether it says on standard output when it listens.
     announces: bool,
     prints_host: bool,
@@ -133,6 +134,7 @@ impl Common {
             place: place.clone(),
             accept: options.placement.accept,
             first_request: Duration::from_secs_f64(options.first_request),
+            idle_timeout: Duration::from_secs_f64(options.idle_timeout),
             announces: matches!(origin, Origin::Process),
             prints_host: options.host_report,
         })
@@ -175,6 +177,10 @@ async fn run_shard(
         let local = Rc::clone(local);
         spawn(async move { local.sweep_forever().await })
     };
+    let looking = {
+        let (local, idle_timeout) = (Rc::clone(local), common.idle_timeout);
+        spawn(async move { local.end_still_ones(idle_timeout).await })
+    };
     let reloader = reloader.map(|reloader| spawn(reloader.run()));
     let alive = is_first.then(|| {
         let shard = shard.clone();
@@ -197,6 +203,7 @@ async fn run_shard(
     meet(shard, all, Stage::Drained).await?;
     unheard.cancel();
     sweeper.cancel();
+    looking.cancel();
     if let Some(alive) = alive {
         alive.cancel();
     }

@@ -147,6 +147,23 @@ fn one_connection_too_many_is_told_so() {
 }
 
 #[test]
+fn a_connection_over_which_nothing_moves_is_ended() {
+    let server = Server::kv(2, &["--idle-timeout", "0.4"]);
+    let mut silent = server.connect();
+    assert_eq!(silent.text("PING"), "+PONG\r\n");
+    assert_eq!(silent.until_closed(), b"");
+    // One that does not read its answers, so that the server cannot send them, is ended as well.
+    let mut greedy = server.connect();
+    greedy.call(&["SET", "large", &"v".repeat(1_000_000)]);
+    greedy.send(&encode(&["GET", "large"]).repeat(40));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !server.connect().text("INFO clients").contains("connected_clients:1\r\n") {
+        assert!(Instant::now() < deadline, "it was never ended");
+    }
+    drop(greedy);
+}
+
+#[test]
 fn expired_keys_go_without_being_asked_for() {
     let server = Server::kv(2, &[]);
     let mut client = server.connect();

@@ -53,6 +53,8 @@ impl Servers {
         let Host { place, shard_count, site, .. } = &mut self.hosts[index];
         let bind = place.ip().to_string();
         let mut options = Options::parse_from(["kv", "--bind", &bind]);
+        // Whoever hangs is to be found hanging, and not helped out of it.
+        options.idle_timeout = 1e9;
         options.cluster.cluster_self = self.topology.as_ref().map(|_| index.to_string());
         let program = Program::guest(options, self.topology.as_deref());
         let shards = Shards::builder().placement(Placement::Unpinned(*shard_count));
