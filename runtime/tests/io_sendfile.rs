@@ -335,3 +335,26 @@ fn files_go_to_unix_sockets_and_to_children_too() {
     })
     .unwrap();
 }
+
+#[test]
+fn e6_without_the_fallback_what_the_system_cannot_send_is_refused() {
+    run(async || {
+        let (_reader, writer, mut peer) = pair().await?;
+        let (_kept, path) = file_of(b"a plain file")?;
+        assert_eq!(writer.sendfile_by_system(&open(&path).await?, 2, None).await?, 10);
+        assert_eq!(receive(&mut peer, 10).await?, b"plain file");
+
+        // A pipe has no offsets.
+        let (pipe, mut end) = std::io::pipe()?;
+        end.write_all(b"out of a pipe")?;
+        let pipe = File::from(std::fs::File::from(std::os::fd::OwnedFd::from(pipe)));
+        let refused = writer.sendfile_by_system(&pipe, 0, None).await.unwrap_err();
+        assert!(refused.is_not_available() && refused.sent_bytes == 0, "{refused}");
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        drop(end);
+        assert_eq!(writer.sendfile(&pipe, 0, None).await?, 13);
+        assert_eq!(receive(&mut peer, 13).await?, b"out of a pipe");
+        Ok(())
+    })
+    .unwrap();
+}

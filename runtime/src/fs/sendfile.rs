@@ -70,15 +70,42 @@ impl StreamWriter {
         offset: u64,
         count: Option<u64>,
     ) -> Result<u64, SendfileError> {
+        self.send_by(file, offset, count, Fallback::Copy).await
+    }
+
+    /// The same without the fallback: asyncio's `sendfile` with `fallback=False` (rule E6).
+    ///
+    /// # Errors
+    /// As [`sendfile`](Self::sendfile); one that [is not available](SendfileError::is_not_available) over TLS, and
+    /// where the system cannot send this file on this connection. The connection goes on.
+    ///
+    /// # Cancel safety
+    /// As [`sendfile`](Self::sendfile).
+    pub async fn sendfile_by_system(
+        &self,
+        file: &File,
+        offset: u64,
+        count: Option<u64>,
+    ) -> Result<u64, SendfileError> {
+        self.send_by(file, offset, count, Fallback::None).await
+    }
+
+    async fn send_by(
+        &self,
+        file: &File,
+        offset: u64,
+        count: Option<u64>,
+        fallback: Fallback,
+    ) -> Result<u64, SendfileError> {
         let hold = self.stream().hold()?;
         hold.cleared().await?;
-        let file = file.clone();
         let mut transfer = Transfer {
             hold: Some(hold),
             piece: None,
-            file,
+            file: file.clone(),
             offset,
             left: count.unwrap_or(u64::MAX),
+            fallback,
         };
         let outcome = transfer.run().await;
         let sent_bytes = transfer.offset - offset;
@@ -99,6 +126,13 @@ pub struct SendfileError {
 }
 
 impl SendfileError {
+    /// Whether the system cannot send this file on this connection by itself, and nothing else was to be tried:
+    /// asyncio's `SendfileNotAvailableError`.
+    #[must_use]
+    pub fn is_not_available(&self) -> bool {
+        self.error.get_ref().is_some_and(|inner| inner.is::<NotAvailable>())
+    }
+
     /// The kind that this error has as an [`io::Error`].
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
@@ -134,6 +168,26 @@ impl From<SendfileError> for io::Error {
     }
 }
 
+/// The system cannot send by itself.
+#[derive(Debug)]
+struct NotAvailable;
+
+impl fmt::Display for NotAvailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the system cannot send this file on this connection by itself: sendfile can")
+    }
+}
+
+impl StdError for NotAvailable {}
+
+/// What is done where the system cannot send by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fallback {
+    /// Reading and writing.
+    Copy,
+    None,
+}
+
 /// A file on its way.
 struct Transfer {
     /// Until it is dropped.
@@ -145,6 +199,7 @@ struct Transfer {
     offset: u64,
     /// Bytes, if the file has so many.
     left: u64,
+    fallback: Fallback,
 }
 
 /// The socket comes back with what became of it.
@@ -156,10 +211,13 @@ impl Transfer {
     }
 
     async fn run(&mut self) -> io::Result<()> {
-        if self.hold().is_encrypted() || !self.by_system().await? {
-            self.by_copying().await?;
+        if !self.hold().is_encrypted() && self.by_system().await? {
+            return Ok(());
         }
-        Ok(())
+        match self.fallback {
+            Fallback::Copy => self.by_copying().await,
+            Fallback::None => Err(io::Error::new(io::ErrorKind::Unsupported, NotAvailable)),
+        }
     }
 
     /// Has the system send. False if it cannot: then the rest goes another way.

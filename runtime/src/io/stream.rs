@@ -17,6 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 use std::task::Waker;
@@ -244,6 +245,11 @@ impl Stream {
     /// The address of one end, if it is a Unix socket.
     pub(crate) fn unix_addr(&self, end: End) -> io::Result<UnixAddr> {
         self.io.unix_addr(self.source, end)
+    }
+
+    /// A second descriptor of the socket.
+    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
+        self.io.share(self.source)
     }
 
     /// Changes a property of the socket.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -250,6 +251,27 @@ impl StreamWriter {
     /// As [`set_nodelay`](Self::set_nodelay).
     pub fn set_time_to_live(&self, router_count: u8) -> io::Result<()> {
         self.stream.set_option(SocketOption::TimeToLive(router_count))
+    }
+
+    /// Lets `look` have the socket: for options that have no method here, and for what other crates ask of a
+    /// descriptor. It is a second descriptor of the same socket, closed when `look` returns. Bytes that are read or
+    /// written by it go past the reader and this writer.
+    ///
+    /// ```
+    /// # corelane::run(async || {
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let (_reader, writer) = corelane::open_connection(listener.local_addr()?).await?;
+    /// writer.with_socket(|socket| rustix::net::sockopt::set_ip_tos(socket, 0x10))??;
+    /// # Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// What the system says, out of descriptors for instance; `NotConnected` when the connection is gone,
+    /// `Unsupported` in a simulation.
+    pub fn with_socket<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> io::Result<R> {
+        let socket = self.stream.share()?;
+        Ok(look(socket.as_fd()))
     }
 
     /// The address of the other end.

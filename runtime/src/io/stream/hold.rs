@@ -98,7 +98,7 @@ impl Hold {
 
     /// A descriptor for another thread to send on, when everything before is sent.
     pub(crate) fn share(&self) -> io::Result<OwnedFd> {
-        self.stream.io.share(self.stream.source)
+        self.stream.share()
     }
 
     /// That thread is about to try.
