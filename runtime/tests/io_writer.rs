@@ -368,8 +368,29 @@ fn s84_a_cancelled_drain_loses_nothing() {
             let mut drain = Box::pin(writer.drain());
             assert!(poll_once(&mut drain).await.is_pending());
         }
+        let drainers: Vec<_> = (0..5)
+            .map(|_| {
+                let writer = writer.clone();
+                create_task(async move { Ok(writer.drain().await?) })
+            })
+            .collect();
+        settle().await;
+        // The first, one in the middle and the last are cancelled; the others are not disturbed.
+        for number in [0, 2, 4] {
+            assert!(drainers[number].cancel());
+        }
+        settle().await;
+        for (number, drainer) in drainers.iter().enumerate() {
+            assert_eq!(drainer.done(), number % 2 == 0, "drainer {number}");
+        }
         assert!(receive(&mut peer, written.len()).await? == written, "bytes were changed");
         writer.drain().await?;
+        for (number, drainer) in drainers.into_iter().enumerate() {
+            match drainer.await {
+                Err(error) => assert!(number % 2 == 0 && error.is_cancelled(), "{number}: {error}"),
+                Ok(()) => assert_eq!(number % 2, 1),
+            }
+        }
         Ok(())
     })
     .unwrap();

@@ -58,6 +58,32 @@ fn s10_a_server_that_listens_too_late_is_told_which_address_is_in_use() {
 }
 
 #[test]
+fn s10_a_server_comes_back_while_connections_of_the_one_before_die_away() {
+    peer::run(async || {
+        let close = async |_reader: StreamReader, writer: StreamWriter| {
+            writer.close();
+            Ok(writer.wait_closed().await?)
+        };
+        let server = start_server(close, "127.0.0.1:0").await?;
+        let addr = server.local_addrs()[0];
+        let (mut reader, writer) = open_connection(addr).await?;
+        // The server's end is closed first, so it is that one which lingers in TIME_WAIT.
+        assert!(reader.read_to_end().await?.is_empty());
+        writer.close();
+        writer.wait_closed().await?;
+        server.close();
+        server.wait_closed().await;
+        let strict = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        let in_use = strict.bind(&addr.into()).unwrap_err();
+        assert_eq!(in_use.kind(), ErrorKind::AddrInUse, "nothing lingers: this would show nothing");
+        let again = start_server(wait_for_end, addr).await?;
+        assert_eq!(again.local_addrs(), [addr]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn s10_a_bound_server_gives_its_port_back_when_it_is_dropped() {
     run(async || {
         let bound = Server::builder().bind("127.0.0.1:0").await?;

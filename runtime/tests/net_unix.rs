@@ -203,6 +203,12 @@ fn s102_the_file_goes_with_the_loop() {
     let _outlives =
         run(async move || Ok(std::mem::ManuallyDrop::new(start_unix_server(echo, theirs).await?)));
     assert!(!path.exists());
+
+    // A listener is a value of its own: its file goes with it, also when its loop has gone before.
+    let theirs = path.clone();
+    let listener = run(async move || Ok(corelane::UnixListener::bind(theirs)?)).unwrap();
+    drop(listener);
+    assert!(!path.exists());
 }
 
 #[test]

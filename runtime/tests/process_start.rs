@@ -47,6 +47,17 @@ fn p2_a_quoted_word_arrives_unchanged() {
 }
 
 #[test]
+fn p8_streams_are_bytes_whatever_they_mean_as_text() {
+    real(async || {
+        let odd = b"\xff\xfe no text\r\n\0\xc3".repeat(100);
+        let mut child = cat().spawn().await?;
+        let (out, _) = child.communicate(Some(&odd)).await?;
+        assert!(out.is_some_and(|out| out == odd), "bytes were changed");
+        Ok(())
+    });
+}
+
+#[test]
 fn p3_a_stream_goes_to_a_descriptor_and_both_to_one() {
     real(async || {
         let mut file = tempfile::tempfile()?;

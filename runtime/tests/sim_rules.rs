@@ -176,7 +176,7 @@ fn a_partition_by_rule_ends_with_its_time_and_loses_nothing() {
 }
 
 #[test]
-fn s30_a_server_without_descriptors_waits_and_goes_on_and_a_client_is_told() {
+fn s28_a_server_without_descriptors_waits_and_goes_on_and_a_client_is_told() {
     check_twice(50, |sim| {
         let (_server, client, _streams) = pair(sim)?;
         let begun = sim.now() - corelane::Instant::ZERO;
