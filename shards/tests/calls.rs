@@ -13,7 +13,7 @@ use corelane::{
     Error, Idle, LocalKey, Result, WaitKind, describe_tasks, sleep, spawn, task, yield_now,
 };
 use corelane_shards::{CallError, Shard, ShardId};
-use support::{FAR, call_error, on_first, shards};
+use support::{FAR, call_error, everywhere, on_first, shards};
 
 #[test]
 fn a_value_comes_back_from_a_closure_and_from_a_task() {
@@ -33,7 +33,7 @@ fn a_value_comes_back_from_a_closure_and_from_a_task() {
 
 #[test]
 fn the_future_of_a_call_need_not_be_send() {
-    let answer = on_first(shards(2), async |shard| {
+    let answer = everywhere(shards(2), async |shard| {
         let call = shard.call(FAR, || async {
             let local = Rc::new(Cell::new(1));
             yield_now().await;
@@ -47,7 +47,7 @@ fn the_future_of_a_call_need_not_be_send() {
 
 #[test]
 fn a_call_to_the_own_shard_runs_inline() {
-    on_first(shards(1), async |shard| {
+    everywhere(shards(1), async |shard| {
         let ran = Rc::new(Cell::new(false));
         thread_local!(static RAN: Cell<bool> = const { Cell::new(false) });
         let answer = shard.invoke(shard.id(), || RAN.set(true));
@@ -65,7 +65,7 @@ fn a_call_to_the_own_shard_runs_inline() {
 
 #[test]
 fn an_error_comes_back_as_the_type_it_was() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let call = shard
             .call(FAR, || async { Err::<(), _>(io::Error::from(io::ErrorKind::AddrInUse).into()) });
         assert_eq!(call.await.unwrap_err().io_kind(), Some(io::ErrorKind::AddrInUse));
@@ -77,7 +77,7 @@ fn an_error_comes_back_as_the_type_it_was() {
 
 #[test]
 fn a_panic_comes_back_typed_and_the_shard_lives_on() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         for to in [FAR, shard.id()] {
             let panicked = |text: &str| CallError::Panicked(text.to_owned());
             let plain = shard.invoke(to, || -> u32 { panic!("plain {}", 1) }).await;
@@ -100,7 +100,7 @@ fn a_panic_comes_back_typed_and_the_shard_lives_on() {
 
 #[test]
 fn a_shard_that_does_not_exist_is_named() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let error = shard.invoke(ShardId::new(2), || ()).await.unwrap_err();
         assert_eq!(error.to_string(), "there is no shard 2, only 0 to 1");
         let error = shard.call(ShardId::new(9), || async { Ok(()) }).await.unwrap_err();
@@ -114,7 +114,7 @@ fn a_shard_that_does_not_exist_is_named() {
 fn calls_of_one_pair_run_in_the_order_in_which_they_were_made() {
     thread_local!(static SEEN: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) });
     // Few permits and one packet, so that calls wait for both.
-    on_first(shards(2).permits(3).lane_capacity(1), async |shard| {
+    everywhere(shards(2).permits(3).lane_capacity(1), async |shard| {
         let mut answers = Vec::new();
         for number in 0..500 {
             answers.push(shard.invoke(FAR, move || SEEN.with_borrow_mut(|s| s.push(number))));
@@ -133,7 +133,7 @@ fn calls_of_one_pair_run_in_the_order_in_which_they_were_made() {
 
 #[test]
 fn calls_of_one_turn_travel_together_in_packets_of_sixteen() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         shard.invoke(FAR, || ()).await?;
         let before = shard.lane_stats(FAR);
         let answers: Vec<_> = (0..100).map(|n| shard.invoke(FAR, move || n)).collect();
@@ -151,7 +151,7 @@ fn calls_of_one_turn_travel_together_in_packets_of_sixteen() {
 fn permits_bound_the_calls_in_flight() {
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);
-    on_first(shards(2).permits(4), async |shard| {
+    everywhere(shards(2).permits(4), async |shard| {
         let calls: Vec<_> = (0..40)
             .map(|_| {
                 spawn(shard.call(FAR, || async {
@@ -193,7 +193,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 
 #[test]
 fn dropping_the_call_cancels_the_task_over_there_and_returns_the_permit() {
-    on_first(shards(2).permits(1), async |shard| {
+    everywhere(shards(2).permits(1), async |shard| {
         let started = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(AtomicBool::new(false));
         let (start, end) = (Arc::clone(&started), Dropped(Arc::clone(&ended)));
@@ -213,7 +213,7 @@ fn dropping_the_call_cancels_the_task_over_there_and_returns_the_permit() {
 
 #[test]
 fn a_call_that_was_given_up_before_it_arrived_does_not_run() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let ran = Arc::new(AtomicBool::new(false));
         let dropped = Arc::new(AtomicBool::new(false));
         let (run, guard) = (Arc::clone(&ran), Dropped(Arc::clone(&dropped)));
@@ -235,7 +235,7 @@ fn a_call_that_was_given_up_before_it_arrived_does_not_run() {
 
 #[test]
 fn a_call_that_waits_for_a_permit_and_is_dropped_leaves_the_queue() {
-    on_first(shards(2).permits(1), async |shard| {
+    everywhere(shards(2).permits(1), async |shard| {
         let first = shard.invoke(FAR, || 1);
         let second = shard.invoke(FAR, || 2);
         let third = shard.invoke(FAR, || 3);
@@ -248,7 +248,7 @@ fn a_call_that_waits_for_a_permit_and_is_dropped_leaves_the_queue() {
 
 #[test]
 fn a_task_that_is_cancelled_over_there_ends_the_call_cancelled() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let call = shard.call(FAR, || async { Err::<(), _>(Error::cancelled()) });
         assert!(call.await.unwrap_err().is_cancelled());
         Ok(())
@@ -344,7 +344,7 @@ static AT_HOME: LocalKey<u64> = LocalKey::new();
 
 #[test]
 fn t168_what_is_sent_sees_clones_of_the_local_keys_that_may_travel() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         assert_eq!(shard.invoke(FAR, || REQUEST.get()).await?, None);
         REQUEST.set(7);
         AT_HOME.set(1);

@@ -10,11 +10,11 @@ use corelane::{create_task, sleep, spawn};
 use corelane_shards::Shard;
 use corelane_shards::sync::channel::{SendError, bounded};
 use corelane_shards::sync::{oneshot, watch};
-use support::{FAR, on_first, shards};
+use support::{FAR, everywhere, on_first, shards};
 
 #[test]
 fn a_slow_receiver_holds_its_senders_back_and_gets_everything_in_their_order() {
-    on_first(shards(4), async |shard| {
+    everywhere(shards(4), async |shard| {
         let (sender, mut receiver) = bounded(1);
         let sending: Vec<_> = shard
             .all()
@@ -44,7 +44,7 @@ fn a_slow_receiver_holds_its_senders_back_and_gets_everything_in_their_order() {
 
 #[test]
 fn a_send_that_is_cancelled_with_its_call_leaves_the_room_to_others() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let (sender, mut receiver) = bounded(1);
         sender.send(1).await?;
         let there = sender.clone();
@@ -98,7 +98,7 @@ fn threads_and_shards_meet_in_a_channel_and_a_shard_is_not_stopped() {
 
 #[test]
 fn every_shard_sees_the_latest_value() {
-    on_first(shards(3), async |shard| {
+    everywhere(shards(3), async |shard| {
         let (sender, receiver) = watch::channel(0);
         let seen = shard.call_all(move || {
             let mut receiver = receiver.clone();

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use corelane::{ReportKind, Result, set_report_handler, yield_now};
 use corelane_shards::{CallError, Invoke, Shard};
-use support::{FAR, on_first, shards};
+use support::{FAR, everywhere, shards};
 
 /// Polls a call that is not ready once, with `waker`.
 fn leave_waker<T: 'static>(call: &mut Invoke<T>, waker: &Waker) {
@@ -47,7 +47,7 @@ impl Drop for CallsOnDrop {
 
 #[test]
 fn a_waker_that_calls_when_it_is_replaced_finds_nothing_borrowed() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let mut call = shard.invoke(FAR, || 3);
         leave_waker(&mut call, &Waker::from(Arc::new(CallsOnDrop)));
         assert_eq!(call.await?, 3);
@@ -57,7 +57,7 @@ fn a_waker_that_calls_when_it_is_replaced_finds_nothing_borrowed() {
 
 #[test]
 fn a_waker_that_calls_when_its_call_is_given_up_finds_nothing_borrowed() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let mut call = shard.invoke(FAR, || ());
         leave_waker(&mut call, &Waker::from(Arc::new(CallsOnDrop)));
         drop(call);
@@ -84,7 +84,7 @@ impl Drop for WatchesOnDrop {
 
 #[test]
 fn a_waker_of_the_end_that_watches_when_it_is_replaced_finds_nothing_borrowed() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let mut requested = Box::pin(shard.shutdown().requested());
         let foreign = Waker::from(Arc::new(WatchesOnDrop));
         assert!(requested.as_mut().poll(&mut Context::from_waker(&foreign)).is_pending());
@@ -105,7 +105,7 @@ impl Wake for WakePanics {
 
 #[test]
 fn a_waker_that_panics_is_reported_and_the_messages_behind_it_are_read() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let reports = reports();
         let mut first = shard.invoke(FAR, || 1);
         let behind: Vec<_> = (0..9).map(|n| shard.invoke(FAR, move || n)).collect();
@@ -122,7 +122,7 @@ fn a_waker_that_panics_is_reported_and_the_messages_behind_it_are_read() {
 
 #[test]
 fn a_waker_of_the_end_that_panics_keeps_nobody_from_hearing_of_it() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let reports = reports();
         let mut foreign = Box::pin(shard.shutdown().requested());
         let waker = Waker::from(Arc::new(WakePanics));
@@ -160,7 +160,7 @@ impl Future for ReadyGuard {
 
 #[test]
 fn a_future_that_panics_when_it_is_dropped_over_there_has_panicked() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         for to in [FAR, shard.id()] {
             let error = shard.call(to, || ReadyGuard(Guard)).await.unwrap_err();
             let expected = CallError::Panicked("this guard panics".to_owned());
@@ -184,7 +184,7 @@ impl Future for PollAndDropPanic {
 
 #[test]
 fn a_future_that_panics_in_its_poll_and_in_its_drop_has_panicked_in_its_poll() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let reports = reports();
         for to in [FAR, shard.id()] {
             let error = shard.call(to, || PollAndDropPanic(Guard)).await.unwrap_err();
@@ -199,7 +199,7 @@ fn a_future_that_panics_in_its_poll_and_in_its_drop_has_panicked_in_its_poll() {
 
 #[test]
 fn a_panic_whose_payload_panics_is_answered() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let reports = reports();
         for to in [FAR, shard.id()] {
             let thrown = shard.invoke(to, || std::panic::panic_any(Guard)).await;
@@ -214,7 +214,7 @@ fn a_panic_whose_payload_panics_is_answered() {
 
 #[test]
 fn closures_that_panic_when_they_are_dropped_unread_are_reported_one_by_one() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let reports = reports();
         // Given up while they wait for a permit, so that they never leave.
         let flying: Vec<_> = (0..1024).map(|_| shard.invoke(FAR, || ())).collect();

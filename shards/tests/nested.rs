@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use corelane::{Result, create_task, gather, now, sleep, spawn, yield_now};
 use corelane_shards::{CallError, Priority, Shard, ShardId};
-use support::{FAR, call_error, on_first, shards};
+use support::{FAR, call_error, everywhere, on_first, shards};
 
 const NEAR: ShardId = ShardId::new(0);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -63,7 +63,7 @@ fn a_call_whose_deadline_is_over_when_it_arrives_is_not_run() {
 
 #[test]
 fn a_deadline_is_seen_over_there_and_by_what_is_called_from_there() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         assert_eq!(Shard::deadline(), None);
         let seen = shard.within(HOUR, async {
             let plain = shard.invoke(FAR, left).await?;
@@ -92,7 +92,7 @@ fn a_deadline_is_seen_over_there_and_by_what_is_called_from_there() {
 
 #[test]
 fn when_the_time_is_over_the_call_is_cancelled_over_there() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let (tell, told) = mpsc::channel::<()>();
         let call = shard.within(Duration::from_millis(20), async {
             let call = shard.call(FAR, move || async move {
@@ -141,7 +141,7 @@ fn calls_that_wait_for_a_permit_leave_by_priority_and_the_priority_travels() {
 
 #[test]
 fn the_path_of_a_call_is_known_to_its_task_and_to_the_tasks_that_it_makes() {
-    on_first(shards(3), async |shard| {
+    everywhere(shards(3), async |shard| {
         let last = ShardId::new(2);
         let path = shard.call(FAR, move || async move {
             let child = spawn(async { Shard::call_path() }).await?;
@@ -170,7 +170,7 @@ fn call_on_and_on() -> Boxed<()> {
 
 #[test]
 fn a_circle_of_calls_without_an_end_is_reported_with_its_shards() {
-    on_first(shards(2).call_depth(5), async |shard| {
+    everywhere(shards(2).call_depth(5), async |shard| {
         for _ in 0..2 {
             let error = shard.call(FAR, call_on_and_on).await.unwrap_err();
             let path: Vec<_> = [0, 1, 0, 1, 0, 1].map(ShardId::new).to_vec();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corelane::{Error, ReportKind, set_report_handler, yield_now};
 use corelane_shards::{CallError, Shard, ShardId, TryPostError};
-use support::{FAR, call_error, on_first, shards};
+use support::{FAR, call_error, everywhere, on_first, shards};
 
 thread_local! {
     static SEEN: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
@@ -44,7 +44,7 @@ fn hold_up(shard: &Shard) -> impl Drop + use<> {
 
 #[test]
 fn a_post_runs_on_the_other_shard_and_only_there() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         shard.post(FAR, || see(7)).await?;
         assert_eq!(shard.invoke(FAR, || SEEN.take()).await?, [7]);
         assert_eq!(SEEN.take(), []);
@@ -54,7 +54,7 @@ fn a_post_runs_on_the_other_shard_and_only_there() {
 
 #[test]
 fn posts_invocations_and_calls_run_in_the_order_in_which_they_were_made() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let (mut invocations, mut calls) = (Vec::new(), Vec::new());
         for number in (0..400).step_by(4) {
             shard.post(FAR, move || see(number)).await?;
@@ -79,7 +79,7 @@ fn posts_invocations_and_calls_run_in_the_order_in_which_they_were_made() {
 
 #[test]
 fn posts_that_wait_for_permits_keep_the_order_with_invocations() {
-    on_first(shards(2).permits(3), async |shard| {
+    everywhere(shards(2).permits(3), async |shard| {
         let (mut posts, mut calls) = (Vec::new(), Vec::new());
         for number in (0..200).step_by(2) {
             posts.push(shard.post(FAR, move || see(number)));
@@ -100,8 +100,8 @@ fn posts_that_wait_for_permits_keep_the_order_with_invocations() {
 fn a_flood_is_held_back_by_the_permits_and_all_of_it_runs() {
     static RUN: AtomicUsize = AtomicUsize::new(0);
     for permits in [1, 2, 3, 4, 64] {
-        RUN.store(0, Ordering::Relaxed);
         on_first(shards(2).permits(permits).lane_capacity(1), async move |shard| {
+            RUN.store(0, Ordering::Relaxed);
             for sent in 0..2_000 {
                 shard.post(FAR, || count(&RUN)).await?;
                 let run = RUN.load(Ordering::Relaxed);
@@ -130,7 +130,7 @@ fn two_shards_that_flood_each_other_through_one_permit_and_one_slot_end() {
 
 #[test]
 fn a_post_without_a_permit_comes_back_and_can_be_tried_again() {
-    on_first(shards(2).permits(2), async |shard| {
+    everywhere(shards(2).permits(2), async |shard| {
         let held = hold_up(&shard);
         shard.try_post(FAR, || see(1)).map_err(|_| Error::msg("no room"))?;
         let refused = shard.try_post(FAR, || see(2)).expect_err("both permits are in use");
@@ -150,7 +150,7 @@ fn a_post_without_a_permit_comes_back_and_can_be_tried_again() {
 
 #[test]
 fn a_post_that_waits_is_taken_back_when_its_future_is_dropped() {
-    on_first(shards(2).permits(1), async |shard| {
+    everywhere(shards(2).permits(1), async |shard| {
         let held = hold_up(&shard);
         let waiting = shard.post(FAR, || see(1));
         let patient = shard.post(FAR, || see(2));
@@ -164,7 +164,7 @@ fn a_post_that_waits_is_taken_back_when_its_future_is_dropped() {
 
 #[test]
 fn a_post_that_has_left_runs_though_its_future_is_dropped() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         drop(shard.post(FAR, || see(1)));
         assert_eq!(shard.invoke(FAR, || SEEN.take()).await?, [1]);
         Ok(())
@@ -173,7 +173,7 @@ fn a_post_that_has_left_runs_though_its_future_is_dropped() {
 
 #[test]
 fn a_post_that_panics_is_reported_on_the_other_shard_and_costs_no_permit() {
-    on_first(shards(2).permits(1), async |shard| {
+    everywhere(shards(2).permits(1), async |shard| {
         let watch = || {
             set_report_handler(|report| {
                 assert_eq!(report.kind, ReportKind::Callback);
@@ -199,7 +199,7 @@ fn a_post_that_panics_is_reported_on_the_other_shard_and_costs_no_permit() {
 
 #[test]
 fn a_post_to_the_own_shard_runs_at_once_and_its_panic_is_reported_here() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let reports = Rc::new(Cell::new(0));
         let handed_in = Rc::clone(&reports);
         set_report_handler(move |_| handed_in.set(handed_in.get() + 1));
@@ -215,7 +215,7 @@ fn a_post_to_the_own_shard_runs_at_once_and_its_panic_is_reported_here() {
 
 #[test]
 fn a_post_to_a_shard_that_is_none_says_so_and_comes_back() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let nowhere = ShardId::new(9);
         let expected = CallError::NoSuchShard { asked: nowhere, count: 2 };
         let error = shard.post(nowhere, || ()).await.expect_err("there is no such shard");

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use corelane::{Error, Result, gather, sleep, yield_now};
 use corelane_shards::{CallError, Foreign, Shard, ShardId, Sharded};
-use support::{FAR, call_error, on_first, shards};
+use support::{FAR, call_error, everywhere, shards};
 
 fn own_number() -> usize {
     Shard::current().map_or(usize::MAX, |shard| shard.id().index())
@@ -57,7 +57,7 @@ fn part(log: Log) -> impl AsyncFnOnce(Shard) -> Result<Part> + Clone + Send + 's
 
 #[test]
 fn a_service_has_an_instance_on_each_shard_that_is_used_there() {
-    on_first(shards(3), async |shard| {
+    everywhere(shards(3), async |shard| {
         let service = Sharded::start(&shard, part(Log::default())).await?;
         assert_eq!(service.local()?.number.get(), 0);
         let on = |to| service.invoke_on(to, |part| (part.number.get(), own_number()));
@@ -81,7 +81,7 @@ fn a_service_has_an_instance_on_each_shard_that_is_used_there() {
 
 #[test]
 fn a_service_is_stopped_in_reverse_and_then_gone() {
-    on_first(shards(3), async |shard| {
+    everywhere(shards(3), async |shard| {
         let log = Log::default();
         let stop = async |part: Rc<Part>| {
             part.log.note("stop");
@@ -103,7 +103,7 @@ fn a_service_is_stopped_in_reverse_and_then_gone() {
 
 #[test]
 fn a_start_that_fails_or_panics_stops_what_had_started_in_reverse() {
-    on_first(shards(4), async |shard| {
+    everywhere(shards(4), async |shard| {
         for panics in [false, true] {
             let log = Log::default();
             let make = part(log.clone());
@@ -135,7 +135,7 @@ fn a_start_that_fails_or_panics_stops_what_had_started_in_reverse() {
 
 #[test]
 fn a_stop_that_fails_keeps_no_other_from_being_stopped() {
-    on_first(shards(3), async |shard| {
+    everywhere(shards(3), async |shard| {
         let log = Log::default();
         let stop = async |part: Rc<Part>| {
             part.log.note("stop");
@@ -183,7 +183,7 @@ fn what_nobody_has_stopped_is_stopped_at_the_end_the_youngest_first() {
 
 #[test]
 fn the_last_handle_of_a_service_stops_it_where_its_instances_are() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let log = Log::default();
         let stop = async |part: Rc<Part>| {
             part.log.note("stop");
@@ -224,7 +224,7 @@ fn a_stop_that_is_under_way_when_the_run_ends_comes_to_its_end() {
 
 #[test]
 fn a_value_is_used_and_dropped_at_home_wherever_its_last_key_goes() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let log = Log::default();
         let made = log.clone();
         let key: Foreign<Part> = shard
@@ -293,7 +293,7 @@ fn keys_are_of_one_run_and_need_a_shard() {
 
 #[test]
 fn answers_come_as_they_are_given_and_an_error_ends_no_other_call() {
-    on_first(shards(4), async |shard| {
+    everywhere(shards(4), async |shard| {
         let mut answers = shard.call_all(|| async {
             let own = own_number();
             for _ in 0..own * 50 {
@@ -324,7 +324,7 @@ fn answers_come_as_they_are_given_and_an_error_ends_no_other_call() {
 #[test]
 fn call_any_spreads_a_row_of_calls_evenly_and_avoids_who_is_busy() {
     static AT: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
-    on_first(shards(4), async |shard| {
+    everywhere(shards(4), async |shard| {
         let count_own = || async { Ok(AT[own_number()].fetch_add(1, Ordering::SeqCst)) };
         let row: Vec<_> = (0..40).map(|_| shard.call_any(count_own)).collect();
         gather(row).await?;
@@ -341,7 +341,7 @@ fn call_any_spreads_a_row_of_calls_evenly_and_avoids_who_is_busy() {
 
 #[test]
 fn a_call_to_any_that_is_given_up_is_cancelled_on_its_own_shard_too() {
-    on_first(shards(1), async |shard| {
+    everywhere(shards(1), async |shard| {
         let log = Log::default();
         let held = Part { number: Rc::default(), log: log.clone() };
         let held = shard.keep(held);

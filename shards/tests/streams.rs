@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use corelane::{Error, create_task, gather, yield_now};
 use corelane_shards::sync::oneshot;
 use corelane_shards::{CallError, ServiceGroup, ShardId};
-use support::{FAR, on_first, shards};
+use support::{FAR, everywhere, shards};
 
 #[test]
 fn items_come_in_their_order_and_the_sender_waits_for_the_reader() {
     static SENT: AtomicUsize = AtomicUsize::new(0);
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         for to in [FAR, shard.id()] {
             SENT.store(0, Ordering::SeqCst);
             let mut items = shard.call_stream(to, 2, async |items| {
@@ -35,7 +35,7 @@ fn items_come_in_their_order_and_the_sender_waits_for_the_reader() {
 
 #[test]
 fn what_the_call_fails_with_comes_after_the_last_item() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         for to in [FAR, shard.id()] {
             let mut failing = shard.call_stream(to, 4, async |items| {
                 items.send(1).await?;
@@ -58,7 +58,7 @@ fn what_the_call_fails_with_comes_after_the_last_item() {
 
 #[test]
 fn a_stream_that_is_dropped_cancels_its_call() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let (held, ended) = oneshot::channel::<()>();
         let mut items = shard.call_stream(FAR, 1, async move |items| {
             let _held = held;
@@ -76,7 +76,7 @@ fn a_stream_that_is_dropped_cancels_its_call() {
 fn a_group_takes_no_more_than_its_share_and_leaves_the_rest_to_others() {
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let repairs = ServiceGroup::new(2)?;
         let calls: Vec<_> = (0..20)
             .map(|_| {
@@ -95,7 +95,9 @@ fn a_group_takes_no_more_than_its_share_and_leaves_the_rest_to_others() {
                 })
             })
             .collect();
-        yield_now().await;
+        while repairs.stats(&shard, FAR).in_flight_count < 2 {
+            yield_now().await;
+        }
         assert_eq!(repairs.stats(&shard, FAR).in_flight_count, 2);
         // Others are not in its line.
         assert_eq!(shard.call(FAR, || async { Ok(1) }).await?, 1);
@@ -110,7 +112,7 @@ fn a_group_takes_no_more_than_its_share_and_leaves_the_rest_to_others() {
 
 #[test]
 fn calls_of_one_group_that_call_back_do_not_wait_for_their_own_share() {
-    on_first(shards(2), async |shard| {
+    everywhere(shards(2), async |shard| {
         let group = ServiceGroup::new(1)?;
         let home = shard.id();
         let there = group.clone();

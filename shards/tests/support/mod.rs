@@ -1,11 +1,18 @@
 //! What tests of shards share: small runs without pins and signals, and one shard that calls the others.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+use std::fmt;
 use std::thread;
 use std::time::Duration;
 
+use corelane::sim::Simulation;
 use corelane::{Error, Result};
 use corelane_shards::{Builder, CallError, Ending, Placement, Shard, ShardId, Shards};
+
+/// How many seeds a test is run with in simulation.
+const SEED_COUNT: u64 = 40;
+/// How often everywhere is.
+pub(crate) const RUN_COUNT: usize = 1 + SEED_COUNT as usize;
 
 /// The shard next to the first.
 pub(crate) const FAR: ShardId = ShardId::new(1);
@@ -24,6 +31,55 @@ pub(crate) fn on_first<T: Send + Default + 'static>(
         _ => Ok(T::default()),
     });
     run.expect("no main fails").swap_remove(0)
+}
+
+/// The same on threads and then in simulation, under many seeds: the answer is the same everywhere.
+pub(crate) fn everywhere<T: Send + Default + PartialEq + fmt::Debug + 'static>(
+    builder: Builder,
+    main: impl AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
+) -> T {
+    let answer = on_first(builder.clone(), main.clone());
+    for seed in 0..SEED_COUNT {
+        let main = main.clone();
+        let first = async move |shard: Shard| match shard.id().index() {
+            0 => main(shard).await,
+            _ => Ok(T::default()),
+        };
+        let run = simulated(builder.clone(), seed, first).into_result();
+        let simulated = run.unwrap_or_else(|error| panic!("seed {seed}: {error}")).swap_remove(0);
+        assert_eq!(simulated, answer, "seed {seed}");
+    }
+    answer
+}
+
+/// Runs `main` on all shards, on threads and then in simulation: it ends in the same way everywhere.
+pub(crate) fn run_everywhere<T: Send + fmt::Debug + 'static>(
+    builder: Builder,
+    main: impl AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
+) -> Result<Vec<T>> {
+    let tell = |run: &Result<Vec<T>>| match run {
+        Ok(values) => format!("{values:?}"),
+        // Which of several mains has failed first may differ.
+        Err(_) => "failed".to_owned(),
+    };
+    let run = builder.clone().run(main.clone());
+    for seed in 0..SEED_COUNT {
+        let again = simulated(builder.clone(), seed, main.clone()).into_result();
+        assert_eq!(tell(&again), tell(&run), "seed {seed}");
+    }
+    run
+}
+
+/// One run in simulation.
+pub(crate) fn simulated<T: 'static>(
+    builder: Builder,
+    seed: u64,
+    main: impl AsyncFnOnce(Shard) -> Result<T> + Clone + 'static,
+) -> Ending<T> {
+    let mut sim = Simulation::new(seed);
+    let host = sim.host("only").expect("a host of a new world can be made");
+    let site = builder.simulate(&mut sim, host, main).expect("the shards start");
+    site.join_to_end(&mut sim).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 /// Waits until it is so; fails after a minute, so that what hangs is a failure with a name.
