@@ -4,11 +4,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use corelane::Instant as LoopInstant;
-use corelane::sim::{claim_addr, draw_part, world_time};
+use corelane::sim::{bind_listener, claim_addr, draw_part, world_time};
 
 /// How long the simulated host has been there.
 pub(crate) fn passed() -> Option<Duration> {
@@ -30,4 +31,9 @@ pub(crate) fn part(whole: usize) -> usize {
 /// Whether somebody could listen there, and with which port if it had none.
 pub(crate) fn claim(addr: SocketAddr) -> Option<io::Result<SocketAddr>> {
     claim_addr(addr)
+}
+
+/// A listener that is bound there.
+pub(crate) fn bind(addr: SocketAddr) -> Option<io::Result<OwnedFd>> {
+    bind_listener(addr)
 }

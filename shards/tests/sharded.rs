@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use corelane::{Error, Result, gather, sleep, yield_now};
 use corelane_shards::{CallError, Foreign, Shard, ShardId, Sharded};
-use support::{FAR, call_error, everywhere, shards};
+use support::{FAR, call_error, everywhere, on_first, shards};
 
 fn own_number() -> usize {
     Shard::current().map_or(usize::MAX, |shard| shard.id().index())

@@ -10,7 +10,7 @@ use corelane::sim::{Failure, Reason, Simulation, check, check_twice};
 use corelane::{
     Result, StreamReader, StreamWriter, catch_cancel_plain, now, open_connection, sleep, spawn,
 };
-use corelane_shards::{CallError, PanicPolicy, Phase, Placement, Shard, ShardId, Shards};
+use corelane_shards::{Accept, CallError, PanicPolicy, Phase, Placement, Shard, ShardId, Shards};
 
 fn shards(count: usize) -> corelane_shards::Builder {
     Shards::builder().placement(Placement::Unpinned(count))
@@ -320,4 +320,49 @@ fn what_is_wrong_with_the_settings_is_said_before_anything_runs() -> Result<(), 
     let refused = shards(0).simulate(&mut sim, host, async |_| Ok(())).unwrap_err();
     assert!(refused.to_string().contains("at least one shard"), "{refused}");
     sim.shut_down()
+}
+
+/// Connections to each shard of a server that deals them out.
+fn dealt(sim: &mut Simulation, accept: Accept, count: usize) -> Result<Vec<usize>, Failure> {
+    let (server, client) = (sim.host("server")?, sim.host("client")?);
+    let addr = server.addr(7);
+    let site = shards(3).simulate(sim, server, async move |shard| {
+        let server = shard.serve_with(accept, addr, echo).await?;
+        sleep(Duration::from_secs(10)).await;
+        Ok(server.connection_count())
+    })?;
+    sim.run_for(Duration::from_millis(10))?;
+    let talking = sim.spawn(client, async move || {
+        for _ in 0..count {
+            drop(spawn(async move {
+                let (mut reader, writer) = open_connection(addr).await?;
+                writer.write(b"hello\n")?;
+                assert!(reader.read_line().await?.ends_with(b" hello\n"));
+                assert!(reader.read_line().await?.is_empty(), "the end");
+                Ok::<_, corelane::Error>(())
+            }));
+        }
+        Ok(())
+    });
+    sim.run_until(|| talking.done())?;
+    sim.run_for(Duration::from_secs(11))?;
+    site.handle().request_shutdown();
+    site.join(sim)
+}
+
+#[test]
+fn one_shard_deals_connections_out_evenly_and_reuse_port_does_not() {
+    let mut widest = 0;
+    check(20, |sim| {
+        let accept = [Accept::InTurn, Accept::LeastLoaded][(sim.seed() % 2) as usize];
+        assert_eq!(dealt(sim, accept, 9)?, [3, 3, 3]);
+        Ok(())
+    });
+    check(20, |sim| {
+        let counts = dealt(sim, Accept::ReusePort, 9)?;
+        assert_eq!(counts.iter().sum::<usize>(), 9);
+        widest = widest.max(counts.into_iter().max().unwrap_or(0));
+        Ok(())
+    });
+    assert!(widest > 5, "{widest}");
 }

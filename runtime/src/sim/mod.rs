@@ -117,7 +117,7 @@ pub use self::failure::{Failure, Reason};
 pub use self::fault::Fault;
 pub use self::keeper::Keeper;
 pub use self::plan::{FaultKind, Faults};
-pub use self::within::{claim_addr, draw, draw_part, world_time};
+pub use self::within::{bind_listener, claim_addr, draw, draw_part, world_time};
 
 use self::boot::Site;
 use self::faults::Action;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use crate::driver::SourceSpec;
 use crate::executor::{self, LoopCore};
@@ -41,6 +42,16 @@ pub fn draw_part(what: &'static str, whole: usize) -> Option<usize> {
 pub fn world_time() -> Option<Instant> {
     let now = executor::with(|core| core.chance().map(|_| core.now()));
     now.ok().flatten()
+}
+
+/// A listener that is bound to `addr` on the host whose loop is being turned, as the descriptor that other loops of it
+/// adopt it by: [`ServerBuilder::adopt`](crate::ServerBuilder::adopt). It is of no other use. `None` off a simulation.
+#[must_use]
+pub fn bind_listener(addr: SocketAddr) -> Option<io::Result<OwnedFd>> {
+    let bind = |core: &LoopCore| {
+        core.take(core.open(SourceSpec::Listen { addr, backlog: None, reuse_port: false })?)
+    };
+    executor::with(|core| core.chance().map(|_| bind(core))).ok().flatten()
 }
 
 /// Whether somebody could listen at `addr` on the host whose loop is being turned: the address, with a port that

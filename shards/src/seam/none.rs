@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 pub(crate) const fn passed() -> Option<Duration> {
@@ -17,5 +18,9 @@ pub(crate) const fn part(whole: usize) -> usize {
 }
 
 pub(crate) const fn claim(_addr: SocketAddr) -> Option<io::Result<SocketAddr>> {
+    None
+}
+
+pub(crate) const fn bind(_addr: SocketAddr) -> Option<io::Result<OwnedFd>> {
     None
 }

@@ -168,8 +168,11 @@ impl Group {
         if state.acceptor.is_none() {
             // The socket that keeps a chosen port shares it; other ports are to be nobody else's.
             let shares = self.is_chosen;
-            let bound =
-                self.addrs.iter().map(|addr| Ok(TcpListener::from(bind_to(*addr, shares)?.0)));
+            let bind = |addr| {
+                let socket = seam::bind(addr).unwrap_or_else(|| Ok(bind_to(addr, shares)?.0));
+                socket.map(TcpListener::from)
+            };
+            let bound = self.addrs.iter().map(|addr| bind(*addr));
             open(bound.collect::<io::Result<_>>()?)?;
             state.acceptor = Some(id);
         }

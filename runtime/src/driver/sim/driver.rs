@@ -8,12 +8,13 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 
 use super::World;
+use super::descriptors::{not_simulated, unsupported};
 use super::draws::Draws;
 use super::listeners::Bound;
 use super::net::{Link, Names, Received};
-use super::source::{ReadEnd, ReadWork, Source, What, WriteWork};
+use super::source::{ReadEnd, ReadWork, Source, What, WriteWork, waits_for_nothing};
 use super::unix;
-use super::world::{SeatId, State};
+use super::world::SeatId;
 use crate::driver::buf::BufPool;
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started, Unsent};
 use crate::driver::source::{
@@ -98,6 +99,17 @@ impl SimDriver {
         let state = self.world.0.borrow();
         let end = state.ends.get(key);
         end.map(|end| end.names.clone()).ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+
+    /// Takes in what came from another loop.
+    fn adopt(&mut self, what: What, descriptor: OwnedFd) -> SourceId {
+        let source = self.insert(what);
+        if let Some(adopted) = self.sources.get_mut(source.0) {
+            adopted.descriptor = Some(descriptor);
+        }
+        // What came on the way told nobody.
+        self.world.0.borrow_mut().heat((self.seat, source));
+        source
     }
 
     /// The outcome of a read or an accept; an accepted connection gets its source first.
@@ -190,11 +202,6 @@ impl SimDriver {
     }
 }
 
-/// Whether an op that need not wait does so all the same.
-fn waits_for_nothing(state: &State) -> bool {
-    state.draws.happens("wait for nothing", state.settings.parks)
-}
-
 fn no_source(unsent: Unsent) -> Started {
     Started::Done(Outcome::Failed(ErrorKind::NotConnected.into(), unsent))
 }
@@ -229,7 +236,11 @@ impl Driver for SimDriver {
             SourceSpec::Datagrams { addr, reuse_port } => {
                 What::Socket(state.bind_datagrams(self.seat, addr, reuse_port)?)
             }
-            SourceSpec::Adopt { .. } => return Err(not_simulated("descriptors of the system")),
+            SourceSpec::Adopt { descriptor, .. } => {
+                let what = state.given(&descriptor)?;
+                drop(state);
+                return Ok(self.adopt(what, descriptor));
+            }
         };
         drop(state);
         Ok(self.insert(what))
@@ -238,12 +249,7 @@ impl Driver for SimDriver {
     fn close(&mut self, id: SourceId) {
         self.end_ops(id, |_| true);
         let Some(source) = self.sources.remove(id.0) else { return };
-        let mut state = self.world.0.borrow_mut();
-        match source.what {
-            What::End(key) => state.close(key),
-            What::Listener(key) => state.unbind(key),
-            What::Socket(key) => drop(state.sockets.remove(key)),
-        }
+        self.world.0.borrow_mut().let_go(source);
     }
 
     fn start(&mut self, id: OpId, op: Op) -> Started {
@@ -312,8 +318,11 @@ impl Driver for SimDriver {
 
     fn found_room(&mut self, _source: SourceId) {}
 
-    fn take(&mut self, source: SourceId) -> io::Result<OwnedFd> {
-        self.share(source)
+    fn take(&mut self, id: SourceId) -> io::Result<OwnedFd> {
+        self.what(id)?;
+        self.end_ops(id, |_| true);
+        let source = self.sources.remove(id.0).ok_or(ErrorKind::NotConnected)?;
+        self.world.0.borrow_mut().give(source)
     }
 
     fn try_send_to(
@@ -484,12 +493,4 @@ impl Drop for SimDriver {
         sources.into_iter().for_each(|source| self.close(source));
         self.world.0.borrow_mut().leave(self.seat);
     }
-}
-
-fn not_simulated(what: &str) -> io::Error {
-    unsupported(&format!("a simulation has no {what}"))
-}
-
-fn unsupported(why: &str) -> io::Error {
-    io::Error::new(ErrorKind::Unsupported, why)
 }

@@ -22,6 +22,7 @@ use crate::util::instant::Instant;
 
 mod clock;
 mod datagrams;
+mod descriptors;
 mod draws;
 mod driver;
 mod listeners;

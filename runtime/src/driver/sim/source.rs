@@ -1,14 +1,19 @@
 //! What a simulated driver knows of one of its sources: what it is, and the ops that wait for it.
 
+use std::os::fd::OwnedFd;
+
 use super::net::{Link, Received};
 use super::world::State;
 use crate::driver::buf::{BUF_BYTES, BufPool};
 use crate::driver::op::{Addressed, Completion, OpId, Outcome, Unsent, WriteData};
+use crate::util::chance::Chance;
 use crate::util::slab::Key;
 
 /// One source.
 pub(super) struct Source {
     pub(super) what: What,
+    /// It came from another loop, and ends with the last copy of this.
+    pub(super) descriptor: Option<OwnedFd>,
     read: Option<(OpId, ReadWork)>,
     write: Option<(OpId, WriteWork)>,
 }
@@ -19,6 +24,22 @@ pub(super) enum What {
     End(Key),
     Listener(Key),
     Socket(Key),
+}
+
+impl State {
+    /// Ends what was a source.
+    pub(super) fn end(&mut self, what: What) {
+        match what {
+            What::End(key) => self.close(key),
+            What::Listener(key) => self.unbind(key),
+            What::Socket(key) => drop(self.sockets.remove(key)),
+        }
+    }
+}
+
+/// Whether an op that need not wait does so all the same.
+pub(super) fn waits_for_nothing(state: &State) -> bool {
+    state.draws.happens("wait for nothing", state.settings.parks)
 }
 
 /// What is to be done when something has come.
@@ -56,7 +77,7 @@ pub(super) enum ReadEnd {
 
 impl Source {
     pub(super) fn new(what: What) -> Self {
-        Self { what, read: None, write: None }
+        Self { what, descriptor: None, read: None, write: None }
     }
 
     fn is_socket(&self) -> bool {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::datagrams::Socket;
+use super::descriptors::Deed;
 use super::draws::Draws;
 use super::listeners::Listener;
 use super::net::{End, Event};
@@ -57,6 +58,8 @@ pub(super) struct State {
     pub(super) ends: Slab<End>,
     pub(super) listeners: Slab<Listener>,
     pub(super) sockets: Slab<Socket>,
+    /// What is on its way between loops, or came that way.
+    pub(super) deeds: Vec<Deed>,
 }
 
 /// From which host to which.
@@ -127,6 +130,7 @@ impl State {
             ends: Slab::new(),
             listeners: Slab::new(),
             sockets: Slab::new(),
+            deeds: Vec::new(),
         }
     }
 
@@ -318,6 +322,7 @@ impl State {
         let seat = &mut self.seats[seat.0];
         seat.is_awake = true;
         seat.alarm = None;
+        self.collect_given();
         self.settle();
     }
 
