@@ -1,7 +1,8 @@
 //! One connection: what waits to be written, what is on its way, what has come back.
 //!
 //! The window bounds how many requests are on their way at once. Replies come in the order of the
-//! requests, so the times of a request wait in a queue until its reply is at the front.
+//! requests, so the times of a request wait in a queue until its reply is at the front. A connection
+//! may end after so many requests; the next one then opens another in its place.
 
 use std::collections::{VecDeque, vec_deque};
 use std::io::{self, Read, Write};
@@ -39,8 +40,12 @@ pub(crate) struct Landed {
 
 /// A connection over any byte stream that does not block.
 pub(crate) struct Connection<S> {
-    stream: S,
+    /// None before the first request of a connection that is opened for it.
+    stream: Option<S>,
     depth: usize,
+    /// Requests that one stream carries, and that the one of now still may.
+    requests_each: u64,
+    left: u64,
     flights: VecDeque<Flight>,
     unstamped: usize,
     requests: u64,
@@ -56,11 +61,15 @@ pub(crate) struct Connection<S> {
 const INPUT_BYTES: usize = 16 * 1_024;
 
 impl<S: Read + Write> Connection<S> {
-    /// A connection with at most `depth` requests on their way.
-    pub(crate) fn new(stream: S, depth: usize) -> Self {
+    /// A connection with at most `depth` requests on their way. After `requests_each` it [is used
+    /// up](Self::is_used_up), if there is such a number.
+    pub(crate) fn new(stream: Option<S>, depth: usize, requests_each: Option<u64>) -> Self {
+        let requests_each = requests_each.unwrap_or(u64::MAX);
         Connection {
             stream,
             depth,
+            requests_each,
+            left: requests_each,
             flights: VecDeque::with_capacity(depth),
             unstamped: 0,
             requests: 0,
@@ -75,7 +84,33 @@ impl<S: Read + Write> Connection<S> {
 
     /// Whether the window has a free place.
     pub(crate) fn has_space(&self) -> bool {
-        self.flights.len() < self.depth
+        self.flights.len() < self.depth && self.left > 0
+    }
+
+    /// Whether there is a stream.
+    pub(crate) fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Whether all requests that its stream carries are answered.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.left == 0 && self.flights.is_empty()
+    }
+
+    /// Takes a stream for what is to be written.
+    pub(crate) fn open(&mut self, stream: S) {
+        debug_assert!(self.stream.is_none(), "a connection was opened twice");
+        self.stream = Some(stream);
+    }
+
+    /// Ends the stream. Nothing may be on its way any more; with another one it goes on.
+    pub(crate) fn close(&mut self) {
+        debug_assert!(self.flights.is_empty(), "a connection was closed under its requests");
+        self.stream = None;
+        self.left = self.requests_each;
+        self.replies = self.requests;
+        self.out.clear();
+        (self.written, self.filled) = (0, 0);
     }
 
     /// Requests without a reply.
@@ -88,6 +123,7 @@ impl<S: Read + Write> Connection<S> {
         debug_assert!(self.has_space(), "a request was pushed into a full window");
         let note = protocol.encode(self.requests, &mut self.out);
         self.requests += 1;
+        self.left -= 1;
         self.unstamped += 1;
         let free_ns = noticed_ns.max(self.space_since_ns);
         self.flights.push_back(Flight { intended_ns, noticed_ns, free_ns, sent_ns: 0, note });
@@ -119,7 +155,8 @@ impl<S: Read + Write> Connection<S> {
     /// As the stream's write; the connection is lost then.
     pub(crate) fn write_out(&mut self) -> io::Result<()> {
         while self.wants_to_write() {
-            match self.stream.write(&self.out[self.written..]) {
+            let Some(stream) = &mut self.stream else { return Ok(()) };
+            match stream.write(&self.out[self.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -148,7 +185,8 @@ impl<S: Read + Write> Connection<S> {
                 self.input.resize(self.input.len() * 2, 0);
             }
             let room = self.input.len() - self.filled;
-            let count = match self.stream.read(&mut self.input[self.filled..]) {
+            let Some(stream) = &mut self.stream else { return Ok(()) };
+            let count = match stream.read(&mut self.input[self.filled..]) {
                 Ok(0) => {
                     let text = "the server closed the connection";
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));

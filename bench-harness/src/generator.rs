@@ -18,16 +18,21 @@
 //! The loop sees time and sockets through a [`World`], so that its arithmetic is tested on a
 //! simulated one.
 
+mod load;
+mod losses;
 mod outcome;
+mod times;
 
+pub(crate) use load::{Load, Work};
+pub(crate) use losses::Losses;
 pub(crate) use outcome::ThreadOutcome;
+pub(crate) use times::{Pacing, Times};
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::backlog::Backlog;
 use crate::connection::{Connection, Flight};
 use crate::hops::Hops;
 use crate::protocol::{Note, Protocol};
@@ -45,86 +50,14 @@ pub(crate) trait World {
     /// Waits until a stream is ready or `limit_ns` has passed, and appends the numbers of the
     /// streams that became readable or writable since the last call.
     fn wait(&mut self, limit_ns: u64, ready: &mut Vec<usize>);
-}
 
-/// How a load thread spends the time until the next request is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Pacing {
-    /// Sleep until shortly before, then spin; also spin while an answer is about to come.
-    Hybrid,
-    /// Never sleep: the most exact, and a CPU of its own is the price.
-    Spin,
-    /// Sleep until the exact time: late by what the kernel needs to wake the thread.
-    Sleep,
+    /// Begins to open another stream under a number whose last one is closed. It becomes writable when it is
+    /// there; whatever prevents that, its first read or write tells.
+    fn connect(&mut self, number: usize) -> std::io::Result<Self::Stream>;
 }
 
 /// Hybrid pacing wakes this long before a request is due, and spins for this long after a reply.
 const SPIN_NS: u64 = 60_000;
-
-/// The times of one load point, the same for all threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Times {
-    /// The first request is due.
-    pub(crate) start_ns: u64,
-    /// Requests due from here on are measured; those before are warm-up.
-    pub(crate) measure_ns: u64,
-    /// No request is due any more.
-    pub(crate) end_ns: u64,
-    /// What is not answered by now stays unfinished.
-    pub(crate) drain_end_ns: u64,
-}
-
-impl Times {
-    /// The same lengths, measured from `measure_ns` on.
-    pub(crate) fn measured_from(self, measure_ns: u64) -> Self {
-        let end_ns = measure_ns.saturating_add(self.end_ns - self.measure_ns);
-        let drain_end_ns = end_ns.saturating_add(self.drain_end_ns - self.end_ns);
-        Times { measure_ns, end_ns, drain_end_ns, ..self }
-    }
-}
-
-/// What a load thread sends.
-#[allow(clippy::large_enum_variant, reason = "there is one in each thread, and it never moves")]
-pub(crate) enum Work {
-    /// Requests when they are due, whatever the server does.
-    Open(Backlog),
-    /// A request whenever an answer makes room.
-    Closed {
-        /// So many are measured; `u64::MAX` for as many as there is time for.
-        requests: u64,
-        /// From an answer to the next request of its connection.
-        think_ns: u64,
-        /// Connections begin one after the other during this time.
-        ramp_ns: u64,
-    },
-}
-
-/// All that one load thread needs.
-pub(crate) struct Load<W: World> {
-    /// Its clock and poller.
-    pub(crate) world: W,
-    /// Its connections; their numbers are those of the poller.
-    pub(crate) streams: Vec<W::Stream>,
-    /// Requests on their way per connection.
-    pub(crate) depth: usize,
-    /// What is sent.
-    pub(crate) work: Work,
-    /// How it is written and read.
-    pub(crate) protocol: Box<dyn Protocol>,
-    /// Where latencies go.
-    pub(crate) recorder: Recorder,
-    /// When.
-    pub(crate) times: Times,
-    /// An answer later than this after the sending counts as a timeout.
-    pub(crate) timeout_ns: u64,
-    /// How to wait.
-    pub(crate) pacing: Pacing,
-    /// When the measurement begins, told from outside while it runs; zero as long as it is not known.
-    /// Unless told, it begins as the times say. It must not have passed when it is told.
-    pub(crate) measure_from: Arc<AtomicU64>,
-    /// Set from outside to end early.
-    pub(crate) stop: Arc<AtomicBool>,
-}
 
 struct Slot<S> {
     connection: Connection<S>,
@@ -157,6 +90,10 @@ pub(crate) struct Generator<W: World> {
     stop: Arc<AtomicBool>,
     outcome: ThreadOutcome,
     alive: usize,
+    /// Whether connections end and are opened anew.
+    reconnects: bool,
+    /// A connection that could not be opened has room for the next request, which is not to wait for its time.
+    has_freed: bool,
     in_flight: usize,
     active_ns: u64,
     last_sent_ns: u64,
@@ -170,7 +107,7 @@ impl<W: World> Generator<W> {
             .streams
             .into_iter()
             .map(|stream| Slot {
-                connection: Connection::new(stream, depth),
+                connection: Connection::new(stream, depth, load.requests_each),
                 alive: true,
                 listed: true,
                 dirty: false,
@@ -195,6 +132,8 @@ impl<W: World> Generator<W> {
             joined: 0,
             thinking: VecDeque::new(),
             stop: load.stop,
+            reconnects: load.requests_each.is_some(),
+            has_freed: false,
             outcome: ThreadOutcome { hops, ..ThreadOutcome::default() },
             in_flight: 0,
             active_ns: 0,
@@ -341,6 +280,10 @@ impl<W: World> Generator<W> {
             }
             let now_ns = self.world.now_ns();
             self.active_ns = now_ns;
+            if let Err(error) = self.open(number) {
+                self.lose(number, &error);
+                continue;
+            }
             let sent = match self.slots[number].connection.flush(now_ns) {
                 Ok(sent) => sent,
                 Err(error) => {
@@ -363,8 +306,22 @@ impl<W: World> Generator<W> {
         self.dirty = dirty;
     }
 
+    /// Opens a connection, unless it is open. The requests in it are sent from the moment when that begins, as
+    /// their users wait from then on.
+    fn open(&mut self, number: usize) -> std::io::Result<()> {
+        let connection = &mut self.slots[number].connection;
+        if !connection.is_open() {
+            connection.open(self.world.connect(number)?);
+            self.outcome.opened += 1;
+        }
+        Ok(())
+    }
+
     /// How long the loop may wait for something to arrive; zero to look and go on.
-    fn wait_limit(&self, now_ns: u64) -> u64 {
+    fn wait_limit(&mut self, now_ns: u64) -> u64 {
+        if std::mem::take(&mut self.has_freed) {
+            return 0;
+        }
         let boundary_ns = [
             self.times.start_ns,
             self.times.end_ns,
@@ -396,7 +353,7 @@ impl<W: World> Generator<W> {
 
     fn read(&mut self, number: usize) {
         let slot = &mut self.slots[number];
-        if !slot.alive {
+        if !slot.alive || !slot.connection.is_open() {
             return;
         }
         let before = slot.connection.in_flight();
@@ -423,27 +380,45 @@ impl<W: World> Generator<W> {
         self.in_flight -= before - slot.connection.in_flight();
         if let Err(error) = result {
             self.lose(number, &error);
-        } else if !slot.listed && slot.connection.has_space() {
-            slot.listed = true;
-            match &self.work {
-                Work::Closed { think_ns, .. } if *think_ns > 0 => {
-                    self.thinking.push_back((last_ns + think_ns, number));
-                }
-                _ => self.free.push_back(number),
-            }
+            return;
+        }
+        if slot.connection.is_used_up() {
+            slot.connection.close();
+        }
+        if !slot.listed && slot.connection.has_space() {
+            self.list(number, last_ns);
         }
     }
 
-    /// Gives a connection up; what was on its way there counts as errors.
+    /// A connection takes the next request, once its user has thought.
+    fn list(&mut self, number: usize, since_ns: u64) {
+        self.slots[number].listed = true;
+        match &self.work {
+            Work::Closed { think_ns, .. } if *think_ns > 0 => {
+                self.thinking.push_back((since_ns + think_ns, number));
+            }
+            _ => self.free.push_back(number),
+        }
+    }
+
+    /// Gives a connection up, or what is left of it until the next; what was on its way there counts as errors.
     fn lose(&mut self, number: usize, error: &std::io::Error) {
         let slot = &mut self.slots[number];
         let flights = slot.connection.take_flights();
-        slot.alive = false;
-        self.alive -= 1;
         self.in_flight -= flights.len();
         self.outcome.ledger.errors += flights.len() as u64;
-        self.outcome.wrong_replies += u64::from(error.kind() == std::io::ErrorKind::InvalidData);
-        self.outcome.lost.push(error.to_string());
+        // That a server closes what nobody uses is no loss where another connection is opened for the next request.
+        if !(self.reconnects && flights.is_empty()) {
+            self.outcome.losses.note(error);
+        }
+        slot.connection.close();
+        if !self.reconnects {
+            slot.alive = false;
+            self.alive -= 1;
+        } else if !slot.listed {
+            self.has_freed = true;
+            self.list(number, self.active_ns);
+        }
     }
 
     /// Records what never came at its age, and closes the ledger.

@@ -74,13 +74,7 @@ fn add(mine: &mut Recorded, mut other: Recorded) -> Result<(), String> {
     point.offered_rps = point.offered_rps.zip(more.offered_rps).map(|(a, b)| a + b);
     point.achieved_rps += more.achieved_rps;
     point.duration_s = point.duration_s.max(more.duration_s);
-    point.connections.asked += more.connections.asked;
-    point.connections.established += more.connections.established;
-    point.connections.lost += more.connections.lost;
-    point.connections.wrong_replies += more.connections.wrong_replies;
-    if point.connections.reason.is_none() {
-        point.connections.reason.clone_from(&more.connections.reason);
-    }
+    point.connections.add(&more.connections);
     point.response.censored += more.response.censored;
     point.response.overflow += more.response.overflow;
     let bounds = [point.response.lower_bound_from_ns, more.response.lower_bound_from_ns];

@@ -226,16 +226,9 @@ impl<'a> Session<'a> {
         let has_slos = spec.mode != Mode::Closed || self.plan.loads.contains(&LoadPlan::Closed);
         point.point.slo = slos.filter(|_| has_slos).collect();
         let achieved = point.point.achieved_rps;
-        let lost = point.point.connections.lost;
-        let reason = point.point.connections.reason.clone().unwrap_or_default();
+        let lost = every_connection_lost(spec, &point.point);
         self.recorded.push(point);
-        if lost == spec.connections && lost > 0 {
-            let protocol = spec.traffic.wire().name();
-            return Err(io::Error::other(format!(
-                "every connection was lost: {reason}; does the server run, and speak {protocol}?"
-            )));
-        }
-        Ok(achieved)
+        lost.map_or(Ok(achieved), Err)
     }
 
     /// When the first point begins, if that was asked for; `None` for all others.
@@ -305,6 +298,20 @@ impl<'a> Session<'a> {
         self.result.points = self.recorded.iter().map(|recorded| recorded.point.clone()).collect();
         Ok(RunOutcome { result: self.result, recorded: self.recorded, failure })
     }
+}
+
+/// The error of a point that has nothing to say, as no connection lived.
+fn every_connection_lost(spec: &PointSpec, point: &Point) -> Option<io::Error> {
+    let lost = point.connections.lost;
+    let is_all = match spec.requests_each {
+        None => lost == spec.connections as u64,
+        Some(_) => point.ledger.ok + point.ledger.timeouts == 0,
+    };
+    let reason = point.connections.reason.as_ref().filter(|_| is_all && lost > 0)?;
+    let protocol = spec.traffic.wire().name();
+    Some(io::Error::other(format!(
+        "every connection was lost: {reason}; does the server run, and speak {protocol}?"
+    )))
 }
 
 /// How long a bar is; nothing for a point whose end is not known.
@@ -442,9 +449,11 @@ fn workload(plan: &RunPlan) -> Workload {
         LoadPlan::Open(_, arrival) => Some(format!(" · {arrival} arrivals")),
         LoadPlan::Closed => None,
     });
+    let each = plan.point.requests_each.map(|count| format!(" of {count} requests each"));
     let description = format!(
-        "{target}  {traffic} · {} connections{}",
+        "{target}  {traffic} · {} connections{}{}",
         plan.point.connections,
+        each.unwrap_or_default(),
         arrival.unwrap_or_default()
     );
     Workload { target, protocol: protocol.to_owned(), description }

@@ -1,5 +1,6 @@
 //! One load point: connect, warm up, measure, drain, and judge.
 
+mod connect;
 mod control;
 
 pub(crate) use control::Progress;
@@ -9,8 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-use socket2::Socket;
 
 use crate::backlog::Backlog;
 use crate::clock::{self, ns};
@@ -27,6 +26,7 @@ use crate::traffic::Traffic;
 use crate::usage::{Usage, Used};
 use crate::verdict::{DRIFT_PERCENT, Evidence, Lag, judge};
 use crate::warmup::Warmup;
+use connect::connect;
 use control::{Control, LOOK};
 
 /// When requests are sent.
@@ -51,6 +51,8 @@ pub(crate) struct PointSpec {
     pub(crate) connections: usize,
     /// Requests on their way per connection.
     pub(crate) depth: usize,
+    /// After so many requests a connection ends, and the next request opens another.
+    pub(crate) requests_each: Option<u64>,
     /// Time in which the load rises from nothing, before the warm-up.
     pub(crate) ramp: Duration,
     /// Time before the measurement, under the same load.
@@ -87,6 +89,7 @@ impl PointSpec {
             traffic,
             connections: 1,
             depth: 1,
+            requests_each: None,
             ramp: Duration::ZERO,
             warmup: Warmup::Fixed(Duration::from_millis(200)),
             duration: Duration::from_secs(1),
@@ -166,8 +169,9 @@ pub(crate) fn run_point(
     let shares = streams.into_iter().zip(recorders).zip(encoders);
     for (thread, ((streams, recorder), protocol)) in shares.enumerate() {
         let load = Load {
-            world: RealWorld::new(&streams)?,
+            world: RealWorld::new(&streams, subject.peer().clone())?,
             streams,
+            requests_each: spec.requests_each,
             depth: spec.depth,
             work: work(spec, times, (thread as u64, threads as u64)),
             protocol,
@@ -270,38 +274,6 @@ fn work(spec: &PointSpec, times: Times, (thread, threads): (u64, u64)) -> Work {
     }
 }
 
-/// Connects and deals the streams out to the threads.
-fn connect(spec: &PointSpec, subject: &Subject, threads: usize) -> io::Result<Vec<Vec<Socket>>> {
-    let mut streams: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
-    for number in 0..spec.connections {
-        let stream = subject
-            .peer()
-            .connect(CONNECT_LIMIT)
-            .map_err(|error| connect_error(&error, number, spec, subject))?;
-        stream.set_nonblocking(true)?;
-        streams[number % threads].push(stream);
-    }
-    Ok(streams)
-}
-
-/// A server that does not accept within this time is not there.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-fn connect_error(
-    error: &io::Error,
-    number: usize,
-    spec: &PointSpec,
-    subject: &Subject,
-) -> io::Error {
-    let text = format!(
-        "connection {} of {} to {} failed: {error}",
-        number + 1,
-        spec.connections,
-        subject.peer()
-    );
-    io::Error::new(error.kind(), text)
-}
-
 fn start(load: Load<RealWorld>, cpu: Option<usize>) -> io::Result<JoinHandle<ThreadOutcome>> {
     threads::spawn("load", cpu, move || {
         threads::sharpen_timers();
@@ -400,12 +372,19 @@ impl Run<'_> {
     }
 
     fn connections(&self) -> Connections {
+        let losses = &self.outcome.losses;
         Connections {
             asked: self.spec.connections,
             established: self.spec.connections,
-            lost: self.outcome.lost.len(),
-            wrong_replies: self.outcome.wrong_replies,
-            reason: self.outcome.lost.first().cloned(),
+            requests_each: self.spec.requests_each,
+            opened: self.outcome.opened,
+            lost: losses.all,
+            refused: losses.refused,
+            reset: losses.reset,
+            closed: losses.closed,
+            wrong_replies: losses.wrong_replies,
+            unopened: losses.unopened,
+            reason: losses.reason.clone(),
         }
     }
 
@@ -454,7 +433,9 @@ impl Run<'_> {
     }
 
     fn evidence_without_histograms(&self) -> Evidence {
-        let asked = self.spec.connections;
+        let (asked, losses) = (self.spec.connections, &self.outcome.losses);
+        // Where another one is opened for the next request, a lost connection is an error and no more.
+        let lost = if self.spec.requests_each.is_some() { 0 } else { losses.all as usize };
         Evidence {
             open: matches!(self.spec.mode, Mode::Open(..)),
             offered: 0.0,
@@ -469,7 +450,8 @@ impl Run<'_> {
             generator_busy: Some(self.busiest as f64 / self.used.elapsed_ns as f64),
             steal: self.used.steal,
             throttled_us: self.used.throttled_us,
-            connections: (asked, asked.saturating_sub(self.outcome.lost.len())),
+            connections: (asked, asked.saturating_sub(lost)),
+            unopened: losses.unopened,
             shared_cpu: self.conditions.layout.shared,
             hiccup_us: self.conditions.hiccup_us,
             drift_p50_percent: None,

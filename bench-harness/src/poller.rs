@@ -9,6 +9,7 @@ use socket2::Socket;
 
 use crate::clock::{SECOND_NS, now_ns};
 use crate::generator::World;
+use crate::peer::Peer;
 
 /// An epoll instance with edge-triggered registrations. Waits end within microseconds of their
 /// limit, which is why this is not mio: its timeouts are whole milliseconds.
@@ -85,19 +86,20 @@ fn timespec(ns: u64) -> Timespec {
 /// The world of a real load thread.
 pub(crate) struct RealWorld {
     poller: Poller,
+    peer: Peer,
 }
 
 impl RealWorld {
-    /// Registers `streams` under their positions.
+    /// Registers `streams` under their positions, as far as they are there; others go to `peer`.
     ///
     /// # Errors
     /// As [`Poller::new`] and [`Poller::add`].
-    pub(crate) fn new(streams: &[Socket]) -> std::io::Result<Self> {
+    pub(crate) fn new(streams: &[Option<Socket>], peer: Peer) -> std::io::Result<Self> {
         let poller = Poller::new()?;
         for (number, stream) in streams.iter().enumerate() {
-            poller.add(stream, number)?;
+            stream.as_ref().map_or(Ok(()), |stream| poller.add(stream, number))?;
         }
-        Ok(RealWorld { poller })
+        Ok(RealWorld { poller, peer })
     }
 }
 
@@ -114,6 +116,12 @@ impl World for RealWorld {
             std::hint::spin_loop();
         }
         self.poller.wait(Some(limit_ns), ready);
+    }
+
+    fn connect(&mut self, number: usize) -> std::io::Result<Socket> {
+        let stream = self.peer.begin_to_connect()?;
+        self.poller.add(&stream, number)?;
+        Ok(stream)
     }
 }
 

@@ -10,7 +10,7 @@
 //! | generator busy above [`BUSY_SHARE`] with sleeping pace | | invalid |
 //! | stolen time above [`STEAL_LIMIT`], or any throttling | | invalid |
 //! | stolen time above [`STEAL_SHARE`] | | indicative |
-//! | connections lost or not established | any | invalid |
+//! | connections lost, not established, or not opened for want of ports or files | any | invalid |
 //! | server and generator on one CPU | | indicative |
 //! | an idle CPU stood still for [`HICCUP_US`] | | indicative |
 //! | the halves of the run differ | [`DRIFT_PERCENT`] in the median | indicative |
@@ -127,6 +127,8 @@ pub(crate) struct Evidence {
     pub(crate) throttled_us: Option<u64>,
     /// Connections asked for, and those that lived to the end.
     pub(crate) connections: (usize, usize),
+    /// Connections that this machine had no port or descriptor left for.
+    pub(crate) unopened: u64,
     /// Server and generator had to share a CPU.
     pub(crate) shared_cpu: bool,
     /// The longest gap that a spinning thread saw on a used CPU before the run.
@@ -204,7 +206,14 @@ fn generator_faults(evidence: &Evidence) -> impl Iterator<Item = String> {
         .map(|busy| format!("the generator was busy {:.0} % of the time", busy * 100.0));
     let (asked, alive) = evidence.connections;
     let lost = (alive < asked).then(|| format!("{} of {asked} connections lost", asked - alive));
-    [stopped, busy, lost].into_iter().flatten()
+    let unopened = (evidence.unopened > 0).then(|| {
+        format!(
+            "no port or file was left here for {} connections; take a lower rate or a larger --reconnect, or look at \
+             net.ipv4.ip_local_port_range and ulimit -n",
+            evidence.unopened
+        )
+    });
+    [stopped, busy, lost, unopened].into_iter().flatten()
 }
 
 fn machine_faults(evidence: &Evidence) -> impl Iterator<Item = (Status, String)> {

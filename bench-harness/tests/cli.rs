@@ -336,6 +336,45 @@ fn the_counts_of_the_embedded_servers_agree_with_ours() {
 }
 
 #[test]
+fn a_connection_for_each_request_is_opened_as_often_as_the_server_is_asked() {
+    for (mode, each) in [("--rate=300", "1"), ("--mode=closed", "1"), ("--mode=closed", "10")] {
+        let reconnect = format!("--reconnect={each}");
+        let mut arguments = vec!["run", "echo", "--no-files", "--format=json", mode, &reconnect];
+        arguments.extend(QUICK);
+        let output = run(&arguments);
+        assert_code(0, &output);
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_schema("result", &result);
+        let point = &result["points"][0];
+        let (connections, ledger) = (&point["connections"], &point["ledger"]);
+        assert_eq!(ledger["server_count"], ledger["sent"], "{ledger}");
+        assert_eq!((&ledger["ok"], &connections["lost"]), (&ledger["sent"], &0.into()));
+        let (sent, opened) = (ledger["sent"].as_u64().unwrap(), connections["opened"].as_u64());
+        let least = sent.div_ceil(each.parse().unwrap());
+        assert!(sent > 0 && (least..=least + 3).contains(&opened.unwrap()), "{connections}");
+    }
+}
+
+#[test]
+fn connections_that_nobody_takes_any_more_are_told_of_by_their_kind() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let output = small_run(&out, &["--fault=die:300", "--reconnect=1"]);
+    assert_code(0, &output);
+    let point = &result_of(&out)["points"][0];
+    let (connections, ledger) = (&point["connections"], &point["ledger"]);
+    // The last answer may have died with its server.
+    assert!((299..=300).contains(&ledger["ok"].as_u64().unwrap()), "{ledger}");
+    let count = |kind: &str| connections[kind].as_u64().unwrap();
+    assert!(count("refused") > 100, "{connections}");
+    assert_eq!(count("refused") + count("reset") + count("closed"), count("lost"));
+    assert_eq!(ledger["errors"], connections["lost"], "{ledger}");
+    let table = run(&["report", out.to_str().unwrap()]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains(" begun during the run, ") && table.contains(" refused"), "{table}");
+}
+
+#[test]
 fn a_server_that_dies_is_1_and_what_was_measured_is_kept() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");

@@ -15,11 +15,12 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::harness::{self, Load};
 use support::netns::Namespace;
-use support::{Server, encode};
+use support::{Client, Server, encode};
 use tempfile::TempDir;
 
 /// Whoever does not answer for this long does not answer.
@@ -122,19 +123,59 @@ fn under_load(address: SocketAddr, work: impl FnOnce()) -> (usize, Vec<String>) 
     })
 }
 
+/// The load generator, in `host` if that is given; it is left out with a line where it is not built.
+fn load_generator(address: SocketAddr, host: Option<&Namespace>) -> Option<Load> {
+    match harness::connection_for_each_request(address) {
+        Ok(command) => Some(Load::start(match host {
+            Some(host) => host.command(&command),
+            None => command,
+        })),
+        Err(reason) => {
+            println!("counting by the load generator skipped: {reason}");
+            None
+        }
+    }
+}
+
+/// Waits until the only server at `address` has been sent a key, which the load generator alone does.
+fn wait_for_load(address: SocketAddr, load: Option<&Load>) {
+    let deadline = Instant::now() + PATIENCE;
+    while load.is_some() && Client::to(address).text("DBSIZE") == ":0\r\n" {
+        assert!(Instant::now() < deadline, "the load never came");
+    }
+}
+
+/// What the load generator has counted must be answers, and nothing else.
+fn assert_nothing_lost(load: Option<Load>) {
+    let Some(point) = load.map(Load::end) else { return };
+    let (connections, ledger) = (&point["connections"], &point["ledger"]);
+    for kind in ["lost", "refused", "reset", "closed", "unopened"] {
+        assert_eq!(connections[kind], 0, "{kind}: {connections}");
+    }
+    assert_eq!((&ledger["errors"], &point["balanced"]), (&json!(0), &json!(true)), "{ledger}");
+    assert!(ledger["ok"].as_u64() > Some(5), "{ledger}");
+    // One for each request; the last may not have been begun.
+    let (opened, sent) = (connections["opened"].as_u64(), ledger["sent"].as_u64());
+    assert!(opened <= sent && ledger["ok"].as_u64() <= opened, "{connections} {ledger}");
+}
+
 #[test]
 fn a_server_that_takes_over_the_socket_costs_no_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let mut old = on_port(&listener);
+    let load = load_generator(address, None);
+    wait_for_load(address, load.as_ref());
     let (answers, failures) = under_load(address, || {
         for _ in 0..5 {
             let new = on_port(&listener);
             let before = std::mem::replace(&mut old, new);
             before.terminate();
             assert!(before.wait());
+            wait_for_load(address, load.as_ref());
         }
     });
+    assert_nothing_lost(load);
     assert_eq!(failures, [""; 0], "of {answers}");
     assert!(answers > 0);
 }
@@ -157,15 +198,19 @@ fn a_server_beside_another_on_the_port_costs_none_where_the_kernel_migrates() {
         Server::start(host.command(&command))
     };
     let mut old = start();
+    let load = load_generator(address, Some(&host));
     let (answers, failures) = host.run(|| {
+        wait_for_load(address, load.as_ref());
         under_load(address, || {
             for _ in 0..5 {
                 let before = std::mem::replace(&mut old, start());
                 before.terminate();
                 assert!(before.wait());
+                wait_for_load(address, load.as_ref());
             }
         })
     });
+    assert_nothing_lost(load);
     assert_eq!(failures, [""; 0], "of {answers}");
     assert!(answers > 0);
 }

@@ -1,72 +1,86 @@
 #!/usr/bin/env python3
-"""Counts what a rolling restart by --join-port costs clients that make a connection for each request.
+"""Counts what rolling restarts cost clients that make a connection for each request.
 
     ip netns add restart && ip -n restart link set lo up
     ip netns exec restart sysctl -q net.ipv4.tcp_migrate_req=1      # and once with 0
-    ip netns exec restart scripts/deploy/restart-loss.py target/release/kv
+    ip netns exec restart scripts/deploy/restart-loss.py target/release/kv target/release/bench-harness
+    scripts/deploy/restart-loss.py --hand-over target/release/kv target/release/bench-harness
 
-It replaces the server as often as it is told while the clients ask, and prints how many answers there were, and how
-each failure came about. Ends with 1 if there was one.
+The server is replaced as often as it is told while bench-harness sends requests, by one with --join-port, or by one
+that is handed the same listening socket. Prints how many requests there were, and what became of their connections.
+Ends with 1 if one was lost.
 """
 
 import argparse
-import collections
+import json
+import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("kv", help="the key-value server")
+parser.add_argument("harness", help="bench-harness")
+parser.add_argument("--hand-over", action="store_true", help="one socket for all, in place of --join-port")
 parser.add_argument("--restarts", type=int, default=40)
-parser.add_argument("--clients", type=int, default=16)
+parser.add_argument("--connections", type=int, default=16, help="at a time")
+parser.add_argument("--rate", default="2000", help="requests a second")
 parser.add_argument("--port", type=int, default=6379)
 arguments = parser.parse_args()
+
+listener = None
+if arguments.hand_over:
+    listener = socket.create_server(("127.0.0.1", arguments.port), backlog=1024)
 
 
 def start():
     """A server that listens, beside the one that is there."""
-    command = [arguments.kv, "--unpinned", "--shards", "2", "--port", str(arguments.port), "--join-port"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE)
+    command = [arguments.kv, "--unpinned", "--shards", "2"]
+    environment, descriptors = dict(os.environ), ()
+    if listener:
+        # What is handed over begins with number 3, and belongs to the process that the variable names.
+        script = f'exec 3<&{listener.fileno()}; LISTEN_PID=$$ exec "$@"'
+        command = ["sh", "-c", script, "sh", *command, "--inherited", "kv"]
+        environment |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "kv"}
+        descriptors = (listener.fileno(),)
+    else:
+        command += ["--port", str(arguments.port), "--join-port"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, pass_fds=descriptors)
     if not server.stdout.readline():
         sys.exit("it does not listen")
     return server
 
 
-def ask(outcomes):
-    """Asks once, and notes what came of it."""
-    step = "connect"
-    try:
-        with socket.create_connection(("127.0.0.1", arguments.port), timeout=20) as stream:
-            step = "write"
-            stream.sendall(b"*1\r\n$4\r\nPING\r\n")
-            step = "read"
-            outcomes["answers" if stream.recv(7) else "read: closed without an answer"] += 1
-    except OSError as error:
-        outcomes[f"{step}: {error.strerror or error}"] += 1
+def keys():
+    """How many keys the servers have been sent."""
+    with socket.create_connection(("127.0.0.1", arguments.port), timeout=20) as stream:
+        stream.sendall(b"*1\r\n$6\r\nDBSIZE\r\n")
+        return int(stream.recv(64)[1:])
 
 
-def load(is_over, outcomes):
-    while not is_over.is_set():
-        ask(outcomes)
-
-
-is_over = threading.Event()
-outcomes = [collections.Counter() for _ in range(arguments.clients)]
 server = start()
-clients = [threading.Thread(target=load, args=(is_over, counter)) for counter in outcomes]
-for client in clients:
-    client.start()
+load = subprocess.Popen(
+    [arguments.harness, "attack", f"redis://127.0.0.1:{arguments.port}", "--reconnect", "1", "--rate", arguments.rate]
+    + ["--connections", str(arguments.connections), "--duration", "10m", "--warmup", "0s", "--noise", "0s"]
+    + ["--mix", "get=0,set=1", "--no-preload", "--no-files", "--format", "json"],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL,
+)
 for _ in range(arguments.restarts):
+    while not keys():
+        if load.poll() is not None:
+            sys.exit("bench-harness has ended")
     replaced, server = server, start()
     replaced.send_signal(signal.SIGTERM)
     replaced.wait()
-is_over.set()
-for client in clients:
-    client.join()
+load.send_signal(signal.SIGINT)
+point = json.loads(load.communicate()[0])["points"][0]
 server.terminate()
 server.wait()
-total = sum(outcomes, collections.Counter())
-print(", ".join(f"{count} {outcome}" for outcome, count in total.most_common()))
-sys.exit(1 if len(total) > 1 else 0)
+connections, ledger = point["connections"], point["ledger"]
+kinds = ["opened", "lost", "refused", "reset", "closed", "unopened"]
+print(f"{arguments.restarts} restarts: {ledger['sent']} requests, {ledger['ok']} answered;", end=" ")
+print("connections:", ", ".join(f"{connections[kind]} {kind}" for kind in kinds), end="; ")
+print(f"response max {point['response']['max_ns'] / 1e6:.0f} ms")
+sys.exit(1 if connections["lost"] else 0)

@@ -62,6 +62,10 @@ pub(crate) struct LoadArgs {
     /// Requests on their way per connection [default: 64 in an open loop, 1 in a closed one and in HTTP]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     depth: Option<u32>,
+    /// End each connection after so many requests, and open another for the next: 1 is a connection for each request.
+    /// To open it is a part of that request's time; how many are refused, reset or closed is counted
+    #[arg(long, value_name = "REQUESTS", value_parser = units::positive_count)]
+    reconnect: Option<u64>,
     /// Measured time of each load point [default: 10s, or 5s for the quick look]
     #[arg(short, long, value_parser = units::positive_duration)]
     duration: Option<Duration>,
@@ -303,6 +307,7 @@ impl LoadArgs {
                 traffic,
                 connections: self.connections as usize,
                 depth: depth as usize,
+                requests_each: self.reconnect,
                 ramp: self.ramp,
                 warmup: self.warmup.unwrap_or(Warmup::Automatic),
                 duration,

@@ -51,7 +51,7 @@ fn landings(connection: &mut Connection<Script>, now_ns: u64) -> io::Result<Vec<
 #[test]
 fn requests_of_one_turn_leave_in_one_write_and_land_in_order() {
     let script = Script::default();
-    let mut connection = Connection::new(script.clone(), 3);
+    let mut connection = Connection::new(Some(script.clone()), 3, None);
     let mut echo = Echo::new(8, 1);
     connection.push(&mut echo, 100, 110);
     connection.push(&mut echo, 105, 110);
@@ -70,7 +70,7 @@ fn requests_of_one_turn_leave_in_one_write_and_land_in_order() {
 #[test]
 fn a_full_window_has_no_space_until_a_reply_and_remembers_since_when() {
     let script = Script::default();
-    let mut connection = Connection::new(script.clone(), 1);
+    let mut connection = Connection::new(Some(script.clone()), 1, None);
     let mut echo = Echo::new(8, 1);
     connection.push(&mut echo, 10, 10);
     connection.flush(12).unwrap();
@@ -93,7 +93,7 @@ fn a_full_window_has_no_space_until_a_reply_and_remembers_since_when() {
 #[test]
 fn what_the_kernel_does_not_take_is_written_later_with_the_first_stamp() {
     let script = Script::default();
-    let mut connection = Connection::new(script.clone(), 4);
+    let mut connection = Connection::new(Some(script.clone()), 4, None);
     let mut echo = Echo::new(8, 1);
     script.takes.borrow_mut().extend([5, 0]);
     connection.push(&mut echo, 1, 1);
@@ -108,7 +108,7 @@ fn what_the_kernel_does_not_take_is_written_later_with_the_first_stamp() {
 #[test]
 fn a_reply_in_pieces_lands_once_with_its_last_byte() {
     let script = Script::default();
-    let mut connection = Connection::new(script.clone(), 1);
+    let mut connection = Connection::new(Some(script.clone()), 1, None);
     connection.push(&mut Echo::new(8, 1), 1, 1);
     connection.flush(2).unwrap();
     let reply = script.written.borrow().clone();
@@ -121,10 +121,10 @@ fn a_reply_in_pieces_lands_once_with_its_last_byte() {
 #[test]
 fn a_closed_peer_and_a_reply_nobody_asked_for_are_errors() {
     let script = Script::default();
-    let mut connection = Connection::new(script.clone(), 1);
+    let mut connection = Connection::new(Some(script.clone()), 1, None);
     script.incoming.borrow_mut().push_back(vec![0; 8]);
     assert_eq!(landings(&mut connection, 1).unwrap_err().kind(), io::ErrorKind::InvalidData);
-    let mut connection = Connection::new(script.clone(), 1);
+    let mut connection = Connection::new(Some(script.clone()), 1, None);
     *script.closed.borrow_mut() = true;
     assert_eq!(landings(&mut connection, 1).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
@@ -132,9 +132,38 @@ fn a_closed_peer_and_a_reply_nobody_asked_for_are_errors() {
 #[test]
 fn an_answer_before_its_request_was_written_is_an_error() {
     let script = Script::default();
-    let mut connection = Connection::new(script.clone(), 1);
+    let mut connection = Connection::new(Some(script.clone()), 1, None);
     connection.push(&mut Echo::new(8, 1), 1, 1);
     script.incoming.borrow_mut().push_back(vec![0; 8]);
     assert!(landings(&mut connection, 1).is_err());
     assert_eq!(connection.take_flights().len(), 1);
+}
+
+#[test]
+fn a_connection_carries_so_many_requests_and_goes_on_with_another_stream() {
+    let (first, second) = (Script::default(), Script::default());
+    let mut connection = Connection::new(None, 4, Some(2));
+    let mut echo = Echo::new(8, 1);
+    connection.push(&mut echo, 0, 0);
+    assert!(!connection.is_open() && connection.has_space());
+    connection.open(first.clone());
+    assert_eq!(connection.flush(10).unwrap().len(), 1);
+    connection.push(&mut echo, 11, 11);
+    assert!(!connection.has_space(), "it carries two");
+    connection.flush(12).unwrap();
+    let frames = first.written.borrow().clone();
+    first.incoming.borrow_mut().push_back(frames[..8].to_vec());
+    assert_eq!(landings(&mut connection, 20).unwrap().len(), 1);
+    assert!(!connection.has_space() && !connection.is_used_up());
+    first.incoming.borrow_mut().push_back(frames[8..].to_vec());
+    assert_eq!(landings(&mut connection, 30).unwrap().len(), 1);
+    assert!(connection.is_used_up());
+    connection.close();
+    assert!(connection.has_space() && !connection.is_open() && !connection.is_used_up());
+    connection.push(&mut echo, 40, 40);
+    connection.open(second.clone());
+    connection.flush(50).unwrap();
+    second.incoming.borrow_mut().push_back(second.written.borrow().clone());
+    assert_eq!(landings(&mut connection, 60).unwrap()[0].flight.sent_ns, 50);
+    assert_eq!((first.written.borrow().len(), second.written.borrow().len()), (16, 8));
 }

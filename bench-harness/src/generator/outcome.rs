@@ -1,6 +1,6 @@
 //! What became of the requests of one load thread.
 
-use super::Times;
+use super::{Losses, Times};
 use crate::connection::{Flight, Landed};
 use crate::hops::Hops;
 use crate::ledger::Ledger;
@@ -20,10 +20,10 @@ pub(crate) struct ThreadOutcome {
     pub(crate) censored: u64,
     /// The least age of those.
     pub(crate) censored_min_ns: Option<u64>,
-    /// Why connections broke, for each that did.
-    pub(crate) lost: Vec<String>,
-    /// How many of those broke because the server sent something that is no reply to the request.
-    pub(crate) wrong_replies: u64,
+    /// Connections that were opened during the run.
+    pub(crate) opened: u64,
+    /// Connections that broke, or never were.
+    pub(crate) losses: Losses,
     /// Gaps between measured requests as they left.
     pub(crate) send_gaps: Moments,
     /// The longest turn, waiting not counted.
@@ -52,7 +52,8 @@ impl ThreadOutcome {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.lost.extend(other.lost);
+        self.opened += other.opened;
+        self.losses.add(other.losses);
         self.send_gaps = Moments::default();
         self.loop_gap_max_ns = self.loop_gap_max_ns.max(other.loop_gap_max_ns);
         match (&mut self.hops, other.hops) {

@@ -1,19 +1,19 @@
 //! The loop on a simulated clock against a simulated server: what a real machine can only show with
 //! tolerances holds here exactly.
 
+mod disturbed;
+mod reconnect;
+
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use super::*;
+use crate::backlog::Backlog;
 use crate::plan::{Arrival, Rate, Schedule};
 use crate::protocol::Echo;
 use crate::record::{Intervals, Recording, recorders};
-use crate::selftest::quiet::{Span, Windows};
-use crate::serve::Gap;
 
 const MS: u64 = 1_000_000;
 const FRAME_BYTES: usize = 8;
@@ -29,6 +29,8 @@ struct Universe {
     generator_stops: VecDeque<(u64, u64)>,
     /// The server closes every connection at this time.
     dies_ns: Option<u64>,
+    /// Until then it refuses others.
+    back_ns: u64,
     free_ns: u64,
     replies: Vec<VecDeque<(u64, Vec<u8>)>>,
     served: u64,
@@ -47,8 +49,9 @@ impl Universe {
         self.replies[connection].push_back((self.free_ns, frame.to_vec()));
     }
 
-    fn is_dead(&self) -> bool {
-        self.dies_ns.is_some_and(|dies_ns| self.now_ns >= dies_ns)
+    /// Whether it has closed what was opened then.
+    fn is_dead(&self, opened_ns: u64) -> bool {
+        self.dies_ns.is_some_and(|dies_ns| (opened_ns..=self.now_ns).contains(&dies_ns))
     }
 }
 
@@ -56,12 +59,14 @@ impl Universe {
 struct SimStream {
     universe: Rc<RefCell<Universe>>,
     number: usize,
+    opened_ns: u64,
 }
 
 impl Read for SimStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut universe = self.universe.borrow_mut();
-        if universe.is_dead() {
+        if universe.is_dead(self.opened_ns) {
+            universe.replies[self.number].clear();
             return Ok(0);
         }
         let now_ns = universe.now_ns;
@@ -106,7 +111,8 @@ impl World for SimWorld {
         let mut universe = self.universe.borrow_mut();
         let until_ns = universe.now_ns + limit_ns.max(1_000);
         let fronts = universe.replies.iter().filter_map(|replies| replies.front());
-        let next_ns = fronts.map(|(at_ns, _)| *at_ns).chain(universe.dies_ns).min();
+        let dies_ns = universe.dies_ns.filter(|dies_ns| *dies_ns > universe.now_ns);
+        let next_ns = fronts.map(|(at_ns, _)| *at_ns).chain(dies_ns).min();
         let arrival_ns = next_ns.unwrap_or(u64::MAX).max(universe.now_ns + 1);
         universe.now_ns = until_ns.min(arrival_ns);
         while let Some((from_ns, to_ns)) = universe.generator_stops.front().copied()
@@ -116,12 +122,23 @@ impl World for SimWorld {
             universe.generator_stops.pop_front();
         }
         let now_ns = universe.now_ns;
-        let dead = universe.is_dead();
+        let dead = universe.is_dead(0);
         for (number, replies) in universe.replies.iter().enumerate() {
             if dead || replies.front().is_some_and(|(at_ns, _)| *at_ns <= now_ns) {
                 ready.push(number);
             }
         }
+    }
+
+    fn connect(&mut self, number: usize) -> io::Result<SimStream> {
+        let mut universe = self.universe.borrow_mut();
+        let opened_ns = universe.now_ns;
+        if universe.dies_ns.is_some_and(|dies_ns| (dies_ns..universe.back_ns).contains(&opened_ns))
+        {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        universe.replies[number].clear();
+        Ok(SimStream { universe: Rc::clone(&self.universe), number, opened_ns })
     }
 }
 
@@ -136,6 +153,7 @@ struct Case {
     timeout_ns: u64,
     interval_ns: u64,
     requests: Option<u64>,
+    requests_each: Option<u64>,
     think_ns: u64,
     ramp_ns: u64,
     /// What the control thread tells of the measurement's beginning.
@@ -155,6 +173,7 @@ impl Default for Case {
             timeout_ns: 60_000 * MS,
             interval_ns: 200 * MS,
             requests: None,
+            requests_each: None,
             think_ns: 0,
             ramp_ns: 0,
             told_ns: 0,
@@ -169,8 +188,10 @@ impl Case {
         let times = Times { start_ns: 0, measure_ns, end_ns, drain_end_ns: end_ns + self.drain_ns };
         self.universe.replies = vec![VecDeque::new(); self.connections];
         let universe = Rc::new(RefCell::new(self.universe));
+        let lasts = self.requests_each.is_none();
         let streams = (0..self.connections)
-            .map(|number| SimStream { universe: Rc::clone(&universe), number })
+            .map(|number| SimStream { universe: Rc::clone(&universe), number, opened_ns: 0 })
+            .map(|stream| lasts.then_some(stream))
             .collect();
         let work = match self.rate {
             None => Work::Closed {
@@ -198,6 +219,7 @@ impl Case {
             world: SimWorld { universe: Rc::clone(&universe) },
             streams,
             depth: self.depth,
+            requests_each: self.requests_each,
             work,
             protocol: Box::new(Echo::new(FRAME_BYTES, 1)),
             recorder: ends.pop().unwrap(),
@@ -355,7 +377,7 @@ fn a_server_that_dies_turns_what_was_on_its_way_into_errors() {
     };
     let (outcome, _, _) = Case { universe, ..Case::default() }.run();
     assert!(outcome.ledger.balanced());
-    assert_eq!(outcome.lost.len(), 4);
+    assert_eq!(outcome.losses.closed, 4);
     assert_eq!(outcome.ledger.errors, 10);
     assert_eq!(outcome.ledger.unfinished, 0);
 }
@@ -388,52 +410,6 @@ fn poisson_arrivals_queue_as_theory_says() {
     assert!(outcome.ledger.balanced());
     let mean = recording.total(Metric::Response).mean() / 200_000.0;
     assert!((mean - 1.5).abs() < 0.06, "mean response {mean} service times at half load");
-}
-
-/// A run at half load on a machine that takes the server's CPU away six times a second and the
-/// generator's five times, for up to eight milliseconds; the mean response in service times, of all and
-/// of the quiet windows.
-fn disturbed(arrival: Arrival) -> (f64, f64) {
-    let stops = |every_ns: u64, first_ns: u64| {
-        (1..)
-            .map(move |number| (first_ns + number * every_ns, number % 8 + 1))
-            .map(|(from_ns, length_ms)| (from_ns, from_ns + length_ms * MS))
-    };
-    let end_ns = 8_100 * MS;
-    let within = |(from_ns, _): &(u64, u64)| *from_ns < end_ns;
-    let freezes: Vec<(u64, u64)> = stops(166 * MS, 7 * MS).take_while(within).collect();
-    let gaps: Vec<Gap> =
-        freezes.iter().map(|&(begin_ns, end_ns)| Gap { begin_ns, end_ns }).collect();
-    let generator_stops = stops(211 * MS, 3 * MS).take_while(within).collect();
-    let case = Case {
-        universe: Universe { service_ns: 200_000, freezes, generator_stops, ..Universe::default() },
-        rate: Some(2_500.0),
-        arrival,
-        seconds: 8.0,
-        connections: 16,
-        interval_ns: 25 * MS,
-        ..Case::default()
-    };
-    let (outcome, recording, _) = case.run();
-    assert!(outcome.ledger.balanced());
-    let span = Span { origin_ns: 0, measure_ns: 100 * MS, end_ns };
-    let windows = Windows::find(&recording, span, &gaps);
-    assert_eq!(windows.too_few(), None);
-    let mean = |histogram: Histogram<u64>| histogram.mean() / 200_000.0;
-    (mean(recording.total(Metric::Response)), mean(windows.histogram(Metric::Response)))
-}
-
-#[test]
-fn the_quiet_windows_of_a_disturbed_run_follow_theory_and_the_whole_does_not() {
-    let (all, quiet) = disturbed(Arrival::Poisson);
-    assert!(all > 2.0, "the disturbances weigh: {all}");
-    assert!((quiet - 1.5).abs() < 0.09, "mean response {quiet} service times at half load");
-}
-
-#[test]
-fn quiet_windows_do_not_make_other_arrivals_look_like_poisson() {
-    let (_, quiet) = disturbed(Arrival::Constant);
-    assert!((quiet - 1.0).abs() < 0.03, "even arrivals do not queue: {quiet}");
 }
 
 #[test]

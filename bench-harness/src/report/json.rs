@@ -156,19 +156,56 @@ pub(crate) struct Point {
 }
 
 /// Connections of a load point.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Connections {
     /// Asked for.
     pub(crate) asked: usize,
-    /// Made.
+    /// Made before the run; of one whose connections are opened anew, those that there are at any moment.
     pub(crate) established: usize,
-    /// Broken before the end.
-    pub(crate) lost: usize,
-    /// How many of those broke because what the server sent is no reply to the request.
+    /// After so many requests each ends and another is opened; `null` if they are for good.
+    #[serde(default)]
+    pub(crate) requests_each: Option<u64>,
+    /// Begun during the run, in place of others; of these some may be among the lost ones.
+    #[serde(default)]
+    pub(crate) opened: u64,
+    /// Broken before the end, or never there: those of the following five kinds, and others.
+    pub(crate) lost: u64,
+    /// Nobody listened.
+    #[serde(default)]
+    pub(crate) refused: u64,
+    /// The server broke them off.
+    #[serde(default)]
+    pub(crate) reset: u64,
+    /// The server closed them before it had answered.
+    #[serde(default)]
+    pub(crate) closed: u64,
+    /// What the server sent is no reply to the request.
     #[serde(default)]
     pub(crate) wrong_replies: u64,
+    /// The generator had no port or descriptor left for them.
+    #[serde(default)]
+    pub(crate) unopened: u64,
     /// Why the first one broke.
     pub(crate) reason: Option<String>,
+}
+
+impl Connections {
+    /// Adds another generator's.
+    pub(crate) fn add(&mut self, more: &Connections) {
+        self.asked += more.asked;
+        self.established += more.established;
+        self.requests_each = self.requests_each.or(more.requests_each);
+        self.opened += more.opened;
+        self.lost += more.lost;
+        self.refused += more.refused;
+        self.reset += more.reset;
+        self.closed += more.closed;
+        self.wrong_replies += more.wrong_replies;
+        self.unopened += more.unopened;
+        if self.reason.is_none() {
+            self.reason.clone_from(&more.reason);
+        }
+    }
 }
 
 /// A distribution in numbers.

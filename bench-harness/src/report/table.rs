@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use super::{Point, RunResult, ShardUse, Summary};
+use super::{Connections, Point, RunResult, ShardUse, Summary};
 use crate::hops::Breakdown;
 use crate::statistics::Percentile;
 
@@ -177,13 +177,37 @@ fn remarks(point: &Point) -> Vec<String> {
             point.response.censored
         ));
     }
-    if let Some(reason) = &point.connections.reason {
-        lines.push(format!("   connections lost: {} ({reason})", point.connections.lost));
-    }
+    lines.extend(connection_line(&point.connections));
     lines.extend(
         point.verdict.reasons.iter().map(|reason| format!("   {}: {reason}", verdict_word(point))),
     );
     lines
+}
+
+/// What became of the connections, where that is not that all of them lived.
+fn connection_line(connections: &Connections) -> Option<String> {
+    let opened = connections
+        .requests_each
+        .map(|_| format!("{} begun during the run, {} lost", connections.opened, connections.lost));
+    let reason = connections.reason.as_ref();
+    let line = opened.or_else(|| reason.map(|_| format!("{} lost", connections.lost)))?;
+    let Some(reason) = reason else { return Some(format!("   connections: {line}")) };
+    let kinds = [
+        ("refused", connections.refused),
+        ("reset", connections.reset),
+        ("closed without an answer", connections.closed),
+        ("ended by a wrong reply", connections.wrong_replies),
+        ("not opened for want of ports or files here", connections.unopened),
+    ];
+    let known: u64 = kinds.iter().map(|(_, count)| count).sum();
+    let others = ("for other reasons", connections.lost.saturating_sub(known));
+    let kinds: Vec<String> = kinds
+        .into_iter()
+        .chain([others])
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    Some(format!("   connections: {line}: {}; the first: {reason}", kinds.join(", ")))
 }
 
 fn stage_lines(hops: &Breakdown) -> Vec<String> {

@@ -20,6 +20,7 @@ fn clean() -> Evidence {
         steal: Some(0.0),
         throttled_us: Some(0),
         connections: (32, 32),
+        unopened: 0,
         shared_cpu: false,
         hiccup_us: Some(60.0),
         drift_p50_percent: Some(2.0),
@@ -50,6 +51,7 @@ fn each_fault_of_the_generator_or_the_machine_makes_a_run_invalid() {
         Evidence { achieved: 9_800.0, ..clean() },
         Evidence { pacing: Pacing::Sleep, generator_busy: Some(0.96), ..clean() },
         Evidence { connections: (32, 31), ..clean() },
+        Evidence { unopened: 1, ..clean() },
         Evidence { steal: Some(0.051), ..clean() },
         Evidence { throttled_us: Some(1), ..clean() },
     ];

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod cluster;
+pub(crate) mod harness;
 pub(crate) mod netns;
 
 use std::io::{BufRead, BufReader, Read, Write};
