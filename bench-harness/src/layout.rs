@@ -1,7 +1,6 @@
 //! Which CPUs the server gets and which the generator.
 
-use std::fs;
-
+use corelane_shards::AllowedCores;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,40 +15,26 @@ pub(crate) struct Layout {
     pub(crate) shared: bool,
 }
 
-/// The CPUs that this process may use, as its affinity mask has them; a cgroup's cpuset is part of
-/// that mask. Read it before any thread is pinned.
+/// The CPUs that this process may use, as its affinity mask and its cpuset have them; ascending. The first look
+/// counts, so it is to come before any thread is pinned.
 ///
 /// # Errors
 /// If the kernel refuses to tell.
-pub(crate) fn allowed_cpus() -> std::io::Result<Vec<usize>> {
-    let mask = rustix::thread::sched_getaffinity(None)?;
-    Ok((0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| mask.is_set(*cpu)).collect())
+pub(crate) fn allowed_cpus() -> std::io::Result<&'static [usize]> {
+    Ok(AllowedCores::of_process()?.cores())
 }
 
-/// Groups CPUs by physical core. A CPU whose siblings are unknown is a core of its own.
-pub(crate) fn physical_cores(cpus: &[usize]) -> Vec<Vec<usize>> {
-    let siblings = |cpu: usize| {
-        let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
-        fs::read_to_string(path).ok().and_then(|text| parse_list(text.trim()).ok())
-    };
-    group(cpus, siblings)
-}
-
-fn group(cpus: &[usize], siblings: impl Fn(usize) -> Option<Vec<usize>>) -> Vec<Vec<usize>> {
-    let mut cores: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
-    for &cpu in cpus {
-        let key = siblings(cpu).unwrap_or_else(|| vec![cpu]);
-        match cores.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, members)) => members.push(cpu),
-            None => cores.push((key, vec![cpu])),
-        }
-    }
-    cores.into_iter().map(|(_, members)| members).collect()
+/// Server and generator on the CPUs that this process may use, divided as [`divide`] does.
+///
+/// # Errors
+/// As [`allowed_cpus`].
+pub(crate) fn automatic() -> std::io::Result<Layout> {
+    Ok(divide(&AllowedCores::of_process()?.physical_cores()))
 }
 
 /// Divides the physical cores: the generator gets a third of them, rounded up, and the server the
 /// rest; siblings of one core are never split between the two.
-pub(crate) fn divide(cores: &[Vec<usize>]) -> Layout {
+fn divide(cores: &[Vec<usize>]) -> Layout {
     let flat = |cores: &[Vec<usize>]| cores.iter().flatten().copied().collect::<Vec<_>>();
     match cores {
         [] => Layout { server_cpus: vec![0], load_cpus: vec![0], shared: true },
@@ -121,11 +106,5 @@ mod tests {
             (siblings.load_cpus, siblings.server_cpus),
             (vec![0, 4, 1, 5], vec![2, 6, 3, 7])
         );
-    }
-
-    #[test]
-    fn siblings_are_one_core() {
-        let siblings = |cpu: usize| (cpu < 4).then(|| vec![cpu % 2, cpu % 2 + 2]);
-        assert_eq!(group(&[0, 1, 2, 3, 9], siblings), cores("0,2 1,3 9"));
     }
 }

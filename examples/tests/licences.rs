@@ -66,6 +66,20 @@ fn every_dependency_may_be_passed_on() {
 }
 
 #[test]
+fn every_package_has_both_licences_and_a_readme() {
+    for package in ["corelane", "corelane-shards", "corelane-examples", "bench-harness"] {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["package", "--list", "--offline", "--allow-dirty", "--package", package]);
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let files = String::from_utf8(output.stdout).unwrap();
+        for name in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+            assert!(files.lines().any(|file| file == name), "{package} has no {name}");
+        }
+    }
+}
+
+#[test]
 fn a_licence_that_asks_for_more_is_told_of() {
     for good in ["MIT", "MIT/Apache-2.0", "GPL-3.0-only OR MIT", "Apache-2.0 AND ISC"] {
         assert_eq!(complaint(good), None, "{good}");

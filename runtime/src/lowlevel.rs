@@ -22,7 +22,7 @@
 
 use std::rc::Rc;
 
-pub use crate::driver::CpuSteering;
+pub use crate::driver::{CpuSteering, DriverKind};
 pub use crate::error::PanicWatch;
 pub use crate::executor::{
     Cancelled, EventLoop, Flush, Holder, LoopConfig, LoopPulse, Poller, PoolConfig, Stall,

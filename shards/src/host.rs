@@ -6,6 +6,7 @@ mod tests;
 use std::path::Path;
 use std::{fmt, fs, io};
 
+use corelane::lowlevel::DriverKind;
 use rustix::process::{Resource, getrlimit};
 
 use crate::cores::AllowedCores;
@@ -59,7 +60,7 @@ pub struct HostReport {
     /// What decides the frequency of the first CPU that is taken, or else allowed; `None` where that is nobody's
     /// choice, as on many virtual machines.
     pub frequency_governor: Option<String>,
-    /// How the loops wait for sockets.
+    /// By what the loops wait for sockets, or would where there are none yet: "epoll" on a real machine.
     pub driver: &'static str,
     /// What is wrong, the worst first.
     pub problems: Vec<Problem>,
@@ -115,7 +116,7 @@ impl HostReport {
             locked_memory_limit_bytes: getrlimit(Resource::Memlock).current,
             clock_source: line_of(&system.join("clocksource/clocksource0/current_clocksource")),
             frequency_governor: line_of(&system.join(governor)),
-            driver: "epoll",
+            driver: DriverKind::default().name(),
             problems,
         };
         host.judge();
@@ -150,6 +151,7 @@ impl StartReport {
         let shared = shared.iter().filter(|threads| taken_of(threads, &taken) > 1).count();
         let mut host = HostReport::read(root, self.allowed(), taken, self.problems());
         host.shard_count = self.shards().len();
+        host.driver = self.driver.name();
         if !is_pinned {
             host.problems.push(Problem::new(
                 "the shards are not pinned: the system moves them, and their caches stay behind",

@@ -5,6 +5,8 @@ mod tests;
 
 use std::fmt;
 
+use corelane::lowlevel::DriverKind;
+
 use crate::cores::{AllowedCores, CpuList};
 use crate::id::ShardId;
 use crate::placement::Placement;
@@ -15,6 +17,7 @@ pub struct StartReport {
     pub(crate) placement: Placement,
     pub(crate) allowed: AllowedCores,
     pub(crate) shards: Vec<ShardStart>,
+    pub(crate) driver: DriverKind,
 }
 
 /// How one shard was started.

@@ -388,7 +388,8 @@ impl Builder {
         let cores = self.placement.plan(allowed, self.allow_oversubscription)?;
         let config = self.config(allowed.cores(), &cores);
         let (placement, allowed) = (self.placement.clone(), allowed.clone());
-        Ok(Plan { cores, config, report: StartReport { placement, allowed, shards: Vec::new() } })
+        let report = StartReport { placement, allowed, shards: Vec::new(), driver: config.driver };
+        Ok(Plan { cores, config, report })
     }
 
     /// Who is to watch over the shards.

@@ -65,7 +65,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use corelane::lowlevel::LoopConfig;
+use corelane::lowlevel::{DriverKind, LoopConfig};
 use corelane::sim::{Failure, Place, Simulation};
 use corelane::{Error, Result};
 use crossbeam_channel::{Sender, unbounded};
@@ -113,7 +113,9 @@ impl Builder {
         F: AsyncFnOnce(Shard) -> Result<T> + Clone + 'static,
         T: 'static,
     {
-        let Plan { cores, config, report } = self.plan(&AllowedCores::fixed(&self.made_up()))?;
+        let Plan { cores, config, mut report } =
+            self.plan(&AllowedCores::fixed(&self.made_up()))?;
+        report.driver = DriverKind::Simulated;
         let (events, heard) = unbounded();
         let outcomes: Outcomes<T> = cores.iter().map(|_| Cell::new(None)).collect();
         let (mut shards, mut starts) = (Vec::new(), Vec::new());

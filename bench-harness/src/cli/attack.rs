@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::load_args::LoadArgs;
 use super::{Exit, usage};
-use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
+use crate::layout::{self, Layout, allowed_cpus};
 use crate::peer::Peer;
 use crate::phases::{Aim, RunPlan};
 use crate::serve::Wire;
@@ -66,7 +66,7 @@ impl Attack {
             }
         };
         let allowed = allowed_cpus()?;
-        let automatic = divide(&physical_cores(&allowed));
+        let automatic = layout::automatic()?;
         let load_cpus = self.load.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
         if let Some(cpu) = load_cpus.iter().find(|cpu| !allowed.contains(cpu)) {
             return Ok(Err(format!("this process may not use cpu {cpu}, only {allowed:?}")));

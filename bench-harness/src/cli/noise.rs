@@ -35,7 +35,7 @@ impl Noise {
     /// If a thread cannot be started.
     pub(super) fn execute(self) -> io::Result<Exit> {
         let allowed = allowed_cpus()?;
-        let cpus = self.cpus.map_or_else(|| allowed.clone(), |list| list.0);
+        let cpus = self.cpus.map_or_else(|| allowed.to_vec(), |list| list.0);
         if let Some(cpu) = cpus.iter().find(|cpu| !allowed.contains(cpu)) {
             return Ok(usage(&format!("this process may not use cpu {cpu}, only {allowed:?}")));
         }

@@ -7,7 +7,7 @@ use corelane_shards::Accept;
 
 use super::load_args::LoadArgs;
 use super::{Exit, usage};
-use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
+use crate::layout::{self, Layout, allowed_cpus};
 use crate::phases::{Aim, RunPlan};
 use crate::protocol::HOP_FRAME_BYTES;
 use crate::serve::{Fault, ServerSpec, Service, Stall, SyntheticSpec, Target, Wire};
@@ -191,7 +191,7 @@ impl Run {
 
     fn layout(&self) -> io::Result<Result<Layout, String>> {
         let allowed = allowed_cpus()?;
-        let automatic = divide(&physical_cores(&allowed));
+        let automatic = layout::automatic()?;
         let mut server_cpus = self.server_cpus.clone().map_or(automatic.server_cpus, |list| list.0);
         let load_cpus = self.load.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
         for cpu in server_cpus.iter().chain(&load_cpus) {

@@ -31,7 +31,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::console::Console;
-use crate::layout::{allowed_cpus, divide, physical_cores};
+use crate::layout;
 use crate::threads;
 use benches::{Bench, all};
 use report::Taken;
@@ -117,7 +117,7 @@ pub(crate) fn sample(name: &str, side: Side) -> Sample {
         eprintln!("error: no result after {PATIENCE:?}");
         std::process::exit(1);
     })?;
-    let layout = divide(&physical_cores(&allowed_cpus()?));
+    let layout = layout::automatic()?;
     // What starts threads or servers pins those itself, and must still see all CPUs to do so.
     let pins_itself = ["tcp_", "http_", "xshard_"].iter().any(|kind| name.starts_with(kind));
     if let Some(cpu) = layout.load_cpus.first().filter(|_| !pins_itself) {

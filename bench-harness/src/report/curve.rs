@@ -3,10 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use plotters::coord::combinators::IntoLogRange;
 use plotters::prelude::*;
 
-use super::svg::{COLOURS, draw, draw_legend, draw_mesh, frame, latency_range, legend_line};
+use super::svg::{COLOURS, draw, draw_legend, draw_mesh, frame, latency_axis, legend_line};
 use super::{Point, format_rate};
 use crate::verdict::Status;
 
@@ -39,14 +38,15 @@ pub(crate) fn write_curve(path: &Path, title: &str, points: &[Point]) -> io::Res
     });
     let values = || series.iter().flat_map(|(_, marks)| marks).map(|(_, value, _)| *value as u64);
     let (low, high) = (values().min().unwrap_or(1), values().max().unwrap_or(1));
+    let has_invalid = series.iter().any(|(_, marks)| marks.iter().any(|(_, _, invalid)| *invalid));
+    let across =
+        if has_invalid { "answers a second (hollow: invalid)" } else { "answers a second" };
     draw(path, |root| {
-        let mut chart = frame(root, title)
-            .build_cartesian_2d(0.0..right * 1.05, latency_range(low, high).log_scale())?;
-        draw_mesh(
-            &mut chart,
-            ("answers a second", "response time from the intended start"),
-            &|rate| format_rate(*rate),
-        )?;
+        let mut chart =
+            frame(root, title).build_cartesian_2d(0.0..right * 1.05, latency_axis(low, high))?;
+        draw_mesh(&mut chart, (across, "response time from the intended start"), &|rate| {
+            format_rate(*rate)
+        })?;
         let shown = series.iter().enumerate().filter(|(_, (_, marks))| !marks.is_empty());
         for (index, (name, marks)) in shown {
             let colour = COLOURS[index];

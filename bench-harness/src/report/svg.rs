@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use hdrhistogram::Histogram;
-use plotters::coord::combinators::{IntoLogRange, LogCoord};
+use plotters::coord::combinators::{BindKeyPoints, IntoLogRange, LogCoord, WithKeyPoints};
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
 
@@ -42,7 +42,7 @@ pub(crate) fn write_percentiles(
     let right = (count as f64).clamp(100.0, 1e6);
     draw(path, |root| {
         let mut chart = frame(root, title)
-            .build_cartesian_2d((1.0..right).log_scale(), latency_range(low, high).log_scale())?;
+            .build_cartesian_2d((1.0..right).log_scale(), latency_axis(low, high))?;
         draw_mesh(
             &mut chart,
             (
@@ -100,7 +100,7 @@ pub(crate) fn write_timeline(path: &Path, title: &str, recorded: &[Recorded]) ->
     let end = tracks.iter().map(|track| track.end_s).fold(0.1, f64::max) * 1.12;
     draw(path, |root| {
         let mut chart = frame(root, title)
-            .build_cartesian_2d(0.0..end, latency_range(low as u64, high as u64).log_scale())?;
+            .build_cartesian_2d(0.0..end, latency_axis(low as u64, high as u64))?;
         draw_mesh(
             &mut chart,
             ("seconds since the run began", "response time, one point each interval"),
@@ -188,16 +188,34 @@ impl Track {
     }
 }
 
-/// What a latency axis shows: from below `low` to above `high`.
-pub(super) fn latency_range(low_ns: u64, high_ns: u64) -> Range<f64> {
+/// A logarithmic axis of latencies, with its marks.
+pub(super) type LatencyAxis = WithKeyPoints<LogCoord<f64>>;
+
+/// A latency axis from below `low` to above `high`.
+pub(super) fn latency_axis(low_ns: u64, high_ns: u64) -> LatencyAxis {
     let low = low_ns.max(1) as f64;
     let high = (high_ns as f64).max(low * 2.0);
-    low * 0.8..high * 1.6
+    let range = low * 0.8..high * 1.6;
+    let marks = latency_marks(&range);
+    range.log_scale().with_key_points(marks)
+}
+
+/// Each power of ten, and between them as many as there is room for. Left to itself the axis has no mark in a decade
+/// that does not begin on it.
+fn latency_marks(range: &Range<f64>) -> Vec<f64> {
+    let steps: &[f64] = match range.end / range.start {
+        ..10.0 => &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+        ..1e4 => &[1.0, 2.0, 5.0],
+        _ => &[1.0],
+    };
+    let powers = (0..13).map(|power| 10f64.powi(power));
+    let marks = powers.flat_map(|power| steps.iter().map(move |step| step * power));
+    marks.filter(|mark| range.contains(mark)).collect()
 }
 
 pub(super) type Root<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 /// A chart of a picture of ours: a range across, and a latency upwards.
-pub(super) type Chart<'a, 'b, X> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, LogCoord<f64>>>;
+pub(super) type Chart<'a, 'b, X> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, LatencyAxis>>;
 pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// A chart with its title and room for both axes, not yet built.
@@ -269,4 +287,20 @@ pub(super) fn draw(path: &Path, body: impl FnOnce(&Root<'_>) -> Drawn) -> io::Re
         Ok(())
     };
     drawn().map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_axis_has_marks_from_end_to_end() {
+        assert_eq!(latency_marks(&(1.3e6..4.5e6)), [2e6, 3e6, 4e6]);
+        assert_eq!(latency_marks(&(80.0..1_200.0)), [100.0, 200.0, 500.0, 1_000.0]);
+        assert_eq!(latency_marks(&(900.0..2e7)), [1e3, 1e4, 1e5, 1e6, 1e7]);
+        for low in [1, 2, 1_300_000, 4_999_999, 60_000_000_000] {
+            let axis = latency_axis(low, low);
+            assert!(axis.bold_points().len() >= 2, "{low}: {:?}", axis.bold_points());
+        }
+    }
 }

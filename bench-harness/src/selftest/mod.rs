@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::console::Console;
 use crate::generator::Pacing;
-use crate::layout::{Layout, allowed_cpus, divide, physical_cores};
+use crate::layout::{self, Layout};
 use crate::point::{Conditions, Mode, PointSpec, run_point};
 use crate::report::{Recorded, format_ns};
 use crate::serve::{Gap, Server, ServerSpec, Service, SyntheticSpec, Target, Wire};
@@ -216,7 +216,7 @@ const FRAME_BYTES: usize = 64;
 
 impl Bench {
     fn new() -> io::Result<Self> {
-        let layout = divide(&physical_cores(&allowed_cpus()?));
+        let layout = layout::automatic()?;
         Ok(Bench { layout, console: Console::new(false), began_ns: clock::now_ns() })
     }
 

@@ -249,6 +249,19 @@ pub enum DriverKind {
     Simulated,
 }
 
+impl DriverKind {
+    /// What reports call it: by what it waits for sockets.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            DriverKind::Mio => "epoll",
+            DriverKind::VirtualClock => "virtual clock",
+            #[cfg(feature = "sim")]
+            DriverKind::Simulated => "simulation",
+        }
+    }
+}
+
 /// Makes a driver of the given kind.
 ///
 /// # Errors

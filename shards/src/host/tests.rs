@@ -6,7 +6,7 @@ use crate::report::ShardStart;
 fn report(allowed: AllowedCores, cores: &[Option<usize>]) -> StartReport {
     let start = |(index, &core)| ShardStart { id: ShardId::at(index), core, is_placed: true };
     let shards = cores.iter().enumerate().map(start).collect();
-    StartReport { placement: Placement::PerCore, allowed, shards }
+    StartReport { placement: Placement::PerCore, allowed, shards, driver: DriverKind::default() }
 }
 
 fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -86,6 +86,9 @@ fn as_json_it_has_every_field_by_its_name() {
     let json = serde_json::to_value(&host).unwrap();
     assert_eq!(json["cpus_taken"], serde_json::json!([3]));
     assert_eq!(json["driver"], "epoll");
+    let virtual_clock =
+        StartReport { driver: DriverKind::VirtualClock, ..report(AllowedCores::fixed(&[3]), &[]) };
+    assert_eq!(virtual_clock.host_under(tree(&[]).path()).driver, "virtual clock");
     assert_eq!(json["cpu_quota"], serde_json::Value::Null);
     assert_eq!(json["problems"].as_array().unwrap().len(), host.problems.len());
 }

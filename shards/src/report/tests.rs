@@ -4,7 +4,7 @@ fn report(placement: Placement, allowed: AllowedCores) -> StartReport {
     let cores = placement.plan(&allowed, false).unwrap();
     let start = |(index, core)| ShardStart { id: ShardId::at(index), core, is_placed: true };
     let shards = cores.into_iter().enumerate().map(start).collect();
-    StartReport { placement, allowed, shards }
+    StartReport { placement, allowed, shards, driver: DriverKind::default() }
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use corelane::lowlevel::{EventLoop, LoopConfig};
+use corelane::lowlevel::{DriverKind, EventLoop, LoopConfig};
 
 use super::thread::Presence;
 use super::*;
@@ -15,8 +15,12 @@ fn settle_here(event_loop: &mut EventLoop) -> Shard {
         call::Limits { lane_capacity: 1, permit_count: 1, group_permit_count: 1, call_depth: 1 };
     let seed = call::deal(vec![event_loop.remote()], limits).remove(0);
     let allowed = AllowedCores::of_process().unwrap().clone();
-    let report =
-        Arc::new(StartReport { placement: Placement::default(), allowed, shards: Vec::new() });
+    let report = Arc::new(StartReport {
+        placement: Placement::default(),
+        allowed,
+        shards: Vec::new(),
+        driver: DriverKind::default(),
+    });
     let (events, _) = crossbeam_channel::unbounded();
     let outside =
         ShardsHandle::new(&[(event_loop.remote(), event_loop.pulse())], 1, report, events.clone());

@@ -34,6 +34,7 @@ pub(super) mod sealed {
     }
 
     /// A store of items.
+    #[allow(unreachable_pub, reason = "older compilers do not see that a public trait names it")]
     pub trait Items<T> {
         fn push(&mut self, item: T);
         /// Takes the next item, and gives memory back if many have gone.

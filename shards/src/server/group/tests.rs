@@ -1,5 +1,7 @@
 use std::cell::RefCell;
 
+use corelane::lowlevel::DriverKind;
+
 use super::*;
 use crate::cores::AllowedCores;
 use crate::placement::Placement;
@@ -10,7 +12,12 @@ fn report(shard_count: usize) -> StartReport {
     let cores: Vec<usize> = (0..shard_count).collect();
     let start = |core| ShardStart { id: ShardId::at(core), core: Some(core), is_placed: true };
     let shards = cores.iter().copied().map(start).collect();
-    StartReport { placement: Placement::PerCore, allowed: AllowedCores::fixed(&cores), shards }
+    StartReport {
+        placement: Placement::PerCore,
+        allowed: AllowedCores::fixed(&cores),
+        shards,
+        driver: DriverKind::default(),
+    }
 }
 
 fn group(shard_count: usize) -> Group {
