@@ -79,9 +79,27 @@ hey_told() {
     awk '$1 ~ /^50%/ { a = $3 } $1 ~ /^99%/ { b = $3 } $1 == "Slowest:" { m = $2 }
       END { printf "| hey | %.2f ms | %.2f ms | %.2f ms |\n", a * 1e3, b * 1e3, m * 1e3 }'
 }
+# It has the least, the greatest, the mean and the deviation, and no percentiles.
+h2load_told() {
+  h2load --h1 -t 1 -c 1 -D "$seconds" "http://127.0.0.1:$1/" |
+    awk '/^time for request:/ { print "| h2load | - | - | " $5 " |" }'
+}
+# Both ways that it has: as it is, and by the time at which a request was due.
+oha_told() {
+  oha --no-tui -z "${seconds}s" -c 1 "http://127.0.0.1:$1/" | oha_row oha
+}
+oha_corrected() {
+  oha --no-tui -z "${seconds}s" -c 1 -q 1000 --latency-correction "http://127.0.0.1:$1/" | oha_row "oha, corrected"
+}
+oha_row() {
+  awk -v name="$1" '$1 == "50.00%" { a = $3 " " $4 } $1 == "99.00%" { b = $3 " " $4 } $1 == "Slowest:" { m = $2 " " $3 }
+    END { print "| " name " | " a " | " b " | " m " |" }'
+}
 frozen() { with_server http "--stall 100ms/1s --service-time 20us" "$@" | sed -n 1p; }
 frozen told open
 frozen told closed
 has wrk && frozen wrk_told
 has hey && frozen hey_told
+has h2load && frozen h2load_told
+has oha && frozen oha_told && frozen oha_corrected
 exit $failed

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What takes longer than a commit may: models of what two threads touch under loom, then the tests under
-# ThreadSanitizer and AddressSanitizer, then fuzzing, then many connections. Give one of `loom`, `tsan`, `asan`,
-# `fuzz`, `many` to run only that.
+# ThreadSanitizer and AddressSanitizer, then fuzzing, then many connections, then the harness' report in a browser. Give
+# one of `loom`, `tsan`, `asan`, `fuzz`, `many`, `browser` to run only that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -65,12 +65,37 @@ run_many() {
   CORELANE_CONNECTIONS=10000 cargo test --release -p corelane --features tls --test net_many --test tls_many
 }
 
+# Light and dark, without a network. Whatever the page complains of is a failure; whether it can be read, only eyes tell.
+run_browser() {
+  echo "== the report in a browser"
+  if ! command -v chromium >/dev/null; then
+    echo "skipped: chromium is not installed"
+    return
+  fi
+  local harness=${BENCH_HARNESS:-target/release/bench-harness} out=target/browser scheme theme said
+  [ -n "${BENCH_HARNESS:-}" ] || cargo build --release --quiet -p bench-harness
+  rm -rf "$out"
+  "$harness" run synthetic --stall 100ms/1s --rate 500 --rate 1000 --rate 2000 --duration 3s --out "$out" --format quiet
+  for scheme in dark:0 light:1; do
+    theme=${scheme%:*}
+    # Its processes end with it; what the sandbox needs is not there for root.
+    said=$(unshare --net --map-root-user timeout 120 chromium --headless=new --no-sandbox --disable-gpu \
+      --user-data-dir="$out/$theme-profile" --blink-settings="preferredColorScheme=${scheme#*:}" \
+      --window-size=1000,3000 --enable-logging=stderr --screenshot="$out/$theme.png" \
+      "file://$PWD/$out/report.html" 2>&1)
+    if grep -E 'CONSOLE|ERR_|Uncaught' <<<"$said"; then return 1; fi
+    [ -s "$out/$theme.png" ]
+    echo "look at $out/$theme.png"
+  done
+}
+
 case $what in
   loom) run_loom ;;
   tsan) run_tsan ;;
   asan) run_asan ;;
   fuzz) run_fuzz ;;
   many) run_many ;;
-  all) run_loom; run_tsan; run_asan; run_fuzz; run_many ;;
-  *) echo "usage: scripts/deep.sh [loom|tsan|asan|fuzz|many]" >&2; exit 2 ;;
+  browser) run_browser ;;
+  all) run_loom; run_tsan; run_asan; run_fuzz; run_many; run_browser ;;
+  *) echo "usage: scripts/deep.sh [loom|tsan|asan|fuzz|many|browser]" >&2; exit 2 ;;
 esac

@@ -112,7 +112,7 @@ pub(crate) fn stall(text: &str) -> Result<Stall, String> {
         text.split_once('/').ok_or_else(|| format!("{text:?} is not LENGTH/EVERY"))?;
     let (length, every) = (duration(length)?, duration(every)?);
     if every.is_zero() || length >= every {
-        return Err(format!("{text:?} would never let go"));
+        return Err(format!("{text:?} would never let go; write LENGTH/EVERY, such as 100ms/1s"));
     }
     Ok(Stall { length_ns: crate::clock::ns(length), every_ns: crate::clock::ns(every) })
 }

@@ -349,6 +349,11 @@ fn a_connection_for_each_request_is_opened_as_often_as_the_server_is_asked() {
         let (connections, ledger) = (&point["connections"], &point["ledger"]);
         assert_eq!(ledger["server_count"], ledger["sent"], "{ledger}");
         assert_eq!((&ledger["ok"], &connections["lost"]), (&ledger["sent"], &0.into()));
+        let measured = ledger["sent"].as_u64().unwrap() - ledger["warmup"].as_u64().unwrap();
+        // In a closed loop, too, where both are one and the same.
+        for latency in ["response", "service"] {
+            assert_eq!(point[latency]["count"], measured, "{mode}: {latency}");
+        }
         let (sent, opened) = (ledger["sent"].as_u64().unwrap(), connections["opened"].as_u64());
         let least = sent.div_ceil(each.parse().unwrap());
         assert!(sent > 0 && (least..=least + 3).contains(&opened.unwrap()), "{connections}");

@@ -155,9 +155,9 @@ fn wire_of(scheme: &str) -> Result<Wire, &'static str> {
 
 fn resolve(authority: &str) -> io::Result<SocketAddr> {
     let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("{authority} has no address"));
-    let found = authority
-        .to_socket_addrs()
-        .map_err(|error| io::Error::new(error.kind(), format!("{authority}: {error}")))?;
+    let found = authority.to_socket_addrs().map_err(|error| {
+        io::Error::new(error.kind(), format!("{authority}: {error}; look at the name"))
+    })?;
     found.into_iter().next().ok_or_else(unknown)
 }
 

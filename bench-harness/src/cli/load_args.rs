@@ -256,8 +256,12 @@ impl LoadArgs {
     fn loads(&self) -> Result<Vec<LoadPlan>, String> {
         match (self.mode, self.rate.is_empty()) {
             (None | Some(LoopMode::Closed), true) => Ok(vec![LoadPlan::Closed]),
-            (Some(LoopMode::Closed), false) => Err("a closed loop has no rate".to_owned()),
-            (Some(LoopMode::Open), true) => Err("an open loop needs --rate".to_owned()),
+            (Some(LoopMode::Closed), false) => {
+                Err("a closed loop has no rate; leave out --rate, or --mode".to_owned())
+            }
+            (Some(LoopMode::Open), true) => {
+                Err("an open loop needs a rate, such as --rate 10k or --rate 50%".to_owned())
+            }
             (None | Some(LoopMode::Open), false) => {
                 Ok(self.rate.iter().map(|rate| LoadPlan::Open(*rate, self.arrival)).collect())
             }

@@ -56,7 +56,8 @@ pub(crate) fn write_percentiles(
             let line = LineSeries::new(curve(histogram, right), colour.stroke_width(2));
             chart.draw_series(line)?.label(name.clone()).legend(legend_line(colour));
         }
-        draw_legend(&mut chart, SeriesLabelPosition::UpperLeft)
+        // Where no curve comes, as they all rise from the left.
+        draw_legend(&mut chart, SeriesLabelPosition::LowerRight)
     })
 }
 
