@@ -122,9 +122,10 @@ impl HyperTimer {
     }
 
     fn on_loop(&self, deadline: std::time::Instant) -> Instant {
-        // One of the two differences is zero.
-        self.ours + deadline.saturating_duration_since(self.theirs)
-            - self.theirs.saturating_duration_since(deadline)
+        match deadline.checked_duration_since(self.theirs) {
+            Some(ahead) => self.ours + ahead,
+            None => self.ours - self.theirs.saturating_duration_since(deadline),
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Most timers are time-outs that never fire. So to cancel one empties its slot, and leaves its node in the
-//! heap: a node whose number is not its slot's any more is stale. One that comes to the front is dropped when
-//! the next deadline is asked for, and when most are stale the heap is swept: there are never more of them
-//! than timers, and a few.
+//! heap: a node whose number is not its slot's any more is stale. One that has come to the front is dropped when
+//! the loop is about to sleep, and when most are stale the heap is swept: there are never more of them than
+//! timers, and a few.
 //!
 //! A due timer is an entry of the ready queue, so its slot stays taken until that entry has run: were it
 //! given away before, the entry would fire the next tenant too early.
@@ -156,6 +156,13 @@ impl Timers {
         }
     }
 
+    /// No timer comes due before this; `None` if there is none. For who looks often: it may be the deadline of a
+    /// timer that was cancelled.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        let first = self.heap.first()?;
+        (self.heap.len() > self.stale).then_some(first.deadline)
+    }
+
     /// The next deadline.
     pub(crate) fn next(&mut self) -> Option<Instant> {
         self.drop_stale();
@@ -184,6 +191,9 @@ impl Timers {
 
     /// Takes the next timer that is due at `now` off the heap; its slot goes into the ready queue.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
+        if self.heap.first()?.deadline > now {
+            return None;
+        }
         self.drop_stale();
         let first = *self.heap.first()?;
         if first.deadline > now {
@@ -237,8 +247,12 @@ impl Timers {
         }
     }
 
-    /// Drops the stale nodes at the front.
+    /// Drops the stale nodes at the front; all of them if they are many, which is cheaper for each.
     fn drop_stale(&mut self) {
+        let is_first = self.heap.first().is_some_and(|first| !self.is_current(first));
+        if is_first && self.stale >= self.heap.len() / 2 {
+            return self.sweep();
+        }
         while self.stale > 0 && self.heap.first().is_some_and(|first| !self.is_current(first)) {
             self.remove_first();
             self.stale -= 1;

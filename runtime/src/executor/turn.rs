@@ -287,11 +287,12 @@ impl LoopCore {
 
     fn fire_timers(&self) {
         let mut timers = self.timers.borrow_mut();
-        let quiet = timers.next().is_none()
+        let quiet = timers.earliest().is_none()
             && self.pollers.borrow().is_empty()
             && self.flushes.borrow().is_empty();
         self.quiet.set(quiet);
         if self.tally.is_sampled()
+            && timers.earliest().is_some_and(|earliest| earliest <= self.seen.get())
             && let Some(next) = timers.next().filter(|next| *next <= self.seen.get())
         {
             self.tally.sample_lateness(self.seen.get() - next);
