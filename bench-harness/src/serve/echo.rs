@@ -17,11 +17,25 @@ pub(super) fn run(host: Host) -> io::Result<()> {
     let Host { cpus, accept, addr, frame_bytes, tallies } = host;
     let placement = if cpus.is_empty() { Placement::Unpinned(1) } else { Placement::Cores(cpus) };
     let main = async move |shard: Shard| {
-        let tally = Arc::clone(&tallies[shard.id().index()]);
-        // The future of `echo` itself: one around it would hold both ends a second time, on
-        // every connection.
-        let handler = move |reader, writer| echo(reader, writer, frame_bytes, Arc::clone(&tally));
-        shard.serve_with(accept, addr, handler).await?.wait_closed().await;
+        let frames = Frames { frame_bytes, tally: Arc::clone(&tallies[shard.id().index()]) };
+        // Not by way of a function: the future of a call around it would hold both ends a second time, and what
+        // all connections share is borrowed here.
+        let echo = async move |mut reader: StreamReader, writer: StreamWriter| {
+            let mut rest_bytes = 0;
+            // Sends back what comes, once for each read.
+            loop {
+                let bytes = reader.fill_buf().await?;
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                let count = bytes.len();
+                writer.write(bytes)?;
+                reader.consume(count);
+                rest_bytes = frames.count(rest_bytes + count);
+                writer.drain().await?;
+            }
+        };
+        shard.serve_with(accept, addr, echo).await?.wait_closed().await;
         Ok(())
     };
     let builder = Shards::builder().placement(placement).handle_signals(false);
@@ -29,25 +43,16 @@ pub(super) fn run(host: Host) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends back what comes, once for each read, and counts whole frames.
-async fn echo(
-    mut reader: StreamReader,
-    writer: StreamWriter,
+/// Counts whole frames.
+struct Frames {
     frame_bytes: usize,
     tally: Arc<Tally>,
-) -> corelane::Result<()> {
-    let mut rest_bytes = 0;
-    loop {
-        let bytes = reader.fill_buf().await?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let count = bytes.len();
-        writer.write(bytes)?;
-        reader.consume(count);
-        rest_bytes += count;
-        tally.add((rest_bytes / frame_bytes) as u64, 0);
-        rest_bytes %= frame_bytes;
-        writer.drain().await?;
+}
+
+impl Frames {
+    /// Counts those in so many bytes of a connection, and says what is left.
+    fn count(&self, bytes: usize) -> usize {
+        self.tally.add((bytes / self.frame_bytes) as u64, 0);
+        bytes % self.frame_bytes
     }
 }
