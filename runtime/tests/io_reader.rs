@@ -7,12 +7,40 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
 
-use corelane::{ConnectBuilder, ReadError, create_task};
+use corelane::{ConnectBuilder, ReadError, create_task, loop_stats};
 use everywhere::{everywhere, on_both, pair, pair_with, reset, sent, settle};
 use peer::{pattern, poll_once, run};
 
 fn io_kind(error: ReadError) -> ErrorKind {
     io::Error::from(error).kind()
+}
+
+/// Seen from outside: what the loop has received, whether or not anybody has asked for it.
+#[test]
+fn s40_reading_ahead_stops_above_twice_the_limit_and_goes_on_at_the_limit_unasked() {
+    everywhere(async || {
+        let builder = ConnectBuilder::new().limit_bytes(1_000);
+        let (mut reader, _writer, mut peer) = pair_with(&builder).await?;
+        let before = loop_stats()?.received_bytes;
+        let received = || loop_stats().map(|stats| stats.received_bytes - before);
+        for (sent_bytes, total_bytes) in [(1_000, 1_000), (1_000, 2_000), (1, 2_001)] {
+            peer.write_all(&vec![1; sent_bytes])?;
+            settle().await;
+            assert_eq!(received()?, total_bytes);
+        }
+        peer.write_all(&[2; 1_000])?;
+        settle().await;
+        assert_eq!(received()?, 2_001, "read on above twice the limit");
+        reader.read_exactly(1_000).await?;
+        settle().await;
+        assert_eq!(received()?, 2_001, "read on above the limit");
+        reader.read_exactly(1).await?;
+        settle().await;
+        assert_eq!(received()?, 3_001, "waited for somebody to ask");
+        assert_eq!(reader.read_exactly(2_000).await?[1_000..], [2; 1_000]);
+        Ok(())
+    })
+    .unwrap();
 }
 
 #[test]
@@ -225,6 +253,17 @@ fn s49_at_eof_only_when_everything_was_read() {
         assert!(!reader.at_eof());
         reader.read(1).await?;
         reader.read(1).await?;
+        assert!(reader.at_eof());
+
+        // Nothing unread is not the end as long as the other end may send.
+        let (mut reader, _writer, mut peer) = pair().await?;
+        assert!(!reader.at_eof());
+        peer.write_all(b"c")?;
+        reader.read(1).await?;
+        settle().await;
+        assert!(!reader.at_eof());
+        drop(peer);
+        settle().await;
         assert!(reader.at_eof());
         Ok(())
     })

@@ -144,6 +144,8 @@ fn s74_a_drain_while_closing_lets_others_run() {
         let (_reader, writer, _peer) = pair().await?;
         writer.close();
         assert!(poll_once(&mut Box::pin(writer.drain())).await.is_pending());
+        // One turn later the end is there to be noticed.
+        assert_eq!(writer.drain().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
         Ok(())
     })
     .unwrap();
@@ -364,10 +366,13 @@ fn s84_a_cancelled_drain_loses_nothing() {
     run(async || {
         let (_reader, writer, mut peer) = pair().await?;
         let written = stall(&writer, 1_000_000).await?;
+        let (mut first, mut last) = (Box::pin(writer.drain()), Box::pin(writer.drain()));
+        assert!(poll_once(&mut first).await.is_pending());
         for _ in 0..100 {
             let mut drain = Box::pin(writer.drain());
             assert!(poll_once(&mut drain).await.is_pending());
         }
+        assert!(poll_once(&mut last).await.is_pending());
         let drainers: Vec<_> = (0..5)
             .map(|_| {
                 let writer = writer.clone();
@@ -384,6 +389,9 @@ fn s84_a_cancelled_drain_loses_nothing() {
             assert_eq!(drainer.done(), number % 2 == 0, "drainer {number}");
         }
         assert!(receive(&mut peer, written.len()).await? == written, "bytes were changed");
+        // Those that were given up stood between these two.
+        first.await?;
+        last.await?;
         writer.drain().await?;
         for (number, drainer) in drainers.into_iter().enumerate() {
             match drainer.await {
