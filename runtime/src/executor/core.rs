@@ -18,13 +18,13 @@ use super::groups::Groups;
 use super::hooks::{Flush, Poller};
 use super::inbox::{Inbox, RemoteLoop};
 use super::meddler::Meddler;
-use super::ops::{OpOwner, OpTable, Recipient};
+use super::ops::{OpOwner, OpTable};
 use super::tally::{Tally, count};
 use super::timers::{Look, TimerKey, Timers};
 use super::turn::Pace;
 use crate::driver::{
-    self, Completion, CpuSteering, Driver, DriverKind, End, Keep, Op, OpId, Outcome,
-    PeerCredentials, SocketOption, SourceId, SourceSpec, Started,
+    self, Completion, CpuSteering, Driver, DriverKind, End, Keep, Op, OpId, PeerCredentials,
+    SocketOption, SourceId, SourceSpec, Started,
 };
 use crate::error::Error;
 use crate::task::{Callback, Home, Mailbox, Report, ReportKind};
@@ -306,7 +306,7 @@ impl LoopCore {
     }
 
     /// Has `flush` called at the end of this turn; not on a loop that is shut.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enlist_flush(&self, flush: Rc<dyn Flush>) {
         if !self.is_shut.get() {
             self.quiet.set(false);
@@ -463,21 +463,6 @@ impl LoopCore {
 
     pub(crate) fn steer(&self, source: SourceId, steering: &CpuSteering) -> io::Result<()> {
         self.driver.borrow_mut().steer(source, steering)
-    }
-
-    /// Hands a completion to its owner.
-    pub(super) fn deliver(&self, completion: Completion) {
-        self.tally.count_outcome(&completion.outcome);
-        let recipient = self.ops.borrow_mut().complete(completion.id, completion.outcome.is_end());
-        match recipient {
-            Recipient::Owner(owner, tag) => owner.complete(tag, completion.outcome),
-            Recipient::Orphan => {
-                // Nobody will ever read from this connection or close it.
-                if let Outcome::Accepted { source } = completion.outcome {
-                    self.close(source);
-                }
-            }
-        }
     }
 
     /// Reports to the exception handler (rule E20).

@@ -7,7 +7,7 @@ use crate::sync::wait_list::WaitList;
 use crate::util::wait_kind::WaitKind;
 use crate::util::watermark::Watermarks;
 
-/// The part of a connection that only slow or closing ones need.
+/// The part of a connection that only slow or closing ones need, and those that another executor polls.
 #[derive(Debug)]
 pub(crate) struct Lines {
     /// When writers pause.
@@ -15,6 +15,8 @@ pub(crate) struct Lines {
     drainers: WaitList,
     flushers: WaitList,
     closers: WaitList,
+    /// Waits for bytes, and is no task of ours.
+    pub(crate) reader: Option<Waker>,
     /// Somebody sends apart from the writers.
     pub(crate) held: Option<Held>,
 }
@@ -74,6 +76,7 @@ impl Default for Lines {
             drainers: WaitList::new(WaitKind::Write),
             flushers: WaitList::new(WaitKind::Sent),
             closers: WaitList::new(WaitKind::Closed),
+            reader: None,
             held: None,
         }
     }

@@ -63,6 +63,7 @@ impl ReadBuffer {
     ///
     /// # Panics
     /// If there are fewer.
+    #[inline]
     pub(crate) fn consume(&mut self, count_bytes: usize) {
         if count_bytes == self.len() {
             self.0 = Buf::default();

@@ -1,8 +1,9 @@
 //! The reading end of a connection.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -204,14 +205,8 @@ impl StreamReader {
     ///
     /// # Cancel safety
     /// Safe: received bytes stay in the reader.
-    pub async fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.buffer.is_empty() {
-            // It looks at the failure itself. Not by way of `read_chunk`: an idle connection holds this future.
-            poll_fn(|context| self.poll_chunk(context)).await?;
-        } else {
-            self.origin.failure()?;
-        }
-        Ok(self.buffer.unread())
+    pub fn fill_buf(&mut self) -> impl Future<Output = io::Result<&[u8]>> {
+        FillBuf(Some(self))
     }
 
     /// [`fill_buf`](Self::fill_buf) for who writes futures: what is unread, or `Pending` with the task of
@@ -256,6 +251,7 @@ impl StreamReader {
     ///
     /// # Panics
     /// If there are fewer.
+    #[inline]
     pub fn consume(&mut self, count_bytes: usize) {
         self.buffer.consume(count_bytes);
         self.origin.set_held_bytes(self.buffer.len());
@@ -313,6 +309,25 @@ impl StreamReader {
 
     fn incomplete(&mut self, expected: Option<usize>) -> ReadError {
         ReadError::Incomplete { partial: self.take(self.buffer.len()), expected }
+    }
+}
+
+/// The future of [`StreamReader::fill_buf`], by hand: every idle connection holds it, and this is one word.
+struct FillBuf<'r>(Option<&'r mut StreamReader>);
+
+impl<'r> Future for FillBuf<'r> {
+    type Output = io::Result<&'r [u8]>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let reader = self.0.take().expect("a future is not polled after its end");
+        if !reader.buffer.is_empty() {
+            reader.origin.failure()?;
+        } else if reader.poll_chunk(context)?.is_pending() {
+            self.0 = Some(reader);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(reader.buffer.unread()))
     }
 }
 

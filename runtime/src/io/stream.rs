@@ -20,19 +20,20 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
-use std::task::Waker;
 
 pub use self::detach::InUse;
 use self::encrypted::Tls;
 pub(crate) use self::hold::Hold;
 pub(crate) use self::polled::PolledPlace;
-use crate::driver::{End, OpId, Outcome, PeerCredentials, SocketOption, SourceId};
+use crate::driver::{Buf, End, OpId, Outcome, PeerCredentials, SocketOption, SourceId};
 use crate::executor::{Flush, IoHandle, OpOwner};
 use crate::io::incoming::Incoming;
 use crate::io::lines::Lines;
 use crate::io::outgoing::Outgoing;
+use crate::task::TaskWaker;
 use crate::util::slab::Key;
 
+mod bound;
 mod detach;
 #[cfg(feature = "tls")]
 mod encrypted;
@@ -41,6 +42,7 @@ mod encrypted;
 mod encrypted;
 mod hold;
 mod polled;
+mod reader_wait;
 mod receiving;
 mod sending;
 #[cfg(test)]
@@ -77,6 +79,9 @@ pub(crate) trait ConnectionList {
     fn connection_lost(self: Rc<Self>, key: Key);
 }
 
+/// The same as its connections know it: one word in each of them.
+pub(crate) type List = Rc<Rc<dyn ConnectionList>>;
+
 /// A connection.
 pub(crate) struct Stream {
     io: IoHandle,
@@ -98,7 +103,8 @@ struct Inner {
     read_op: Option<OpId>,
     reading: Reading,
     incoming: Incoming,
-    reader: Option<Waker>,
+    /// Who waits for bytes, if it is a task of ours; another executor's is in `lines`.
+    reader: Option<TaskWaker>,
     write_op: Option<OpId>,
     sending: Sending,
     outgoing: Outgoing,
@@ -113,7 +119,7 @@ struct Inner {
     lines: Option<Box<Lines>>,
     /// Stands between the raw bytes and the two buffers, once the connection speaks TLS.
     tls: Option<Tls>,
-    list: Option<(Rc<dyn ConnectionList>, Key)>,
+    list: Option<(List, Key)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -166,7 +172,7 @@ impl Stream {
         io: IoHandle,
         source: SourceId,
         limit_bytes: usize,
-        list: Option<(Rc<dyn ConnectionList>, Key)>,
+        list: Option<(List, Key)>,
     ) -> Rc<Self> {
         Self::open(io, source, limit_bytes, Way::Both, list)
     }
@@ -186,7 +192,7 @@ impl Stream {
         source: SourceId,
         limit_bytes: usize,
         way: Way,
-        list: Option<(Rc<dyn ConnectionList>, Key)>,
+        list: Option<(List, Key)>,
     ) -> Rc<Self> {
         let inner = Inner {
             life: Life::Open,
@@ -326,7 +332,7 @@ impl Stream {
         let incoming = failure.map(|_| mem::take(&mut inner.incoming));
         let outgoing = mem::take(&mut inner.outgoing);
         inner.in_flight_bytes = 0;
-        let (reader, lines, list) = (inner.reader.take(), inner.lines.take(), inner.list.take());
+        let (reader, lines, list) = (inner.take_reader(), inner.lines.take(), inner.list.take());
         let tls = inner.tls.as_mut().map(Tls::lost);
         drop(inner);
 
@@ -342,7 +348,7 @@ impl Stream {
             lines.wake_all();
         }
         if let Some((list, key)) = list {
-            list.connection_lost(key);
+            Rc::clone(&*list).connection_lost(key);
         }
         // Last: written slices may run their owner's code when they are dropped.
         drop((incoming, outgoing, tls));
@@ -364,13 +370,16 @@ impl Inner {
 impl OpOwner for Stream {
     fn complete(self: Rc<Self>, tag: u32, outcome: Outcome) {
         match outcome {
-            Outcome::Read(chunk) => self.piece_came(chunk),
             outcome if tag == READ => self.read_ended(outcome),
             outcome => {
                 self.sent(outcome);
                 self.send_all();
             }
         }
+    }
+
+    fn piece(self: Rc<Self>, _tag: u32, chunk: Buf) {
+        self.piece_came(chunk);
     }
 
     fn abandoned(self: Rc<Self>) {

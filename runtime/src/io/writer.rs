@@ -1,11 +1,14 @@
 //! The writing end of a connection.
 
 use std::fmt;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -96,10 +99,11 @@ impl StreamWriter {
     ///
     /// # Cancel safety
     /// Safe: what was written stays written, and other tasks that drain go on waiting (rule S84).
-    pub async fn drain(&self) -> io::Result<()> {
-        if self.stream.is_flowing() {
-            return Ok(());
-        }
+    pub fn drain(&self) -> impl Future<Output = io::Result<()>> {
+        Drain { writer: self, waiting: None }
+    }
+
+    async fn drain_by_waiting(&self) -> io::Result<()> {
         self.stream.failure()?;
         if self.is_closing() {
             // So that a loop of write and drain notices the end (rule S74).
@@ -108,8 +112,7 @@ impl StreamWriter {
         if let Some(drained) = self.stream.drained() {
             return drained;
         }
-        // In a box: few ever wait, and every task that drains holds room for it.
-        Box::pin(self.stream.wait(Line::Drained)).await;
+        self.stream.wait(Line::Drained).await;
         self.stream.failure()
     }
 
@@ -312,6 +315,27 @@ impl StreamWriter {
     /// As [`unix_peer_addr`](Self::unix_peer_addr).
     pub fn peer_credentials(&self) -> io::Result<PeerCredentials> {
         self.stream.peer_credentials()
+    }
+}
+
+/// The future of [`StreamWriter::drain`]. Few ever wait, and every task that drains holds room for it, so what
+/// waits is in a box.
+struct Drain<'w> {
+    writer: &'w StreamWriter,
+    waiting: Option<Pin<Box<dyn Future<Output = io::Result<()>> + 'w>>>,
+}
+
+impl Future for Drain<'_> {
+    type Output = io::Result<()>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let writer = self.writer;
+        if self.waiting.is_none() && writer.stream.is_flowing() {
+            return Poll::Ready(Ok(()));
+        }
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(writer.drain_by_waiting()));
+        waiting.as_mut().poll(context)
     }
 }
 

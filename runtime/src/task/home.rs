@@ -174,6 +174,7 @@ impl Home {
     }
 
     /// Wakes a task of this loop; false if `id` belongs to another loop.
+    #[inline]
     pub(super) fn wake(&self, id: WakeId) -> bool {
         if id.loop_id() != self.number.get() {
             return false;

@@ -61,5 +61,5 @@ pub(crate) use self::notice::{Call, Notice, Observer};
 pub(crate) use self::pulse::{Beat, Doing, Pulse};
 pub(crate) use self::tree::draw;
 pub(crate) use self::wake::{enter, is_cancelled};
-pub(crate) use self::waker::alarm;
+pub(crate) use self::waker::{TaskWaker, alarm};
 pub(crate) use self::watch::Watch;

@@ -5,9 +5,11 @@
 #![allow(unsafe_code)] // `Waker::new` is an unsafe function: its caller answers for the vtable.
 
 use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
 use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use super::home::Home;
 use super::id::WakeId;
 use super::wake::wake;
 
@@ -35,6 +37,32 @@ pub(crate) fn alarm(frame: u64) -> Waker {
 /// The number inside a waker of ours; `None` for another executor's.
 pub(crate) fn id_of(waker: &Waker) -> Option<WakeId> {
     ptr::eq(waker.vtable(), &VTABLE).then(|| id_of_data(waker.data()))
+}
+
+/// A waker of ours in one word, for what every idle connection keeps. It wakes without a call through a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TaskWaker(NonZeroU64);
+
+impl TaskWaker {
+    /// The same as `waker`; `None` if that is another executor's.
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> Option<Self> {
+        id_of(waker).and_then(|id| NonZeroU64::new(id.0)).map(Self)
+    }
+
+    /// Wakes the task, from any thread, at any time.
+    pub(crate) fn wake(self) {
+        wake(WakeId(self.0.get()));
+    }
+
+    /// The same from a turn of the loop of `home`, of which the task most likely is: that takes no look for the
+    /// loop that is being turned.
+    #[inline]
+    pub(crate) fn wake_in_turn(self, home: &Home) {
+        if !home.wake(WakeId(self.0.get())) {
+            self.wake();
+        }
+    }
 }
 
 fn id_of_data(data: *const ()) -> WakeId {

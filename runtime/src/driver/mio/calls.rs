@@ -29,6 +29,7 @@ const SYSTEM_GATHER_LIMIT: usize = 1024;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Appends what is there to `storage`, no more than `room` bytes and no more than fits.
+#[inline]
 pub(super) fn receive(
     descriptor: BorrowedFd<'_>,
     kind: SourceKind,
@@ -44,8 +45,18 @@ pub(super) fn receive(
                 .map(|(count, _)| count),
         });
     }
-    // Less is wanted than the storage has room for, which only small limits ask for: the room is zeroed
-    // first, so that it is a plain slice.
+    receive_less(descriptor, kind, storage, room)
+}
+
+/// Less is wanted than the storage has room for, which only small limits ask for: the room is zeroed first, so
+/// that it is a plain slice.
+#[cold]
+fn receive_less(
+    descriptor: BorrowedFd<'_>,
+    kind: SourceKind,
+    storage: &mut Vec<u8>,
+    room: usize,
+) -> Result<usize, Errno> {
     let filled = storage.len();
     storage.resize(filled + room, 0);
     let received = receive_into(descriptor, kind, &mut storage[filled..], Keep::No);

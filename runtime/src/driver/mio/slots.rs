@@ -10,7 +10,7 @@ use mio::event::Event;
 use rustix::io::Errno;
 
 use crate::driver::Keep;
-use crate::driver::buf::{BUF_BYTES, BufPool};
+use crate::driver::buf::{BUF_BYTES, Buf, BufPool};
 use crate::driver::mio::calls;
 use crate::driver::op::{Addressed, Completion, OpId, Outcome, Unsent, WriteData};
 use crate::driver::source::{SourceId, SourceKind};
@@ -109,6 +109,25 @@ pub(super) enum ReadEnd {
     Outcome(Outcome),
     /// An accept got a connection, which is not registered yet.
     Accepted(OwnedFd, SourceKind),
+}
+
+/// What a receive has brought.
+enum Received {
+    /// At least one byte, and nothing is left for now.
+    All(Buf),
+    /// At least one byte, and there may be more.
+    Some(Buf),
+    Eof,
+}
+
+impl Received {
+    fn into_outcome(self) -> Outcome {
+        match self {
+            Self::All(buf) => Outcome::Read(buf),
+            Self::Some(buf) => Outcome::Filled(buf),
+            Self::Eof => Outcome::Eof,
+        }
+    }
 }
 
 impl Source {
@@ -224,7 +243,7 @@ impl Source {
             SourceKind::Process | SourceKind::PipeEnd => self.watch(),
             SourceKind::Datagrams => self.receive_datagrams(),
             _ if max_bytes == 0 => Ok(Outcome::Ready),
-            _ => self.receive(pool, max_bytes),
+            _ => self.receive(pool, max_bytes).map(Received::into_outcome),
         };
         match tried {
             Ok(outcome) => Some(outcome),
@@ -236,16 +255,18 @@ impl Source {
         }
     }
 
-    fn receive(&mut self, pool: &BufPool, max_bytes: usize) -> Result<Outcome, Errno> {
+    // Into both callers: a call of its own would cost a request as much as this does.
+    #[inline(always)]
+    fn receive(&mut self, pool: &BufPool, max_bytes: usize) -> Result<Received, Errno> {
         let mut buf = pool.take();
         let room = max_bytes.min(BUF_BYTES);
         match calls::receive(self.descriptor.as_fd(), self.kind, buf.storage_mut(), room)? {
-            0 => Ok(Outcome::Eof),
+            0 => Ok(Received::Eof),
             count if count < room && self.short_read_empties => {
                 self.readable = false;
-                Ok(Outcome::Read(buf))
+                Ok(Received::All(buf))
             }
-            _ => Ok(Outcome::Filled(buf)),
+            _ => Ok(Received::Some(buf)),
         }
     }
 
@@ -357,11 +378,39 @@ impl Source {
     #[inline]
     pub(super) fn retry_read(&mut self, pool: &BufPool, done: &mut Vec<Completion>) {
         let Some(id) = self.read else { return };
+        if self.kind == SourceKind::Stream && self.readable && self.read_bytes > 0 {
+            // What nearly every event is of, without the detour.
+            match self.receive(pool, usize::from(self.read_bytes)) {
+                Ok(Received::All(buf)) => done.push(Completion { id, outcome: Outcome::Read(buf) }),
+                received => self.note_end(id, received, done),
+            }
+            return;
+        }
         let tried = self.try_receive_or_watch(pool, usize::from(self.read_bytes));
         let Some(outcome) = tried else { return };
         if outcome.is_end() {
             self.read = None;
         }
+        done.push(Completion { id, outcome });
+    }
+
+    /// A read that waited has not brought all there was: it is over, unless there was nothing.
+    #[inline(never)]
+    fn note_end(
+        &mut self,
+        id: OpId,
+        received: Result<Received, Errno>,
+        done: &mut Vec<Completion>,
+    ) {
+        let outcome = match received {
+            Ok(received) => received.into_outcome(),
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                return;
+            }
+            Err(error) => Outcome::Failed(error.into(), None),
+        };
+        self.read = None;
         done.push(Completion { id, outcome });
     }
 

@@ -145,10 +145,7 @@ impl Stream {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         drop(inner);
-        // Cloning and dropping a waker may be another executor's code: nothing is borrowed meanwhile.
-        let waker = context.waker().clone();
-        let replaced = self.inner.borrow_mut().reader.replace(waker);
-        drop(replaced);
+        self.await_bytes(context.waker());
         cancel::note_wait(WaitKind::Handshake);
         Poll::Pending
     }

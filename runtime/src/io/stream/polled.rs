@@ -62,6 +62,14 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         self.end_with_loop();
         let mut inner = self.inner.borrow_mut();
+        if inner.takes_plainly() {
+            let total_bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+            if (1..=LEAST_ROOM_BYTES).contains(&total_bytes) {
+                slices.iter().for_each(|slice| inner.outgoing.write(slice));
+                self.wrote_plainly(inner);
+                return Poll::Ready(Ok(total_bytes));
+            }
+        }
         match (inner.life, inner.sending) {
             (Life::Open, Sending::Open) => {}
             (Life::Lost(Some(failure)), _) => return Poll::Ready(Err(inner.error(failure))),

@@ -58,15 +58,8 @@ impl Stream {
         if self.inline_receives.get() != LEFT_TO_NEXT_TURN {
             self.inline_receives.set(0);
         }
-        let waker = context.waker();
-        let is_new = inner.reader.as_ref().is_none_or(|reader| !reader.will_wake(waker));
         drop(inner);
-        if is_new {
-            // Cloning and dropping a waker may be another executor's code: nothing is borrowed meanwhile.
-            let waker = waker.clone();
-            let replaced = self.inner.borrow_mut().reader.replace(waker);
-            drop(replaced);
-        }
+        self.await_bytes(context.waker());
         cancel::note_wait(WaitKind::Read);
         Poll::Pending
     }
@@ -123,7 +116,7 @@ impl Stream {
         }
         self.stop_reading();
         let mut inner = self.inner.borrow_mut();
-        let gone = (mem::take(&mut inner.incoming), inner.reader.take());
+        let gone = (mem::take(&mut inner.incoming), inner.take_reader());
         drop(inner);
         drop(gone);
     }
@@ -179,7 +172,7 @@ impl Stream {
     }
 
     fn wake_reader(&self) {
-        let reader = self.inner.borrow_mut().reader.take();
+        let reader = self.inner.borrow_mut().take_reader();
         if let Some(reader) = reader {
             reader.wake();
         }
@@ -268,14 +261,14 @@ impl Stream {
             inner.incoming.push(chunk);
         }
         let buffered_bytes = self.held_bytes.get() + inner.incoming.len();
-        let reader = inner.reader.take();
+        let reader = inner.take_reader();
         if buffered_bytes > self.most_bytes() {
             self.pause(inner);
         } else {
             drop(inner);
         }
         if let Some(reader) = reader {
-            reader.wake();
+            reader.wake_in_turn(&self.io);
         }
     }
 

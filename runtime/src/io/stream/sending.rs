@@ -1,7 +1,7 @@
 //! The writing half of a stream: what a turn writes goes out at its end as one op.
 
 use std::cell::RefMut;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::mem;
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -21,15 +21,9 @@ impl Stream {
     /// Copies bytes to the end of what is to be sent.
     pub(crate) fn write(self: &Rc<Self>, bytes: &[u8]) -> Result<()> {
         let mut inner = self.inner.borrow_mut();
-        let is_free = inner.flow == Flow::Free && !inner.lent && !bytes.is_empty();
-        if is_free && inner.is_usual() {
+        if !bytes.is_empty() && inner.takes_plainly() {
             inner.outgoing.write(bytes);
-            if inner.outgoing.len() > Watermarks::DEFAULT.high_bytes() {
-                self.wrote(inner);
-            } else if !mem::replace(&mut inner.enlisted, true) {
-                drop(inner);
-                self.await_flush();
-            }
+            self.wrote_plainly(inner);
             return Ok(());
         }
         drop(inner);
@@ -120,35 +114,6 @@ impl Stream {
         })
     }
 
-    /// Whether what is written is kept until it is sent.
-    fn takes(&self, inner: &Inner) -> bool {
-        // Looked at only where writing is paused, so the usual write does not pay for it.
-        let is_overfull =
-            || inner.flow == Flow::Paused && inner.unsent_bytes() > self.bound_bytes();
-        matches!(inner.life, Life::Open) && !is_overfull()
-    }
-
-    /// Ends an open connection for which too much is kept: whoever writes on and on without `drain` would fill the
-    /// memory.
-    #[cold]
-    fn cut_off_slow_peer(&self) {
-        let is_open = matches!(self.inner.borrow().life, Life::Open);
-        if is_open {
-            self.lose(Some(Failure::Kind(io::ErrorKind::QuotaExceeded)));
-        }
-    }
-
-    /// How many bytes may be kept before a write ends the connection.
-    pub(crate) fn bound_bytes(&self) -> usize {
-        1_usize.checked_shl(self.bound_power.get().into()).unwrap_or(usize::MAX)
-    }
-
-    /// The same, to be changed: rounded up to a power of two, which fits in what is spare of a connection.
-    pub(crate) fn set_bound_bytes(&self, bytes: usize) {
-        let power = bytes.checked_next_power_of_two().map_or(usize::BITS, usize::trailing_zeros);
-        self.bound_power.set(power as u8);
-    }
-
     /// After bytes were added: they go at the end of the turn, or now if they are many (rule S70).
     pub(super) fn wrote(self: &Rc<Self>, mut inner: RefMut<'_, Inner>) {
         inner.update_flow();
@@ -168,6 +133,17 @@ impl Stream {
         }
         if urgent {
             self.send_next();
+        }
+    }
+
+    /// The same for a connection that [`Inner::takes_plainly`].
+    #[inline]
+    pub(super) fn wrote_plainly(self: &Rc<Self>, mut inner: RefMut<'_, Inner>) {
+        if inner.outgoing.len() > Watermarks::DEFAULT.high_bytes() {
+            self.wrote(inner);
+        } else if !mem::replace(&mut inner.enlisted, true) {
+            drop(inner);
+            self.await_flush();
         }
     }
 
@@ -229,7 +205,7 @@ impl Stream {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn await_flush(self: &Rc<Self>) {
         if self.io.is_shut() {
             return self.end_with_loop();
@@ -239,7 +215,7 @@ impl Stream {
 
     /// The usual flush: an open connection of which nobody waits for anything, and a socket that takes all there
     /// is. False if there is more to be done.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send_plainly(&self, mut guard: RefMut<'_, Inner>) -> bool {
         let inner = &mut *guard;
         let is_usual = inner.is_usual();
@@ -427,6 +403,12 @@ impl Inner {
             && self.in_flight_bytes == 0
             && self.lines.is_none()
             && self.tls.is_none()
+    }
+
+    /// Whether what is written may be put behind the rest without another look.
+    #[inline]
+    pub(super) fn takes_plainly(&self) -> bool {
+        self.flow == Flow::Free && !self.lent && self.is_usual()
     }
 
     /// Whether writers may go on.

@@ -1,6 +1,10 @@
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -333,4 +337,67 @@ fn a_connection_costs_little() {
     // What an idle connection keeps: this, its ops, its source, its task.
     assert!(size_of::<Stream>() <= 264, "{}", size_of::<Stream>());
     assert!(size_of::<StreamReader>() <= 56, "{}", size_of::<StreamReader>());
+}
+
+/// A waker of another executor, and how often it was woken.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn s48_another_executors_waker_is_kept_until_bytes_come_or_another_takes_its_place() {
+    run(async || {
+        let (stream, mut peer) = pair(SocketType::STREAM, 100)?;
+        let mut reader = StreamReader::new(Rc::clone(&stream));
+        let (first, second) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+        let rung = |bell: &Arc<Bell>| bell.0.load(Ordering::Relaxed);
+        for bell in [&first, &first, &second] {
+            let waker = Waker::from(Arc::clone(bell));
+            assert!(reader.poll_fill_buf(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (1, 2));
+        peer.write_all(b"bytes")?;
+        until(|| rung(&second) > 0).await;
+        assert_eq!((rung(&first), rung(&second), Arc::strong_count(&second)), (0, 1, 1));
+        // Then a task of ours, which another executor's waker replaces, and the other way round.
+        assert_eq!(reader.read(5).await?, "bytes");
+        let waker = Waker::from(Arc::clone(&first));
+        poll_fn(|context| {
+            assert!(reader.poll_fill_buf(context).is_pending());
+            assert!(reader.poll_fill_buf(&mut Context::from_waker(&waker)).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(stream.inner.borrow().reader.is_none());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&first), 2);
+        peer.write_all(b"more")?;
+        // It waits by itself now, and the other waker has gone.
+        assert_eq!(reader.read(4).await?, "more");
+        assert_eq!((rung(&first), Arc::strong_count(&first)), (0, 1));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s48_another_executors_waker_hears_of_the_end() {
+    run(async || {
+        let (stream, peer) = pair(SocketType::STREAM, 100)?;
+        let mut reader = StreamReader::new(Rc::clone(&stream));
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(Arc::clone(&bell));
+        assert!(reader.poll_fill_buf(&mut Context::from_waker(&waker)).is_pending());
+        stream.abort();
+        assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+        drop((waker, peer));
+        assert_eq!(Arc::strong_count(&bell), 1);
+        Ok(())
+    })
+    .unwrap();
 }

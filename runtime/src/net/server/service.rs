@@ -28,7 +28,7 @@ use super::listener::{Accepting, Listener};
 use crate::driver::{CpuSteering, Op, Outcome, SourceId, SourceKind, Started};
 use crate::error::{Error, Result};
 use crate::executor::{IoHandle, OpOwner, SchedulingGroup};
-use crate::io::stream::{ConnectionList, Stream};
+use crate::io::stream::{ConnectionList, List, Stream};
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::tcp::{adopt, streams};
 use crate::sync::Event;
@@ -80,6 +80,8 @@ pub(super) struct Service {
     is_paused: Cell<bool>,
     listeners: RefCell<Vec<Listener>>,
     connections: RefCell<Slab<Weak<Stream>>>,
+    /// Itself, as long as there are connections that know it.
+    list: RefCell<Weak<Rc<dyn ConnectionList>>>,
     closers: RefCell<WaitList>,
     phase: Cell<Phase>,
     /// Set when it is closed, for `serve_forever`.
@@ -125,6 +127,7 @@ impl Service {
             is_paused: Cell::new(false),
             listeners: RefCell::new(listeners),
             connections: RefCell::default(),
+            list: RefCell::new(Weak::new()),
             closers: RefCell::new(WaitList::new(WaitKind::Server)),
             phase: Cell::new(Phase::Bound),
             ended: Event::new(),
@@ -266,7 +269,7 @@ impl Service {
         };
         self.note(ConnectionChange::Opened);
         let key = self.connections.borrow_mut().insert(Weak::new());
-        let list = Rc::clone(self) as Rc<dyn ConnectionList>;
+        let list = self.as_list();
         let io = Rc::clone(&self.io);
         let stream = Stream::new(io, source, self.limits.read_bytes, Some((list, key)));
         stream.set_bound_bytes(self.limits.write_bytes);
@@ -283,6 +286,16 @@ impl Service {
             Some(origin) => origin.enter(f),
             None => f(),
         }
+    }
+
+    /// Itself, as all of its connections know it.
+    fn as_list(self: &Rc<Self>) -> List {
+        let mut known = self.list.borrow_mut();
+        known.upgrade().unwrap_or_else(|| {
+            let list = Rc::new(Rc::clone(self) as Rc<dyn ConnectionList>);
+            *known = Rc::downgrade(&list);
+            list
+        })
     }
 
     fn note(&self, change: ConnectionChange) {
