@@ -10,6 +10,9 @@ use crate::client::{Client, Work};
 use crate::history::Counts;
 
 const CLIENT_COUNT: usize = 4;
+/// A talk that takes longer, in the time of the world, never ends. Most take less than a second, and with all faults
+/// less than a minute.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Has clients, each on a host of its own, do `work`. Every few milliseconds `meddle` is asked what else is to
 /// happen; it is given the clients' hosts.
@@ -27,7 +30,12 @@ pub(crate) fn converse(
         talks.push(sim.spawn(place, async move || client.run().await));
         places.push(place);
     }
+    let limit = sim.now() + PATIENCE;
     while !talks.iter().all(|talk| talk.done()) {
+        if sim.now() > limit {
+            work.history.check().map_err(Error::msg)?;
+            return Err(Error::msg("the clients do not come to an end").into());
+        }
         sim.run_for(Duration::from_micros(rng.u64(500..5_000)))?;
         meddle(sim, rng, &places)?;
     }
