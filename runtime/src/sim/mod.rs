@@ -86,8 +86,8 @@
 //! });
 //! ```
 //!
-//! A failure prints the faults of its run as the code that makes them, and [`check`] looks for fewer and smaller ones
-//! with which it still fails. [`Check`] runs many seeds on several threads.
+//! A failure prints the faults of its run as the code that makes them, and [`check()`](fn@check) looks for fewer
+//! and smaller ones with which it still fails. [`Check`] runs many seeds on several threads.
 //!
 //! Child processes, signals, standard streams and sockets that were made elsewhere are not there: to open one is an
 //! error of kind `Unsupported`, as all of them are descriptors of the system, which no seed governs. A program gets
