@@ -145,7 +145,6 @@ impl EventLoop {
         Ok(f())
     }
 
-    /// Whether something is ready that needs no look at what came from elsewhere.
     /// Whether this loop makes no further step while [`HALT`](super::turn::HALT) is up.
     pub(crate) fn heed_halt(&mut self, heed: bool) {
         self.core.heeds_halt.set(heed);

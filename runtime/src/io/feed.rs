@@ -76,8 +76,10 @@ impl StreamFeed {
 
     /// Fails the read that waits and every later one with `error`, even if bytes are left (rule S51).
     pub fn set_exception(&self, error: impl Into<Error>) {
-        self.fed.state.borrow_mut().end = None;
+        let replaced = self.fed.state.borrow_mut().end.take();
         self.end(End::Failed(error.into()));
+        // It may be the last of a user's error, whose clean-up is foreign code.
+        drop(replaced);
     }
 
     fn end(&self, end: End) {

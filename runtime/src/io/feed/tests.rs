@@ -118,3 +118,41 @@ fn s47_s48_a_read_that_is_given_up_takes_nothing_and_another_may_wait() {
         Ok(())
     });
 }
+
+thread_local! {
+    static FEED: RefCell<Option<StreamFeed>> = const { RefCell::new(None) };
+}
+
+/// Calls `f` with this thread's feed.
+fn with_feed<T>(f: impl FnOnce(&StreamFeed) -> T) -> Option<T> {
+    FEED.with_borrow(|feed| feed.as_ref().map(f))
+}
+
+/// A user's error that feeds the reader when it is dropped.
+#[derive(Debug)]
+struct Feeds;
+
+impl fmt::Display for Feeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("given up")
+    }
+}
+
+impl std::error::Error for Feeds {}
+
+impl Drop for Feeds {
+    fn drop(&mut self) {
+        with_feed(|feed| feed.feed_data(b"last words"));
+    }
+}
+
+#[test]
+fn g31_an_error_that_another_replaces_is_dropped_with_nothing_borrowed() {
+    let (feed, _reader) = StreamReader::fed(100).expect("a limit");
+    FEED.set(Some(feed));
+    with_feed(|feed| feed.set_exception(Feeds));
+    with_feed(|feed| feed.set_exception(Error::value("another")));
+    let shown = with_feed(|feed| format!("{feed:?}"));
+    assert_eq!(shown.as_deref(), Some("StreamFeed { unread_bytes: 10, .. }"));
+    FEED.take();
+}
