@@ -143,12 +143,16 @@ impl Work {
         // They have the test's name, so that a report says how to run it again.
         let name = thread::current().name().unwrap_or_default().to_owned();
         thread::scope(|scope| {
-            for _ in 1..thread_count {
+            let start = |_| {
                 let worker = thread::Builder::new().name(name.clone());
-                // If there are no threads to be had, this one does it all.
-                let _ = worker.spawn_scoped(scope, || self.take_part(end, program));
-            }
+                worker.spawn_scoped(scope, || self.take_part(end, program))
+            };
+            // If there are no threads to be had, this one does it all.
+            let workers: Vec<_> = (1..thread_count).map_while(|count| start(count).ok()).collect();
             self.take_part(end, program);
+            for worker in workers {
+                worker.join().unwrap_or_else(|payload| resume_unwind(payload));
+            }
         });
     }
 
