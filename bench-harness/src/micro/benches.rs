@@ -1,7 +1,9 @@
 //! The list of benchmarks: what each measures, and who takes part without further crates.
 
 use super::net::Shape;
-use super::{Sample, Side, bare, http, local, memory, net, process, shards, sync, timers, twin};
+use super::{
+    Sample, Side, bare, http, local, memory, net, process, shards, sync, timers, twin, udp,
+};
 use crate::layout::Layout;
 use crate::serve::Target;
 
@@ -54,6 +56,7 @@ pub(super) fn all() -> Vec<Bench> {
     benches.extend(timers_and_memory());
     benches.extend(across());
     benches.extend(tcp());
+    benches.extend(datagrams());
     benches.extend(http());
     benches.extend(processes());
     #[cfg(feature = "rivals")]
@@ -307,6 +310,19 @@ fn processes() -> Vec<Bench> {
             |_| process::tokio_pipe(),
         )
         .and(Side::Asyncio, |_| process::asyncio_pipe()),
+    ]
+}
+
+fn datagrams() -> Vec<Bench> {
+    vec![
+        Bench::new(
+            "udp_datagram",
+            "ns",
+            "send and receive a datagram of 64 bytes, one by one",
+            |_| udp::one_by_one(),
+            |_| udp::tokio_one_by_one(),
+        ),
+        Bench::ours("udp_batch", "ns", "the same, 32 by one call", |_| udp::batches()),
     ]
 }
 

@@ -22,6 +22,7 @@ mod side;
 mod sync;
 mod timers;
 mod twin;
+mod udp;
 
 pub(crate) use report::{Row, render};
 pub(crate) use side::Side;

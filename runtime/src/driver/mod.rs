@@ -50,12 +50,17 @@ mod virtual_clock;
 mod conformance;
 
 pub(crate) use buf::Buf;
-pub(crate) use op::{Addressed, Completion, Datagram, Op, OpId, Outcome, Started, WriteData};
+pub(crate) use op::{
+    Addressed, Completion, Datagram, Op, OpId, Outcome, Outgoing, Started, WriteData,
+};
 pub use source::{CpuSteering, PeerCredentials};
 pub(crate) use source::{End, SocketOption, SourceId, SourceKind, SourceSpec};
 
 /// The most sources that one turn serves. A thousand ready connections must not hold a thousand buffers.
 pub(crate) const EVENTS_PER_TURN: usize = 256;
+
+/// The most datagrams that one op brings, and that one call sends.
+pub(crate) const DATAGRAM_BATCH_COUNT: usize = 32;
 
 /// How long a turn of the driver may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +159,28 @@ pub(crate) trait Driver {
         bytes: &[u8],
         to: Option<SocketAddr>,
     ) -> io::Result<bool>;
+
+    /// Sends as many of `datagrams` at once as need no waiting, in their order, but no more than
+    /// [`DATAGRAM_BATCH_COUNT`], and says how many those were. Only for a source with no write in flight, but
+    /// perhaps an `Op::Writable`.
+    ///
+    /// # Errors
+    /// As [`try_send_to`](Self::try_send_to), of the first one; a later one that is refused ends the batch.
+    fn try_send_batch(
+        &mut self,
+        source: SourceId,
+        datagrams: &[Outgoing<'_>],
+    ) -> io::Result<usize> {
+        // Without a call for many: one by one.
+        for (count, datagram) in datagrams.iter().take(DATAGRAM_BATCH_COUNT).enumerate() {
+            match self.try_send_to(source, datagram.bytes, datagram.to) {
+                Ok(true) => {}
+                Err(error) if count == 0 => return Err(error),
+                Ok(false) | Err(_) => return Ok(count),
+            }
+        }
+        Ok(datagrams.len().min(DATAGRAM_BATCH_COUNT))
+    }
 
     /// Connects a UDP socket: it sends to this peer, and receives from no other.
     ///

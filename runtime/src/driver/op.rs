@@ -118,6 +118,15 @@ pub(crate) struct Addressed {
     pub(crate) to: Option<SocketAddr>,
 }
 
+/// A datagram to be sent at once or not at all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    /// The bytes.
+    pub(crate) bytes: &'a [u8],
+    /// To whom; `None` for the peer that the socket is connected to.
+    pub(crate) to: Option<SocketAddr>,
+}
+
 /// A datagram that was received.
 #[derive(Debug)]
 pub(crate) struct Datagram {

@@ -23,8 +23,8 @@ use super::tally::{Tally, count};
 use super::timers::{Look, TimerKey, Timers};
 use super::turn::Pace;
 use crate::driver::{
-    self, Completion, CpuSteering, Driver, DriverKind, End, Keep, Op, OpId, PeerCredentials,
-    SocketOption, SourceId, SourceSpec, Started,
+    self, Completion, CpuSteering, Driver, DriverKind, End, Keep, Op, OpId, Outgoing,
+    PeerCredentials, SocketOption, SourceId, SourceSpec, Started,
 };
 use crate::error::Error;
 use crate::task::{Callback, Home, Mailbox, Report, ReportKind};
@@ -421,6 +421,18 @@ impl LoopCore {
         let is_sent = self.driver.borrow_mut().try_send_to(source, bytes, to)?;
         count(&self.tally.sent_bytes, if is_sent { bytes.len() as u64 } else { 0 });
         Ok(is_sent)
+    }
+
+    /// Sends as many datagrams as need no waiting, and says how many those were.
+    pub(crate) fn try_send_batch(
+        &self,
+        source: SourceId,
+        datagrams: &[Outgoing<'_>],
+    ) -> io::Result<usize> {
+        let sent_count = self.driver.borrow_mut().try_send_batch(source, datagrams)?;
+        let sent = datagrams[..sent_count].iter().map(|datagram| datagram.bytes.len() as u64);
+        count(&self.tally.sent_bytes, sent.sum());
+        Ok(sent_count)
     }
 
     /// Connects a UDP socket.

@@ -1,5 +1,7 @@
 //! UDP sockets.
 
+mod batch;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,7 +27,8 @@ use crate::util::wait_kind::WaitKind;
 /// A UDP socket: datagrams to and from anybody, or one peer.
 ///
 /// What is there is received in one go, up to 32 datagrams, and kept until it is asked for, so a busy socket
-/// wakes its reader once for many. Several tasks may receive and send at the same time; they take turns in
+/// wakes its reader once for many; [`recv_batch`](Self::recv_batch) and [`send_batch_to`](Self::send_batch_to) ask
+/// for many and send many at a time. Several tasks may receive and send at the same time; they take turns in
 /// the order in which they asked. A task that never has to wait lets others run now and then. Dropping the socket
 /// closes it.
 ///

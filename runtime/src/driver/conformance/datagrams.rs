@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::rig::{Rig, pattern};
 use super::with_sockets;
-use crate::driver::{Addressed, Datagram, Op, OpId, Outcome, SourceId, SourceSpec, Started};
+use crate::driver::{
+    Addressed, DATAGRAM_BATCH_COUNT, Datagram, Op, OpId, Outcome, Outgoing, SourceId, SourceSpec,
+    Started,
+};
 
 /// More than one op brings.
 const MANY: usize = 100;
@@ -101,6 +104,59 @@ fn a_datagram_is_sent_whole_at_once_or_refused() {
             let error = rig.driver.try_send_to(source, bytes, to).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(code));
         }
+    });
+}
+
+#[test]
+fn a_batch_goes_in_order_as_far_as_it_can_and_no_further_than_one_call() {
+    with_sockets(|rig| {
+        let (source, addr, peer) = pair(rig);
+        let to = Some(peer.local_addr().unwrap());
+        let texts: Vec<_> = (0..MANY).map(|number| vec![number as u8; number % 3]).collect();
+        let datagrams: Vec<_> = texts.iter().map(|bytes| Outgoing { bytes, to }).collect();
+        let mut sent = 0;
+        while sent < MANY {
+            let count = rig.driver.try_send_batch(source, &datagrams[sent..]).unwrap();
+            assert_eq!(count, DATAGRAM_BATCH_COUNT.min(MANY - sent));
+            sent += count;
+        }
+        let mut got = [0; 8];
+        for text in &texts {
+            assert_eq!(peer.recv_from(&mut got).unwrap(), (text.len(), addr));
+            assert_eq!(got[..text.len()], text[..]);
+        }
+        let too_long = Outgoing { bytes: &[0; 65_508], to };
+        let fine = Outgoing { bytes: b"fine", to };
+        assert_eq!(rig.driver.try_send_batch(source, &[fine, too_long, fine]).unwrap(), 1);
+        let error = rig.driver.try_send_batch(source, &[too_long, fine]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+        assert_eq!(rig.driver.try_send_batch(source, &[]).unwrap(), 0);
+        assert_eq!(peer.recv_from(&mut got).unwrap(), (4, addr));
+        rig.driver.close(source);
+        let error = rig.driver.try_send_batch(source, &[fine]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotConnected);
+    });
+}
+
+/// What is there when the call ends is all there was: nothing is left that no event tells of.
+#[test]
+fn many_datagrams_of_any_size_are_received_by_few_ops_and_none_is_forgotten() {
+    with_sockets(|rig| {
+        let (source, addr, peer) = pair(rig);
+        for count in [1, DATAGRAM_BATCH_COUNT - 1, DATAGRAM_BATCH_COUNT, 1] {
+            let waiting = rig.park(Op::ReceiveFrom { source });
+            let sizes: Vec<_> = (0..count).map(|number| (number * 193) % 3_000).collect();
+            for size in &sizes {
+                peer.send_to(&pattern(*size), addr).unwrap();
+            }
+            let mut all: Vec<_> = came(rig.wait(waiting)).into_iter().map(Result::unwrap).collect();
+            if all.len() < count {
+                all.extend(receive(rig, source, count - all.len()));
+            }
+            assert!(all.iter().zip(&sizes).all(|(one, size)| one.bytes == pattern(*size)));
+            assert_eq!(all.len(), count);
+        }
+        rig.park(Op::ReceiveFrom { source });
     });
 }
 

@@ -1,22 +1,27 @@
 //! The system calls, one function each. Every one tries again when a signal interrupts it.
 //!
 //! Nearly all of them have safe wrappers in rustix, among them the receive into uninitialised room. Those
-//! that have not are [`peer_credentials`] and [`attach_steering`].
+//! that have not are [`receive_datagrams`], [`peer_credentials`] and [`attach_steering`].
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+use rustix::net::addr::{SocketAddrArg, SocketAddrStorage};
+use rustix::net::{
+    AddressFamily, MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags,
+};
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
 };
 
-use crate::driver::Keep;
-use crate::driver::op::WriteData;
+use crate::driver::op::{Outgoing, WriteData};
 use crate::driver::source::{PeerCredentials, SourceKind};
+use crate::driver::{DATAGRAM_BATCH_COUNT, Keep};
 use crate::util::instant::Instant;
 
 /// The most slices that one gathering call takes. Well under the system's 1,024, because the list is
@@ -126,6 +131,91 @@ pub(super) fn send_slice(
         SourceKind::Pipe | SourceKind::PipeEnd => rustix::io::write(descriptor, bytes),
         _ => rustix::net::send(descriptor, bytes, SendFlags::NOSIGNAL),
     })
+}
+
+/// No datagram is larger: its length is a number of 16 bits.
+const DATAGRAM_BYTES: usize = 65_536;
+
+/// Where datagrams are received. It is made when the first one is waited for; of its 2 MiB the system gives what is
+/// written to, a page for each small datagram of a batch.
+#[derive(Default)]
+pub(super) struct DatagramRoom(Option<Box<[MaybeUninit<[u8; DATAGRAM_BYTES]>]>>);
+
+/// Receives datagrams that are there, at least one and no more than `limit`, and gives each to `take` with its
+/// sender, if it has one. An error that comes after the first of them is that of the next call. rustix has no
+/// wrapper.
+#[allow(unsafe_code, reason = "a system call that no wrapper has")]
+pub(super) fn receive_datagrams(
+    socket: BorrowedFd<'_>,
+    room: &mut DatagramRoom,
+    limit: usize,
+    mut take: impl FnMut(&[u8], Option<SocketAddr>),
+) -> Result<usize, Errno> {
+    let storage = room.0.get_or_insert_with(|| Box::new_uninit_slice(DATAGRAM_BATCH_COUNT));
+    let mut names = [const { MaybeUninit::<SocketAddrStorage>::uninit() }; DATAGRAM_BATCH_COUNT];
+    // SAFETY: for these structures of numbers and pointers all zeroes are a value.
+    let mut slices: [libc::iovec; DATAGRAM_BATCH_COUNT] = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let mut headers: [libc::mmsghdr; DATAGRAM_BATCH_COUNT] = unsafe { std::mem::zeroed() };
+    let parts = storage.iter_mut().zip(&mut names).zip(&mut slices).zip(&mut headers).take(limit);
+    let mut count = 0;
+    for (((bytes, name), slice), header) in parts {
+        slice.iov_base = bytes.as_mut_ptr().cast();
+        slice.iov_len = DATAGRAM_BYTES;
+        header.msg_hdr.msg_name = name.as_mut_ptr().cast();
+        header.msg_hdr.msg_namelen = size_of::<SocketAddrStorage>() as libc::socklen_t;
+        header.msg_hdr.msg_iov = slice;
+        header.msg_hdr.msg_iovlen = 1;
+        count += 1;
+    }
+    let no_timeout = std::ptr::null_mut();
+    let received = retry(|| {
+        // SAFETY: the descriptor is borrowed, so it is open. There are `count` headers, each with the pointer to
+        // and the size of a name and of a slice, and each slice with those of room, that are nobody else's, that
+        // live until this function returns, and of which nothing is used before the call has.
+        let result = unsafe {
+            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0, no_timeout)
+        };
+        usize::try_from(result).map_err(|_| last_error())
+    })?;
+    for ((header, bytes), name) in headers[..received].iter().zip(storage.iter()).zip(names) {
+        let (bytes_count, name_len) = (header.msg_len as usize, header.msg_hdr.msg_namelen);
+        debug_assert!(bytes_count <= DATAGRAM_BYTES, "the system filled more than there is");
+        // SAFETY: the call has filled the first `received` of the rooms, each with as many bytes as it says, and
+        // no more than there was room for.
+        let bytes = unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), bytes_count) };
+        let has_name = name_len as usize >= size_of::<libc::sa_family_t>();
+        let from = has_name.then(|| {
+            // SAFETY: the call has written an address of this length, which is never more than the storage is.
+            unsafe { SocketAddrAny::new(name, name_len) }
+        });
+        take(bytes, from.and_then(|from| SocketAddr::try_from(from).ok()));
+    }
+    Ok(received)
+}
+
+/// Why the last call of libc on this thread has failed.
+fn last_error() -> Errno {
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Sends datagrams, no more than a batch and at least one, and says how many went. Only the first one's error is
+/// told.
+pub(super) fn send_datagrams(
+    socket: BorrowedFd<'_>,
+    datagrams: &[Outgoing<'_>],
+) -> Result<usize, Errno> {
+    let slices: Vec<_> = datagrams.iter().map(|one| [IoSlice::new(one.bytes)]).collect();
+    let to: Vec<_> = datagrams.iter().map(|one| one.to.map(|to| to.as_any())).collect();
+    let mut nothing_else: Vec<_> =
+        datagrams.iter().map(|_| SendAncillaryBuffer::default()).collect();
+    let parts = slices.iter().zip(&to).zip(&mut nothing_else);
+    let headers = parts.map(|((slice, to), control)| match to {
+        Some(to) => MMsgHdr::new_with_addr(to, slice, control),
+        None => MMsgHdr::new(slice, control),
+    });
+    let mut headers: Vec<_> = headers.collect();
+    retry(|| rustix::net::sendmmsg(socket, &mut headers, SendFlags::NOSIGNAL))
 }
 
 /// Lists what follows the first `sent` bytes of `chunks` in `slices`, as far as those reach, and says in

@@ -1,32 +1,32 @@
-//! Datagrams: received as many as are there, sent one by one.
+//! Datagrams: received and sent many at a time.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::SendFlags;
 
-use crate::driver::mio::calls::retry;
+use crate::driver::DATAGRAM_BATCH_COUNT;
+use crate::driver::mio::calls::{self, DatagramRoom, retry};
 use crate::driver::mio::slots::Source;
-use crate::driver::op::{Datagram, Outcome};
-
-/// The most datagrams that one op brings.
-pub(super) const BATCH_COUNT: usize = 32;
-
-/// No datagram is larger: its length is a number of 16 bits.
-const DATAGRAM_BYTES: usize = 65_536;
+use crate::driver::op::{Datagram, Outcome, Outgoing};
 
 impl Source {
     /// Receives what is there, up to a bounded number.
-    pub(super) fn receive_datagrams(&mut self) -> Result<Outcome, Errno> {
-        let mut room = Vec::with_capacity(DATAGRAM_BYTES);
+    pub(super) fn receive_datagrams(&mut self, room: &mut DatagramRoom) -> Result<Outcome, Errno> {
         let mut received = Vec::new();
-        while received.len() < BATCH_COUNT {
-            room.clear();
-            match self.receive_datagram(&mut room) {
+        while received.len() < DATAGRAM_BATCH_COUNT {
+            let wanted = DATAGRAM_BATCH_COUNT - received.len();
+            let take = |bytes: &[u8], from| received.push(datagram(bytes, from));
+            match calls::receive_datagrams(self.descriptor.as_fd(), room, wanted, take) {
+                // An error that has come since then, and ended the call, gives an event as well.
+                Ok(count) if count < wanted => {
+                    self.readable = false;
+                    break;
+                }
+                Ok(_) => {}
                 // Nothing is left, which the bit then says.
                 Err(Errno::AGAIN) if received.is_empty() => return Err(Errno::AGAIN),
                 Err(Errno::AGAIN) => {
@@ -34,21 +34,9 @@ impl Source {
                     break;
                 }
                 Err(error) => received.push(Err(error.into())),
-                Ok(datagram) => received.push(datagram),
             }
         }
         Ok(Outcome::Datagrams(received))
-    }
-
-    fn receive_datagram(&self, room: &mut Vec<u8>) -> Result<io::Result<Datagram>, Errno> {
-        let flags = RecvFlags::empty();
-        let (_, _, from) =
-            retry(|| rustix::net::recvfrom(&self.descriptor, spare_capacity(room), flags))?;
-        let from = from.and_then(|from| SocketAddr::try_from(from).ok());
-        let nameless = || io::Error::new(io::ErrorKind::Unsupported, "a datagram from no address");
-        Ok(from
-            .ok_or_else(nameless)
-            .map(|from| Datagram { bytes: Bytes::copy_from_slice(room), from }))
     }
 
     /// Sends a datagram; false if there is no room for it now.
@@ -65,13 +53,33 @@ impl Source {
             Some(to) => rustix::net::sendto(socket, bytes, SendFlags::NOSIGNAL, to),
             None => rustix::net::send(socket, bytes, SendFlags::NOSIGNAL),
         });
+        Ok(self.had_room(sent)?.is_some())
+    }
+
+    /// Sends many by one call, and says how many went.
+    pub(super) fn try_send_batch(&mut self, datagrams: &[Outgoing<'_>]) -> Result<usize, Errno> {
+        if !self.writable || datagrams.is_empty() {
+            return Ok(0);
+        }
+        let datagrams = &datagrams[..datagrams.len().min(DATAGRAM_BATCH_COUNT)];
+        let sent = calls::send_datagrams(self.descriptor.as_fd(), datagrams);
+        Ok(self.had_room(sent)?.unwrap_or(0))
+    }
+
+    /// `None` if there was no room, which is remembered.
+    fn had_room<T>(&mut self, sent: Result<T, Errno>) -> Result<Option<T>, Errno> {
         match sent {
-            Ok(_) => Ok(true),
             Err(Errno::AGAIN) => {
                 self.writable = false;
-                Ok(false)
+                Ok(None)
             }
-            Err(error) => Err(error),
+            sent => sent.map(Some),
         }
     }
+}
+
+fn datagram(bytes: &[u8], from: Option<SocketAddr>) -> io::Result<Datagram> {
+    let nameless = || io::Error::new(io::ErrorKind::Unsupported, "a datagram from no address");
+    let from = from.ok_or_else(nameless)?;
+    Ok(Datagram { bytes: Bytes::copy_from_slice(bytes), from })
 }

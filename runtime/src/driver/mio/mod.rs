@@ -27,8 +27,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use crate::driver::buf::BufPool;
-use crate::driver::op::{Completion, Op, OpId, Outcome, Started, Unsent};
+use crate::driver::op::{Completion, Op, OpId, Outcome, Outgoing, Started, Unsent};
 use crate::driver::source::{
     CpuSteering, End, PeerCredentials, SocketOption, SourceId, SourceKind, SourceSpec,
 };
@@ -43,7 +42,7 @@ mod open;
 mod slots;
 mod steering;
 
-use slots::{ReadEnd, Slots, Source, WriteWork};
+use slots::{ReadEnd, Rooms, Slots, Source, WriteWork};
 
 /// The eventfd that other threads ring. No source has it: no slot has the number `u32::MAX`.
 const BELL: Token = Token(usize::MAX);
@@ -57,7 +56,7 @@ pub(crate) struct MioDriver {
     poll: Poll,
     events: Events,
     slots: Slots,
-    pool: BufPool,
+    rooms: Rooms,
     clock: calls::Clock,
     timer: OwnedFd,
     /// What the timer is set to, until it has gone off.
@@ -79,7 +78,7 @@ impl MioDriver {
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
             slots: Slots::default(),
-            pool: BufPool::new(),
+            rooms: Rooms::new(),
             clock: calls::Clock::new(),
             timer,
             armed: None,
@@ -91,7 +90,7 @@ impl MioDriver {
     fn start_read(&mut self, id: OpId, source_id: SourceId, max_bytes: usize) -> Started {
         let Some(source) = self.slots.get_mut(source_id) else { return no_source(None) };
         assert!(!source.reads(), "a source has at most one read in flight");
-        match source.try_read(&self.pool, max_bytes) {
+        match source.try_read(&mut self.rooms, max_bytes) {
             Some(end) => Started::Done(finish_read(end, &mut self.slots, self.poll.registry())),
             None => {
                 source.park_read(id, max_bytes);
@@ -137,7 +136,7 @@ impl MioDriver {
 
     /// Sets the bits that the events tell of and tries what waits for them.
     fn serve_events(&mut self, done: &mut Vec<Completion>) {
-        let Self { poll, events, slots, pool, armed, .. } = self;
+        let Self { poll, events, slots, rooms, armed, .. } = self;
         for event in events.iter() {
             match event.token() {
                 BELL => {}
@@ -153,7 +152,7 @@ impl MioDriver {
                         done.push(Completion { id, outcome });
                         continue;
                     }
-                    source.retry_read(pool, done);
+                    source.retry_read(rooms, done);
                     if let Some(completion) = source.retry_write() {
                         done.push(completion);
                     }
@@ -265,6 +264,16 @@ impl Driver for MioDriver {
         let source = self.slots.get_mut(source).ok_or(io::ErrorKind::NotConnected)?;
         debug_assert!(!source.writes(), "a datagram would overtake the one in flight");
         Ok(source.try_send_to(bytes, to)?)
+    }
+
+    fn try_send_batch(
+        &mut self,
+        source: SourceId,
+        datagrams: &[Outgoing<'_>],
+    ) -> io::Result<usize> {
+        let source = self.slots.get_mut(source).ok_or(io::ErrorKind::NotConnected)?;
+        debug_assert!(!source.sends(), "datagrams would overtake the one in flight");
+        Ok(source.try_send_batch(datagrams)?)
     }
 
     fn set_peer(&mut self, source: SourceId, peer: SocketAddr) -> io::Result<()> {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::driver::Keep;
 use crate::driver::buf::{BUF_BYTES, Buf, BufPool};
-use crate::driver::mio::calls;
+use crate::driver::mio::calls::{self, DatagramRoom};
 use crate::driver::op::{Addressed, Completion, OpId, Outcome, Unsent, WriteData};
 use crate::driver::source::{SourceId, SourceKind};
 use crate::util::slab::Slab;
@@ -57,6 +57,19 @@ impl Slots {
     pub(super) fn waits_at(&mut self, op: OpId) -> Option<&mut Source> {
         let source = *self.parked_at.get(op.index())?;
         self.get_mut(source)
+    }
+}
+
+/// What a driver receives into.
+pub(super) struct Rooms {
+    pool: BufPool,
+    datagrams: DatagramRoom,
+}
+
+impl Rooms {
+    /// Of the driver that this thread is about to have.
+    pub(super) fn new() -> Self {
+        Self { pool: BufPool::new(), datagrams: DatagramRoom::default() }
     }
 }
 
@@ -201,11 +214,11 @@ impl Source {
     }
 
     /// Tries a read or an accept that is not parked. `None` if it has to wait.
-    pub(super) fn try_read(&mut self, pool: &BufPool, max_bytes: usize) -> Option<ReadEnd> {
+    pub(super) fn try_read(&mut self, rooms: &mut Rooms, max_bytes: usize) -> Option<ReadEnd> {
         if self.kind == SourceKind::Listener {
             return self.try_accept();
         }
-        match self.try_receive_or_watch(pool, max_bytes)? {
+        match self.try_receive_or_watch(rooms, max_bytes)? {
             // It did not wait, so nothing stands here that could go on.
             Outcome::Read(buf) => Some(ReadEnd::Outcome(Outcome::Filled(buf))),
             outcome => Some(ReadEnd::Outcome(outcome)),
@@ -235,15 +248,15 @@ impl Source {
     }
 
     /// Receives what is there, or sees whether it has happened. `None` if nothing is and it has not.
-    fn try_receive_or_watch(&mut self, pool: &BufPool, max_bytes: usize) -> Option<Outcome> {
+    fn try_receive_or_watch(&mut self, rooms: &mut Rooms, max_bytes: usize) -> Option<Outcome> {
         if !self.readable {
             return None;
         }
         let tried = match self.kind {
             SourceKind::Process | SourceKind::PipeEnd => self.watch(),
-            SourceKind::Datagrams => self.receive_datagrams(),
+            SourceKind::Datagrams => self.receive_datagrams(&mut rooms.datagrams),
             _ if max_bytes == 0 => Ok(Outcome::Ready),
-            _ => self.receive(pool, max_bytes).map(Received::into_outcome),
+            _ => self.receive(rooms, max_bytes).map(Received::into_outcome),
         };
         match tried {
             Ok(outcome) => Some(outcome),
@@ -257,8 +270,8 @@ impl Source {
 
     // Into both callers: a call of its own would cost a request as much as this does.
     #[inline(always)]
-    fn receive(&mut self, pool: &BufPool, max_bytes: usize) -> Result<Received, Errno> {
-        let mut buf = pool.take();
+    fn receive(&mut self, rooms: &mut Rooms, max_bytes: usize) -> Result<Received, Errno> {
+        let mut buf = rooms.pool.take();
         let room = max_bytes.min(BUF_BYTES);
         match calls::receive(self.descriptor.as_fd(), self.kind, buf.storage_mut(), room)? {
             0 => Ok(Received::Eof),
@@ -376,17 +389,17 @@ impl Source {
 
     /// Tries the read that waits, and adds to `done` how it went on or ended if it did.
     #[inline]
-    pub(super) fn retry_read(&mut self, pool: &BufPool, done: &mut Vec<Completion>) {
+    pub(super) fn retry_read(&mut self, rooms: &mut Rooms, done: &mut Vec<Completion>) {
         let Some(id) = self.read else { return };
         if self.kind == SourceKind::Stream && self.readable && self.read_bytes > 0 {
             // What nearly every event is of, without the detour.
-            match self.receive(pool, usize::from(self.read_bytes)) {
+            match self.receive(rooms, usize::from(self.read_bytes)) {
                 Ok(Received::All(buf)) => done.push(Completion { id, outcome: Outcome::Read(buf) }),
                 received => self.note_end(id, received, done),
             }
             return;
         }
-        let tried = self.try_receive_or_watch(pool, usize::from(self.read_bytes));
+        let tried = self.try_receive_or_watch(rooms, usize::from(self.read_bytes));
         let Some(outcome) = tried else { return };
         if outcome.is_end() {
             self.read = None;

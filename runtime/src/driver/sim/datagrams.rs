@@ -12,14 +12,13 @@ use super::listeners::overlap;
 use super::net::{Event, Owner, refusal};
 use super::rules::{Cargo, no_descriptors};
 use super::world::{HostId, SeatId, State};
+use crate::driver::DATAGRAM_BATCH_COUNT;
 use crate::driver::op::Datagram;
 use crate::driver::source::SourceId;
 use crate::util::chance::Chance;
 use crate::util::instant::Instant;
 use crate::util::slab::Key;
 
-/// The most datagrams that one op brings.
-const BATCH_COUNT: usize = 32;
 /// The most bytes of a datagram over IPv4.
 const MOST_BYTES: usize = 65_507;
 /// What a datagram takes of a socket's buffer besides its bytes: the system counts its own records too.
@@ -194,7 +193,7 @@ impl State {
     pub(super) fn receive_datagrams(&mut self, key: Key) -> Option<Vec<io::Result<Datagram>>> {
         let draws = &self.draws;
         let socket = self.sockets.get_mut(key)?;
-        let mut count = socket.inbox.len().min(BATCH_COUNT);
+        let mut count = socket.inbox.len().min(DATAGRAM_BATCH_COUNT);
         if count > 1 && draws.happens("short batch", self.settings.short) {
             count = 1 + draws.below("datagrams", count as u64) as usize;
         }

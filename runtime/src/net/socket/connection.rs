@@ -31,6 +31,12 @@ impl Patience {
         Poll::Pending
     }
 
+    /// A call did as much as so many others would have, besides itself.
+    pub(in crate::net) fn spend(&self, call_count: usize) {
+        let call_count = u8::try_from(call_count).unwrap_or(IN_A_ROW);
+        self.0.set(self.0.get().saturating_add(call_count));
+    }
+
     /// A call has to wait, which lets others run as well.
     pub(in crate::net) fn renew(&self) {
         self.0.set(0);
