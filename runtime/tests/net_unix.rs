@@ -200,9 +200,9 @@ fn s102_close_and_drop_remove_the_file_and_connections_go_on() {
 fn s102_the_file_goes_with_the_loop() {
     let (_folder, path) = free_path().unwrap();
     let theirs = path.clone();
-    let _outlives =
-        run(async move || Ok(std::mem::ManuallyDrop::new(start_unix_server(echo, theirs).await?)));
+    let outlives = run(async move || Ok(start_unix_server(echo, theirs).await?)).unwrap();
     assert!(!path.exists());
+    drop(outlives);
 
     // A listener is a value of its own: its file goes with it, also when its loop has gone before.
     let theirs = path.clone();

@@ -153,6 +153,8 @@ fn a_stop_that_fails_keeps_no_other_from_being_stopped() {
 fn what_nobody_has_stopped_is_stopped_at_the_end_the_youngest_first() {
     let log = Log::default();
     let told = log.clone();
+    let outlives = Arc::new(Mutex::new(Vec::new()));
+    let services = Arc::clone(&outlives);
     shards(2)
         .run(async move |shard: Shard| {
             if shard.id() != ShardId::new(0) {
@@ -168,7 +170,7 @@ fn what_nobody_has_stopped_is_stopped_at_the_end_the_youngest_first() {
                     Ok(())
                 };
                 let service = Sharded::start_with(&shard, part(told.clone()), stop).await?;
-                std::mem::forget(service);
+                services.lock().unwrap().push(service);
             }
             Ok(())
         })
@@ -179,6 +181,7 @@ fn what_nobody_has_stopped_is_stopped_at_the_end_the_youngest_first() {
         let expected = ["young", "drop", "old", "drop"].map(|what| format!("{what} {shard}"));
         assert_eq!(of_shard.cloned().collect::<Vec<_>>(), expected);
     }
+    drop(outlives);
 }
 
 #[test]
