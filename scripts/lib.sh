@@ -56,6 +56,16 @@ spread() {
   sort -g | awk '{ v[NR] = $1 } END { print v[1], v[int((NR + 1) / 2)], v[NR] }'
 }
 
+# The first load point of a result on the standard input: what a Python expression makes of it as `p`.
+point() { python3 -c "import json,sys; p=json.load(sys.stdin)['points'][0]; print($1)"; }
+
+# Sets `server_options` and `apart`, the beginning of a generator's command line: where there are two CPUs the server has
+# one and the generators have the other.
+generator_and_server_apart() {
+  server_options='' apart=''
+  [ "$(nproc)" = 1 ] || server_options="--server-cpus 1" apart="taskset -c 0"
+}
+
 machine() {
   echo "$(nproc) CPUs, $(sed -n '/^model name/{s/.*: //p;q}' /proc/cpuinfo), load $(cut -d' ' -f1 /proc/loadavg)"
 }

@@ -74,9 +74,7 @@ cost() {
     awk 'NR == 1 { n = $1; a = $2; b = $3 } NR == 2 { n = $1 - n; printf "%.3f %.3f %.3f\n", ($2 - a) / n, ($3 - b) / n, ($2 - a + $3 - b) / n }'
 }
 
-# The generator has a CPU of its own if there are two.
-server_options=
-[ "$(nproc)" = 1 ] || server_options="--server-cpus 1"
+generator_and_server_apart
 
 tools=(resp-bench-harness resp-bench-harness-spins)
 ! has redis-benchmark || tools+=(resp-redis-benchmark)

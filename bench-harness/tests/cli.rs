@@ -184,7 +184,7 @@ fn a_run_leaves_files_that_agree_and_a_report_shows_the_same_again() {
 
 fn assert_golden(table: &str) {
     let expected = "synthetic frames of # B # connections constant arrivals load offered achieved \
-                    p50 p90 p99 p99.9 max lag p99 errs verdict open # service # open # service #";
+                    p50 p90 p99 p99.9 p99.99 max lag p99 errs verdict open # service # open # service #";
     let found = masked(table);
     // Verdicts depend on the machine; the words before the first one do not.
     let words: Vec<&str> = found.split(' ').filter(|word| !is_verdict(word)).collect();

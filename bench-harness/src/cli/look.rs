@@ -16,7 +16,7 @@ pub(crate) struct Look {
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "50,90,99,99.9,max",
+        default_value = "50,90,99,99.9,99.99,max",
         value_parser = units::column
     )]
     percentiles: Vec<Column>,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Point, RunResult, Summary, format_ns, format_rate};
+use crate::statistics::PERCENTILES;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--line:#d5d5d5;--soft:#666;--bad:#b00020}\
@@ -56,14 +57,17 @@ pub(crate) fn html(result: &RunResult, pictures: &[(&str, String)]) -> String {
     page
 }
 
-const HEADERS: [&str; 11] = [
-    "load", "offered", "achieved", "p50", "p90", "p99", "p99.9", "max", "lag p99", "errors",
-    "verdict",
-];
+fn headers() -> Vec<String> {
+    let latencies = PERCENTILES.iter().map(|(name, _)| format!("p{name}"));
+    let [before, after] = [["load", "offered", "achieved"], ["lag p99", "errors", "verdict"]]
+        .map(|words| words.map(str::to_owned));
+    before.into_iter().chain(latencies).chain(["max".to_owned()]).chain(after).collect()
+}
 
 fn table(result: &RunResult) -> String {
     let mut text = String::from("<div class=\"wide\"><table><thead><tr>");
-    for header in HEADERS {
+    let headers = headers();
+    for header in &headers {
         let _ = write!(text, "<th scope=\"col\">{header}</th>");
     }
     text.push_str("</tr></thead><tbody>\n");
@@ -83,7 +87,7 @@ fn table(result: &RunResult) -> String {
         if point.mode == "open" {
             let mut cells = vec!["service".to_owned(), String::new(), String::new()];
             cells.extend(latencies(&point.service));
-            cells.resize(HEADERS.len(), String::new());
+            cells.resize(headers.len(), String::new());
             row(&mut text, " class=\"service\"", &cells);
         }
     }
@@ -108,8 +112,8 @@ fn latencies(summary: &Summary) -> Vec<String> {
         let mark = if summary.is_lower_bound(value_ns) { "≥ " } else { "" };
         format!("{mark}{}", format_ns(value_ns))
     };
-    let names = ["50", "90", "99", "99.9"];
-    let values = names.into_iter().map(|name| summary.percentile(name)).chain([summary.max_ns]);
+    let values = PERCENTILES.iter().map(|(name, _)| summary.percentile(name));
+    let values = values.chain([summary.max_ns]);
     values.map(|value| value.map_or_else(dash, bounded)).collect()
 }
 
