@@ -39,7 +39,7 @@ impl Shard {
     /// # Cancel safety
     /// Safe: it holds nothing.
     pub async fn dump_tasks(&self, limit: Duration) -> TaskDump {
-        TaskDump { shards: ask_all(&self.handle(), limit, own).await }
+        ask(&self.handle(), limit).await
     }
 }
 
@@ -56,6 +56,11 @@ impl ShardsHandle {
     }
 }
 
+/// What the tasks of all shards are doing, for a task on any loop.
+pub(crate) async fn ask(shards: &ShardsHandle, limit: Duration) -> TaskDump {
+    TaskDump { shards: ask_all(shards, limit, own).await }
+}
+
 fn own() -> Result<ShardTasks> {
     Ok(ShardTasks { tasks: describe_tasks()?, text: format_tasks()? })
 }
@@ -63,10 +68,15 @@ fn own() -> Result<ShardTasks> {
 /// Writes the tasks to the standard error output: whoever sends a signal has no handle, and perhaps no log.
 pub(crate) fn print(shards: &ShardsHandle) {
     match shards.dump_tasks(SIGNAL_LIMIT) {
-        // In one write, as others may write there too. Whoever has closed it does not want to know.
-        Ok(dump) => _ = io::stderr().write_all(dump.to_string().as_bytes()),
+        Ok(dump) => write(&dump),
         Err(error) => tracing::warn!("the tasks cannot be printed: {error}"),
     }
+}
+
+/// Writes a dump to the standard error output: in one write, as others may write there too. Whoever has closed it
+/// does not want to know.
+pub(crate) fn write(dump: &TaskDump) {
+    let _ = io::stderr().write_all(dump.to_string().as_bytes());
 }
 
 impl fmt::Display for TaskDump {

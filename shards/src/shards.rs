@@ -71,7 +71,7 @@ pub struct Builder {
     call_depth: u8,
     drain: Duration,
     clean_up: Duration,
-    handle_signals: bool,
+    pub(crate) handle_signals: bool,
     placement_check: Option<Duration>,
     stall_limit: Option<Duration>,
     pub(crate) on_panic: PanicPolicy,

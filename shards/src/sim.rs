@@ -25,15 +25,18 @@
 //! - Each shard is a loop beside the others on its host, and which of them turns next is drawn. They start in any
 //!   order, and call each other over the very lanes that threads have: a message is taken when its receiver turns, how
 //!   many are taken at a time is drawn, and a shard that sleeps turns only if somebody has rung for it.
-//! - [`Shard::serve`](crate::Shard::serve) listens on the simulated net. With [`Accept::ReusePort`](crate::Accept) it is
-//!   drawn which shard gets a connection, so that some have many and some none, as it is with few connections on a real
-//!   net; connections that one shard deals out travel to their shards as they do between threads.
+//! - [`Shard::serve`](crate::Shard::serve) listens on the simulated net. With [`Accept::ReusePort`](crate::Accept) a
+//!   hash of the addresses says which shard gets a connection, so that some have many and some none, as it is with few
+//!   connections on a real net; with [`Accept::ByCpu`](crate::Accept) packets come in on all cores of the host, spread
+//!   by another hash. Connections that one shard deals out travel to their shards as they do between threads.
+//! - The [first SIGINT or SIGTERM](Simulation::signal) to the host asks for the orderly end, the second ends all at once,
+//!   and SIGUSR1 prints what the tasks are doing, unless the run does not
+//!   [handle signals](crate::Builder::handle_signals).
 //! - Time limits and deadlines, those of the end of a run included, are in the time of the world.
 //! - [`Site::crash`] ends all shards of a host at once, as a machine does that loses its power.
 //!
-//! A simulated host has four cores, or as many as the placement asks for; nothing is pinned, no signals come, and stalls
-//! are not watched for. CPUs do not matter to the net, so [`Accept::ByCpu`](crate::Accept::ByCpu) falls back to
-//! `ReusePort`. What runs at each start of a host that faults end is said with
+//! A simulated host has four cores, or as many as the placement asks for; nothing is pinned, and stalls are not watched
+//! for. What runs at each start of a host that faults end is said with
 //! [`Simulation::on_boot`], which calls [`Builder::simulate`] anew.
 //!
 //! # What it finds
@@ -72,6 +75,7 @@ use crossbeam_channel::{Sender, unbounded};
 use rustix::thread::gettid;
 
 use self::keeper::{Outcomes, ShardKeeper};
+use self::signals::Ears;
 use self::watch::WatchKeeper;
 use crate::call::ShardsHandle;
 use crate::cores::AllowedCores;
@@ -85,6 +89,7 @@ use crate::supervisor::{EndNotes, Event};
 use crate::watchdog::Watchdog;
 
 mod keeper;
+mod signals;
 mod watch;
 
 /// A simulated host has so many cores at least.
@@ -104,7 +109,7 @@ impl Builder {
     /// Starts the shards on the host of `place`, each on a loop of its own beside that of `place`, and runs `main` on
     /// every one. They go on whenever the simulation is run.
     ///
-    /// What is about threads, cores and signals of the process does not matter: see [`sim`](crate::sim).
+    /// What is about threads and cores does not matter: see [`sim`](crate::sim).
     ///
     /// # Errors
     /// As [`run`](Self::run), for what goes wrong before the mains begin.
@@ -138,12 +143,20 @@ impl Builder {
         let started = supervisor.await_start(&heard, &cores, report);
         let (loops, report) =
             started.ok_or_else(|| Error::runtime("a simulated shard could not start"))?;
+        let heard_by = events.clone();
         let (handle, dealt) = self.deal(loops, report, events);
         starts.iter().zip(dealt).for_each(|(start, go)| start.set(Some(go)));
         let notes = Rc::new(RefCell::new(None));
         let keeper = WatchKeeper::new(supervisor, heard, handle.clone(), Rc::clone(&notes));
-        let config = LoopConfig::default();
-        let supervisor = sim.keep(place, "supervisor of shards", &config, |_| Ok(keeper))?;
+        let (config, shards_handle) = (LoopConfig::default(), handle.clone());
+        let supervisor = sim.keep(place, "supervisor of shards", &config, |event_loop| {
+            if self.handle_signals {
+                let ears = event_loop.enter(Ears::open)??;
+                let heeds = event_loop.create_task(ears.heed(heard_by, shards_handle))?;
+                drop(heeds.named("signals of the shards"));
+            }
+            Ok(keeper)
+        })?;
         Ok(Site { handle, shards, supervisor, outcomes, notes })
     }
 

@@ -11,6 +11,7 @@ use corelane::{
     Result, StreamReader, StreamWriter, catch_cancel_plain, now, open_connection, sleep, spawn,
 };
 use corelane_shards::{Accept, CallError, PanicPolicy, Phase, Placement, Shard, ShardId, Shards};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 fn shards(count: usize) -> corelane_shards::Builder {
     Shards::builder().placement(Placement::Unpinned(count))
@@ -348,6 +349,99 @@ fn dealt(sim: &mut Simulation, accept: Accept, count: usize) -> Result<Vec<usize
     sim.run_for(Duration::from_secs(11))?;
     site.handle().request_shutdown();
     site.join(sim)
+}
+
+#[test]
+fn connections_come_to_the_shard_on_whose_core_their_first_packet_came_in() {
+    check(20, |sim| {
+        let counts = dealt(sim, Accept::ByCpu, 60)?;
+        assert_eq!(counts.iter().sum::<usize>(), 60);
+        // Three shards, four cores: one shard has two of them.
+        assert!(counts.iter().all(|count| (4..50).contains(count)), "{counts:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_shard_that_ends_to_serve_leaves_its_core_to_the_others() {
+    check(20, |sim| {
+        let (server, client) = (sim.host("server")?, sim.host("client")?);
+        let addr = server.addr(7);
+        let site = shards(3).simulate(sim, server, async move |shard| {
+            let server = shard.serve_with(Accept::ByCpu, addr, echo).await?;
+            if shard.id().index() == 0 {
+                sleep(Duration::from_secs(1)).await;
+                server.close();
+            }
+            shard.shutdown().requested().await;
+            Ok(server.connection_count())
+        })?;
+        sim.run_for(Duration::from_secs(2))?;
+        sim.run(client, async move || {
+            for _ in 0..30 {
+                let (mut reader, writer) = open_connection(addr).await?;
+                writer.write(b"hello\n")?;
+                assert!(!reader.read_line().await?.starts_with(b"Some(0)"));
+            }
+            Ok(())
+        })?;
+        sim.signal(server, SIGTERM)?;
+        assert_eq!(site.join(sim)?[0], 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_first_signal_ends_the_run_in_order_and_a_second_one_at_once() {
+    check_twice(40, |sim| {
+        let server = sim.host("server")?;
+        let ended = Rc::new(RefCell::new(Vec::new()));
+        let ends = Rc::clone(&ended);
+        let site =
+            shards(3).drain(Duration::from_secs(60)).simulate(sim, server, async move |shard| {
+                shard.shutdown().requested().await;
+                sleep(Duration::from_secs(10)).await;
+                ends.borrow_mut().push(shard.id().index());
+                Ok(shard.id().index())
+            })?;
+        let first = [SIGINT, SIGTERM][(sim.seed() % 2) as usize];
+        let is_ended_at_once = sim.seed() % 4 > 1;
+        sim.run_for(Duration::from_secs(1))?;
+        // What all tasks are doing is asked for, and ends nothing.
+        if sim.seed() == 0 {
+            sim.signal(server, SIGUSR1)?;
+        }
+        sim.run_for(Duration::from_secs(1))?;
+        assert!(!site.is_over());
+        sim.signal(server, first)?;
+        sim.run_for(Duration::from_secs(5))?;
+        assert!(!site.is_over() && ended.borrow().is_empty());
+        if is_ended_at_once {
+            sim.signal(server, SIGTERM)?;
+            sim.run_for(Duration::from_secs(60))?;
+            assert!(ended.borrow().is_empty());
+            return Ok(());
+        }
+        assert_eq!(site.join(sim)?, [0, 1, 2]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_run_that_handles_no_signals_ends_by_them() {
+    check(20, |sim| {
+        let server = sim.host("server")?;
+        let site = shards(2).handle_signals(false).simulate(sim, server, async |shard| {
+            shard.shutdown().requested().await;
+            Ok(())
+        })?;
+        sim.run_for(Duration::from_secs(1))?;
+        sim.signal(server, SIGINT)?;
+        sim.run_for(Duration::from_secs(1))?;
+        // Nobody is there to say how it ended.
+        assert!(!site.is_over());
+        Ok(())
+    });
 }
 
 #[test]

@@ -58,6 +58,12 @@ pub(crate) enum SourceSpec {
         /// Several sockets share the address, and the system spreads peers over them.
         reuse_port: bool,
     },
+    /// A signal of a simulated process: each time it has come a read ends. Handlers of the system can do no more than
+    /// write into a pipe, and one adopts that.
+    Signal {
+        /// Which.
+        number: i32,
+    },
     /// A descriptor that somebody else made. The driver makes it non-blocking and owns it from here on.
     Adopt {
         /// The descriptor.

@@ -117,6 +117,14 @@ impl std::fmt::Debug for Line {
     }
 }
 
+/// Whether a signal can be held.
+///
+/// # Errors
+/// `InvalidInput` if it cannot.
+pub(super) fn check(signal: i32) -> io::Result<()> {
+    line(signal).map(drop)
+}
+
 fn line(signal: i32) -> io::Result<&'static Line> {
     let refused = |why: &str| {
         let text = format!("signal {signal} {why}");

@@ -15,7 +15,7 @@ use signal_hook::SigId;
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::{self, pipe};
 
-use super::hold::SignalHold;
+use super::hold::{self, SignalHold};
 use crate::driver::{Op, OpId, Outcome, SourceId, SourceKind, SourceSpec, Started};
 use crate::executor::{IoHandle, OpOwner, current_io};
 use crate::util::cancel;
@@ -58,27 +58,22 @@ pub(crate) fn is_streamed() -> bool {
 /// SIGILL, SIGFPE and SIGSEGV. Otherwise what the system says. An error of the runtime off a loop.
 pub fn signal(number: i32) -> io::Result<Signal> {
     let io = current_io()?;
-    let hold = SignalHold::new(number)?;
-    let (ours, handlers) = UnixStream::pair()?;
-    let pipe =
-        io.open(SourceSpec::Adopt { descriptor: ours.into(), kind: SourceKind::UnixStream })?;
+    hold::check(number)?;
+    let (source, registration) = match io.chance() {
+        Some(_) => (io.open(SourceSpec::Signal { number })?, None),
+        None => Registration::new(&io, number).map(|(pipe, made)| (pipe, Some(made)))?,
+    };
     let inbox = Rc::new(Inbox {
         io,
-        pipe,
+        source,
         read_op: Cell::new(None),
         has_come: Cell::new(false),
         waker: RefCell::new(None),
     });
     let read_op = inbox.io.register(Rc::clone(&inbox) as Rc<dyn OpOwner>, 0);
     inbox.read_op.set(Some(read_op));
-    // From here on the stream closes what is open.
-    let mut signal = Signal { number, inbox, registration: None, _hold: hold };
-    signal.registration = Some(pipe::register(number, handlers)?);
-    if number == SIGINT {
-        INTERRUPT_STREAMS.fetch_add(1, Ordering::Relaxed);
-    }
-    signal.inbox.read_on();
-    Ok(signal)
+    inbox.read_on();
+    Ok(Signal { number, inbox, _registration: registration })
 }
 
 /// A stream of one signal: what [`signal`] gives.
@@ -86,8 +81,8 @@ pub fn signal(number: i32) -> io::Result<Signal> {
 pub struct Signal {
     number: i32,
     inbox: Rc<Inbox>,
-    registration: Option<SigId>,
-    _hold: SignalHold,
+    /// None in a simulation, in which no signals of the system come.
+    _registration: Option<Registration>,
 }
 
 impl Signal {
@@ -127,12 +122,6 @@ impl Stream for Signal {
 
 impl Drop for Signal {
     fn drop(&mut self) {
-        if let Some(registration) = self.registration.take() {
-            low_level::unregister(registration);
-            if self.number == SIGINT {
-                INTERRUPT_STREAMS.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
         self.inbox.close();
     }
 }
@@ -143,10 +132,41 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// The reading end of a stream's pipe.
+/// What has the system's handler of a signal write into a pipe, until it is dropped.
+struct Registration {
+    number: i32,
+    id: SigId,
+    _hold: SignalHold,
+}
+
+impl Registration {
+    /// And the end of the pipe that is read.
+    fn new(io: &IoHandle, number: i32) -> io::Result<(SourceId, Self)> {
+        let hold = SignalHold::new(number)?;
+        let (ours, handlers) = UnixStream::pair()?;
+        let pipe =
+            io.open(SourceSpec::Adopt { descriptor: ours.into(), kind: SourceKind::UnixStream })?;
+        let id = pipe::register(number, handlers).inspect_err(|_| io.close(pipe))?;
+        if number == SIGINT {
+            INTERRUPT_STREAMS.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok((pipe, Self { number, id, _hold: hold }))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        low_level::unregister(self.id);
+        if self.number == SIGINT {
+            INTERRUPT_STREAMS.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where a stream's signals come in: the reading end of a pipe, or what a simulation has in its place.
 struct Inbox {
     io: IoHandle,
-    pipe: SourceId,
+    source: SourceId,
     read_op: Cell<Option<OpId>>,
     has_come: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -155,7 +175,7 @@ struct Inbox {
 impl Inbox {
     fn read_on(&self) {
         while let Some(read_op) = self.read_op.get() {
-            let read = Op::Read { source: self.pipe, max_bytes: RECEIVE_BYTES };
+            let read = Op::Read { source: self.source, max_bytes: RECEIVE_BYTES };
             match self.io.start(read_op, read) {
                 Started::Parked => return,
                 Started::Done(outcome) => self.take(outcome),
@@ -174,7 +194,7 @@ impl Inbox {
     fn close(&self) {
         if let Some(read_op) = self.read_op.take() {
             self.io.release(read_op);
-            self.io.close(self.pipe);
+            self.io.close(self.source);
         }
         drop(self.waker.take());
     }

@@ -15,7 +15,9 @@ use crate::util::instant::Instant;
 pub(super) struct Site {
     boots: Vec<(Place, Program)>,
     /// Mains that may not fail.
-    mains: Vec<Task<()>>,
+    pub(super) mains: Vec<(Place, Task<()>)>,
+    /// A SIGINT has come for them.
+    pub(super) is_interrupted: bool,
     /// When it is back, if it is not there.
     up_at: Option<Instant>,
     is_wiped: bool,
@@ -90,7 +92,7 @@ impl Simulation {
             let main = Rc::clone(&main);
             let task = sim.spawn(boot.place(), async move || main(stored).await);
             let host = sim.machines[boot.place().index].host;
-            sim.sites.entry(host).or_default().mains.push(task);
+            sim.sites.entry(host).or_default().mains.push((boot.place(), task));
             Ok(())
         })
     }
@@ -122,9 +124,11 @@ impl Simulation {
         wipes: bool,
     ) -> Result<()> {
         let site = self.sites.entry(host).or_default();
-        // One that ends again while it is not there is not back earlier.
-        let up_at = site.up_at.unwrap_or_default().max(self.world.now() + down);
+        // One that ends again while it is not there is not back earlier, unless it would never be.
+        let up_at = site.up_at.filter(|up_at| *up_at < Instant::MAX).unwrap_or_default();
+        let up_at = up_at.max(self.world.now() + down);
         site.up_at = Some(up_at);
+        site.is_interrupted = false;
         site.is_wiped |= wipes;
         let mains = std::mem::take(&mut site.mains);
         if is_silent {
@@ -171,8 +175,8 @@ impl Simulation {
     /// A main that was started and has failed fails the run.
     pub(super) fn check_mains(&mut self) -> std::result::Result<(), Reason> {
         for site in self.sites.values_mut() {
-            let Some(place) = site.mains.iter().position(Task::done) else { continue };
-            let mut main = site.mains.swap_remove(place);
+            let Some(place) = site.mains.iter().position(|(_, main)| main.done()) else { continue };
+            let (_, mut main) = site.mains.swap_remove(place);
             match main.take_output() {
                 Some(Err(error)) if !error.is_cancelled() => return Err(error.into()),
                 _ => {}

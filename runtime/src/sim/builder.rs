@@ -91,6 +91,7 @@ impl Builder {
             action_count: 0,
             panics: Vec::new(),
             sites: BTreeMap::new(),
+            running: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a run fails, and what there is to say about it.
 
 use std::fmt::{self, Write as _};
+use std::io;
 
 use crate::driver::sim::Draws;
 use crate::error::Error;
@@ -74,6 +75,12 @@ impl From<Error> for Reason {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { reason: Reason::Ended(error), report: String::new() }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Error::from(error).into()
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
+use crate::driver::sim::{Harm, Way};
+
 /// One thing that goes wrong: what, where, when, and how often. [`Simulation::faults`](super::Simulation::faults)
 /// takes one or [several](super::Faults).
 ///
@@ -30,7 +32,8 @@ use std::time::Duration;
 #[must_use = "a fault does nothing until it is given to a simulation"]
 pub struct Fault {
     pub(super) what: What,
-    pub(super) way: Way,
+    /// Hosts are named.
+    pub(super) way: Way<String>,
     pub(super) window: Range<Duration>,
     pub(super) one_in: u64,
     pub(super) times: u64,
@@ -39,27 +42,23 @@ pub struct Fault {
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    Delay(RangeInclusive<Duration>),
-    Loss,
-    Duplication,
-    Reset,
-    HalfOpen,
-    Slow(u64),
-    Partition,
-    NoDescriptors(String),
+    /// On its way.
+    Harm(Harm),
     Drift(String, i32),
     Ahead(String, Duration),
     Stall(String, Duration),
     TaskPanic(String),
-    Kill { host: String, down: Duration, wipes: bool },
-    Crash { host: String, down: Duration, wipes: bool },
-}
-
-/// Which messages are meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    Route(Option<String>, Option<String>),
-    Between(String, String),
+    Kill {
+        host: String,
+        down: Duration,
+        wipes: bool,
+    },
+    Crash {
+        host: String,
+        down: Duration,
+        wipes: bool,
+    },
+    Signal(String, i32),
 }
 
 impl Fault {
@@ -75,45 +74,46 @@ impl Fault {
 
     /// A message is late by so much more. What one end of a connection sends keeps its order; datagrams do not.
     pub fn delay(by: RangeInclusive<Duration>) -> Self {
-        Self::new(What::Delay(by))
+        Self::new(What::Harm(Harm::Delay(by)))
     }
 
     /// A datagram is lost. What belongs to a connection is sent again, 200 ms later.
     pub fn loss() -> Self {
-        Self::new(What::Loss)
+        Self::new(What::Harm(Harm::Loss))
     }
 
     /// A datagram comes twice, the second one up to 200 ms later. A connection notices nothing.
     pub fn duplication() -> Self {
-        Self::new(What::Duplication)
+        Self::new(What::Harm(Harm::Duplication))
     }
 
     /// The connection to which the message belongs ends with an error, for both sides.
     pub fn reset() -> Self {
-        Self::new(What::Reset)
+        Self::new(What::Harm(Harm::Reset))
     }
 
     /// Nothing of the connection to which the message belongs arrives any more, in either direction, and nobody is
     /// told. Who sends on it gets `TimedOut` after a quarter of an hour, who probes it by keep-alive earlier, and
     /// who only reads never.
     pub fn half_open() -> Self {
-        Self::new(What::HalfOpen)
+        Self::new(What::Harm(Harm::HalfOpen))
     }
 
     /// No more than so many bytes a second pass, each way for itself.
     pub fn slow(bytes_per_second: u64) -> Self {
-        Self::new(What::Slow(bytes_per_second))
+        Self::new(What::Harm(Harm::Slow(bytes_per_second)))
     }
 
     /// Nothing passes, as after [`Simulation::partition`](super::Simulation::partition).
     pub fn partition() -> Self {
-        Self::new(What::Partition)
+        Self::new(What::Harm(Harm::Partition))
     }
 
     /// A host has as many descriptors open as it may: sockets cannot be opened, connections not be accepted
     /// (`EMFILE`).
     pub fn no_descriptors(host: &str) -> Self {
-        Self::new(What::NoDescriptors(host.to_owned()))
+        let fault = Self::new(What::Harm(Harm::NoDescriptors));
+        Self { way: Way::On(host.to_owned()), ..fault }
     }
 
     /// The clock of a host goes too fast by so many parts in a million, or too slow if that is less than zero. Of
@@ -153,6 +153,19 @@ impl Fault {
         Self::new(What::Crash { host: host.to_owned(), down, wipes: false })
     }
 
+    /// A signal comes to the process on a host, once, as by [`Simulation::signal`](super::Simulation::signal). The
+    /// numbers are those of the system, for instance of the constants in `libc`.
+    ///
+    /// # Panics
+    /// If no simulated process can get a signal of that number.
+    #[track_caller]
+    pub fn signal(host: &str, number: i32) -> Self {
+        if let Err(error) = super::signals::check(number) {
+            panic!("{error}");
+        }
+        Self::new(What::Signal(host.to_owned(), number))
+    }
+
     /// Of a [`kill`](Self::kill) or a [`crash`](Self::crash): what the host had stored is gone as well.
     pub fn wiping(mut self) -> Self {
         if let What::Kill { wipes, .. } | What::Crash { wipes, .. } = &mut self.what {
@@ -163,22 +176,35 @@ impl Fault {
 
     /// Only messages that this host sends.
     pub fn from(mut self, host: &str) -> Self {
-        let to = if let Way::Route(_, to) = self.way { to } else { None };
-        self.way = Way::Route(Some(host.to_owned()), to);
+        if let Way::Route(_, to) = self.way {
+            self.way = Way::Route(Some(host.to_owned()), to);
+        } else {
+            self.go(Way::Route(Some(host.to_owned()), None));
+        }
         self
     }
 
     /// Only messages to this host.
     pub fn to(mut self, host: &str) -> Self {
-        let from = if let Way::Route(from, _) = self.way { from } else { None };
-        self.way = Way::Route(from, Some(host.to_owned()));
+        if let Way::Route(from, _) = self.way {
+            self.way = Way::Route(from, Some(host.to_owned()));
+        } else {
+            self.go(Way::Route(None, Some(host.to_owned())));
+        }
         self
     }
 
     /// Only messages between these two, both ways.
     pub fn between(mut self, one: &str, other: &str) -> Self {
-        self.way = Way::Between(one.to_owned(), other.to_owned());
+        self.go(Way::Between(one.to_owned(), other.to_owned()));
         self
+    }
+
+    /// It goes another way, unless it is about what happens on a host.
+    fn go(&mut self, way: Way<String>) {
+        if !matches!(self.way, Way::On(_)) {
+            self.way = way;
+        }
     }
 
     /// Only in this time. What happens once happens at its beginning.
@@ -210,6 +236,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fault::{}", self.what)?;
         match &self.way {
+            Way::On(host) => write!(f, "({host:?})")?,
             Way::Between(one, other) => write!(f, ".between({one:?}, {other:?})")?,
             Way::Route(from, to) => {
                 for (name, host) in [("from", from), ("to", to)] {
@@ -242,6 +269,21 @@ impl fmt::Display for What {
             write!(f, "{name}({host:?}, {}){wiping}", Code(down))
         };
         match self {
+            Self::Harm(harm) => write!(f, "{harm}"),
+            Self::Drift(host, parts) => write!(f, "drift({host:?}, {parts})"),
+            Self::Ahead(host, by) => write!(f, "ahead({host:?}, {})", Code(*by)),
+            Self::Stall(name, duration) => write!(f, "stall({name:?}, {})", Code(*duration)),
+            Self::TaskPanic(name) => write!(f, "task_panic({name:?})"),
+            Self::Kill { host, down, wipes } => fate(f, "kill", host, *down, *wipes),
+            Self::Crash { host, down, wipes } => fate(f, "crash", host, *down, *wipes),
+            Self::Signal(host, number) => write!(f, "signal({host:?}, {number})"),
+        }
+    }
+}
+
+impl fmt::Display for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Delay(by) => write!(f, "delay({}..={})", Code(*by.start()), Code(*by.end())),
             Self::Loss => f.write_str("loss()"),
             Self::Duplication => f.write_str("duplication()"),
@@ -249,13 +291,8 @@ impl fmt::Display for What {
             Self::HalfOpen => f.write_str("half_open()"),
             Self::Slow(bytes_per_second) => write!(f, "slow({bytes_per_second})"),
             Self::Partition => f.write_str("partition()"),
-            Self::NoDescriptors(host) => write!(f, "no_descriptors({host:?})"),
-            Self::Drift(host, parts) => write!(f, "drift({host:?}, {parts})"),
-            Self::Ahead(host, by) => write!(f, "ahead({host:?}, {})", Code(*by)),
-            Self::Stall(name, duration) => write!(f, "stall({name:?}, {})", Code(*duration)),
-            Self::TaskPanic(name) => write!(f, "task_panic({name:?})"),
-            Self::Kill { host, down, wipes } => fate(f, "kill", host, *down, *wipes),
-            Self::Crash { host, down, wipes } => fate(f, "crash", host, *down, *wipes),
+            // The host follows.
+            Self::NoDescriptors => f.write_str("no_descriptors"),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::fault::{Fault, Way, What};
+use super::fault::{Fault, What};
 use super::plan::Faults;
 use super::{Place, Simulation};
-use crate::driver::sim::{self, Harm, HostId, Rule};
+use crate::driver::sim::{HostId, Rule};
 use crate::error::Result;
 use crate::executor;
 use crate::util::instant::Instant;
@@ -26,6 +26,8 @@ pub(super) enum Action {
     },
     /// The host is back.
     Rise(HostId),
+    /// A signal comes to the process on the host.
+    Signal(HostId, i32),
 }
 
 impl Simulation {
@@ -67,22 +69,8 @@ impl Simulation {
     #[track_caller]
     fn add_fault(&mut self, fault: &Fault) {
         let (start, end) = (at(fault.window.start), at(fault.window.end));
-        let way = match &fault.way {
-            Way::Between(one, other) => sim::Way::Between(self.host_of(one), self.host_of(other)),
-            Way::Route(from, to) => {
-                let host = |name: &Option<String>| name.as_ref().map(|name| self.host_of(name));
-                sim::Way::Route(host(from), host(to))
-            }
-        };
-        let (way, harm) = match &fault.what {
-            What::Delay(by) => (way, Harm::Delay(by.clone())),
-            What::Loss => (way, Harm::Loss),
-            What::Duplication => (way, Harm::Duplication),
-            What::Reset => (way, Harm::Reset),
-            What::HalfOpen => (way, Harm::HalfOpen),
-            What::Slow(bytes_per_second) => (way, Harm::Slow(*bytes_per_second)),
-            What::Partition => (way, Harm::Partition),
-            What::NoDescriptors(host) => (sim::Way::On(self.host_of(host)), Harm::NoDescriptors),
+        let harm = match &fault.what {
+            What::Harm(harm) => harm.clone(),
             What::Drift(host, parts) => {
                 let host = self.host_of(host);
                 self.plan_action(start, Action::Drift(host, *parts));
@@ -107,7 +95,11 @@ impl Simulation {
                 let fall = Action::Fall { host, down, is_silent: true, wipes: *wipes };
                 return self.plan_action(start, fall);
             }
+            What::Signal(host, number) => {
+                return self.plan_action(start, Action::Signal(self.host_of(host), *number));
+            }
         };
+        let way = fault.way.map(|name| self.host_of(name));
         let (one_in, times) = (fault.one_in, fault.times);
         self.world.add_rule(Rule { way, window: start..end, one_in, times, harm });
     }
@@ -162,6 +154,7 @@ impl Simulation {
                 return self.fall(host, down, is_silent, wipes);
             }
             Action::Rise(host) => return self.rise(host),
+            Action::Signal(host, number) => return self.deliver(host, number),
         }
         Ok(())
     }

@@ -34,13 +34,15 @@
 //!
 //! - The clock: [`now`](crate::now) and all that sleeps. It jumps when every loop waits, and moves a little with
 //!   each turn.
-//! - TCP: listeners (also several that share a port, one of which is drawn), connections with a time on their way
-//!   and a limit on what is unread, half-close, reset, refusal. A host has one address, its loopback, and sees
-//!   the other hosts.
+//! - TCP: listeners, connections with a time on their way and a limit on what is unread, half-close, reset, refusal.
+//!   A host has one address, its loopback, and sees the other hosts. Of several listeners that share a port one is
+//!   chosen as Linux does it, by a hash of both addresses: some get more than others, a client comes to the same one
+//!   again while its queue is full and another's is not, and one that goes resets who waits there.
 //! - Unix sockets within a host, with a path or an abstract name. Their files are the world's, one set a host, and
 //!   go with their listeners, but for those of a process that is killed.
 //! - UDP: datagrams have a time of their own on their way, so they overtake each other between hosts. They are lost
 //!   when a buffer is full, a partition in their way, or a fault says so.
+//! - [Signals](crate::signal()) of the process that a host is, when the test [sends](Simulation::signal) them.
 //! - [`to_thread`](crate::to_thread) runs its function on the thread of the simulation, after a drawn time.
 //! - The order of the tasks that are ready, unless [`fifo`](Builder::fifo) keeps it. Callbacks and timers keep
 //!   theirs always.
@@ -89,10 +91,9 @@
 //! A failure prints the faults of its run as the code that makes them, and [`check()`](fn@check) looks for fewer
 //! and smaller ones with which it still fails. [`Check`] runs many seeds on several threads.
 //!
-//! Child processes, signals, standard streams and sockets that were made elsewhere are not there: to open one is an
-//! error of kind `Unsupported`, as all of them are descriptors of the system, which no seed governs. A program gets
-//! what they would bring by other means: a host that is [killed](Fault::kill), an event instead of a signal. Host
-//! names are looked up by the system, so use addresses. Files are the system's.
+//! Child processes, standard streams and sockets that were made elsewhere are not there: to open one is an error of
+//! kind `Unsupported`, as all of them are descriptors of the system, which no seed governs. Host names are looked up by
+//! the system, so use addresses. Files are the system's.
 //!
 //! How fast it is on a machine says `cargo run --release -p corelane --features sim --example sim_speed`: hours of an
 //! idle cluster in a minute, and requests in a second.
@@ -123,6 +124,7 @@ use self::boot::Site;
 use self::faults::Action;
 use self::keeper::Machine;
 use self::shrink::Planned;
+use self::signals::Interrupt;
 use crate::driver::sim::{HostId, World};
 use crate::error::{Error, Result};
 use crate::executor::{self, Cancelled, EventLoop};
@@ -138,6 +140,7 @@ mod faults;
 mod keeper;
 mod plan;
 mod shrink;
+mod signals;
 mod within;
 
 /// A simulated world and the loops in it. The [module](self) says what it is for.
@@ -164,6 +167,8 @@ pub struct Simulation {
     panics: Vec<(String, Instant)>,
     /// What runs on hosts whenever they begin.
     sites: BTreeMap<HostId, Site>,
+    /// Where the main of a `run` is, and how it stands with SIGINT.
+    running: Option<(HostId, Interrupt)>,
 }
 
 /// A loop on a host of a [`Simulation`], to run something on.
@@ -266,8 +271,11 @@ impl Simulation {
         main: impl AsyncFnOnce() -> Result<T> + 'static,
     ) -> Result<T, Failure> {
         let mut task = self.spawn(place, main);
-        self.run_until(|| task.done())?;
-        let outcome = task.take_output().expect("a task that is done gives its output");
+        let is_interrupted = self.run_main(place, &task)?;
+        let outcome = match task.take_output().expect("a task that is done gives its output") {
+            Err(error) if is_interrupted && error.is_cancelled() => Err(Error::interrupted()),
+            outcome => outcome,
+        };
         if let Some(payload) = outcome.as_ref().err().and_then(Error::take_panic) {
             if !self.is_checked {
                 eprintln!("{}", failure::replay(self.seed));
@@ -275,6 +283,21 @@ impl Simulation {
             resume_unwind(payload);
         }
         outcome.map_err(|error| self.failure(error.into()))
+    }
+
+    /// Runs the world until a main has ended, and interrupts it if a SIGINT comes that nobody hears: true then.
+    fn run_main<T: 'static>(&mut self, place: Place, main: &Task<T>) -> Result<bool, Failure> {
+        self.running = Some((self.machines[place.index].host, Interrupt::No));
+        let mut stepped = Ok(());
+        while stepped.is_ok() && !main.done() {
+            if let Some((_, interrupt @ Interrupt::Due)) = &mut self.running {
+                *interrupt = Interrupt::Done;
+                self.machines[place.index].attend(|event_loop| event_loop.enter(|| main.cancel()));
+            }
+            stepped = self.step();
+        }
+        let is_interrupted = matches!(self.running.take(), Some((_, Interrupt::Done)));
+        stepped.map_err(|reason| self.failure(reason)).map(|()| is_interrupted)
     }
 
     /// Runs the world until `stop`, asked before each turn of a loop, says so.
@@ -355,6 +378,10 @@ impl Simulation {
         }
         self.act()?;
         self.check_mains()?;
+        if let Some((_, Interrupt::Due)) = self.running {
+            // First it is cancelled.
+            return Ok(true);
+        }
         for machine in self.machines.iter().filter(|machine| machine.has_work()) {
             self.world.stir(machine.seat);
         }

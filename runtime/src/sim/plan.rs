@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
 use super::fault::Fault;
 
 /// What goes wrong in a run: faults that are written down, and such that are drawn from the seed.
@@ -58,6 +60,8 @@ pub enum FaultKind {
     Stall,
     Kill,
     Crash,
+    /// SIGHUP, SIGINT or SIGTERM. It is not drawn unless it is named.
+    Signal,
     /// Not by itself: a kill or a crash may wipe what the host has stored.
     Wiping,
 }
@@ -216,6 +220,10 @@ impl Draw {
             FaultKind::Crash => {
                 let down = millis(self, 10_000);
                 self.perhaps_wiping(Fault::crash(host, down))
+            }
+            FaultKind::Signal => {
+                let number = [SIGHUP, SIGINT, SIGTERM][self.generator.usize(..3)];
+                Fault::signal(host, number)
             }
             FaultKind::Wiping => unreachable!("it is drawn with another one"),
         }

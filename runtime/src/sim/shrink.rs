@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::check::{self, Program};
 use super::fault::{Fault, What};
+use crate::driver::sim::Harm;
 
 /// A fault, and with which call of [`faults`](super::Simulation::faults) it was given.
 pub(super) type Planned = (usize, Fault);
@@ -144,7 +145,7 @@ fn less(fault: &Fault) -> Option<Fault> {
 fn once(fault: &Fault) -> Option<Fault> {
     let is_single = matches!(
         fault.what,
-        What::Delay(_) | What::Loss | What::Duplication | What::Reset | What::HalfOpen
+        What::Harm(Harm::Delay(_) | Harm::Loss | Harm::Duplication | Harm::Reset | Harm::HalfOpen)
     );
     (is_single && fault.times > 1).then(|| fault.clone().times(1))
 }

@@ -38,6 +38,7 @@ pub(super) fn open(spec: SourceSpec) -> io::Result<Source> {
         SourceSpec::Datagrams { addr, reuse_port } => bind_datagrams(addr, reuse_port)
             .map(|socket| Source::new(socket, SourceKind::Datagrams, false, true))
             .map_err(|error| name("cannot bind a UDP socket to", addr, error)),
+        SourceSpec::Signal { .. } => Err(io::ErrorKind::Unsupported.into()),
         SourceSpec::Adopt { descriptor, kind } => {
             rustix::io::ioctl_fionbio(&descriptor, true)?;
             let is_tcp = kind == SourceKind::Stream

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::draws;
 use super::listeners::overlap;
 use super::net::{Event, Owner, refusal};
 use super::rules::{Cargo, no_descriptors};
+use super::spread;
 use super::world::{HostId, SeatId, State};
 use crate::driver::DATAGRAM_BATCH_COUNT;
 use crate::driver::op::Datagram;
@@ -154,10 +154,9 @@ impl State {
         if meant.is_empty() {
             return self.tell_nobody_is_there(host, sender, to);
         }
-        // Of those that share an address the system gives one peer the same each time.
-        let place = draws::hash(from.to_string().as_bytes()) % meant.len() as u64;
+        let place = spread::place(self.settings.seed, from, to, meant.len());
         let limit_bytes = self.settings.buffer_bytes;
-        let Some(socket) = self.sockets.get_mut(meant[place as usize]) else { return };
+        let Some(socket) = self.sockets.get_mut(meant[place]) else { return };
         let cost = bytes.len() + OVERHEAD_BYTES;
         // One always fits; what else is too much is lost.
         if socket.inbox.is_empty() || socket.inbox_bytes + cost <= limit_bytes {

@@ -8,12 +8,10 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::rc::Rc;
 
 use super::World;
-use super::descriptors::{not_simulated, unsupported};
+use super::descriptors::not_simulated;
 use super::draws::Draws;
-use super::listeners::Bound;
-use super::net::{Link, Names, Received};
+use super::net::Received;
 use super::source::{ReadEnd, ReadWork, Source, What, WriteWork, waits_for_nothing};
-use super::unix;
 use super::world::SeatId;
 use crate::driver::buf::BufPool;
 use crate::driver::op::{Completion, Op, OpId, Outcome, Started, Unsent};
@@ -65,6 +63,7 @@ impl SimDriver {
             What::End(key) => state.ends.get_mut(key).map(|end| &mut end.owner),
             What::Listener(key) => state.listeners.get_mut(key).map(|listener| &mut listener.owner),
             What::Socket(key) => state.sockets.get_mut(key).map(|socket| &mut socket.owner),
+            What::Signal(key) => state.ears.get_mut(key).map(|ear| &mut ear.owner),
         };
         if let Some(owner) = owner {
             *owner = (self.seat, source);
@@ -81,7 +80,7 @@ impl SimDriver {
     fn end(&self, source: SourceId) -> io::Result<Key> {
         match self.what(source)? {
             What::End(key) => Ok(key),
-            What::Listener(_) | What::Socket(_) => Err(ErrorKind::NotConnected.into()),
+            _ => Err(ErrorKind::NotConnected.into()),
         }
     }
 
@@ -89,16 +88,8 @@ impl SimDriver {
     fn socket(&self, source: SourceId) -> io::Result<Key> {
         match self.what(source)? {
             What::Socket(key) => Ok(key),
-            What::End(_) | What::Listener(_) => Err(ErrorKind::InvalidInput.into()),
+            _ => Err(ErrorKind::InvalidInput.into()),
         }
-    }
-
-    /// The addresses of a connection.
-    fn names(&self, source: SourceId) -> io::Result<Names> {
-        let key = self.end(source)?;
-        let state = self.world.0.borrow();
-        let end = state.ends.get(key);
-        end.map(|end| end.names.clone()).ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
     /// Takes in what came from another loop.
@@ -236,6 +227,7 @@ impl Driver for SimDriver {
             SourceSpec::Datagrams { addr, reuse_port } => {
                 What::Socket(state.bind_datagrams(self.seat, addr, reuse_port)?)
             }
+            SourceSpec::Signal { number } => What::Signal(state.hear(self.seat, number)?),
             SourceSpec::Adopt { descriptor, .. } => {
                 let what = state.given(&descriptor)?;
                 drop(state);
@@ -392,67 +384,25 @@ impl Driver for SimDriver {
     }
 
     fn local_addr(&self, source: SourceId) -> io::Result<SocketAddr> {
-        let state = self.world.0.borrow();
-        let addr = match self.what(source)? {
-            What::End(_) => match self.names(source)? {
-                Names::Internet { local, .. } => Some(local),
-                Names::Unix { .. } => return Err(unsupported("not an internet socket")),
-            },
-            What::Listener(key) => match state.listeners.get(key).map(|one| &one.bound) {
-                Some(Bound::Unix(_)) => return Err(unsupported("not an internet socket")),
-                Some(Bound::Internet(addr)) => Some(*addr),
-                None => None,
-            },
-            What::Socket(key) => state.sockets.get(key).map(|socket| socket.local),
-        };
-        addr.ok_or_else(|| ErrorKind::NotConnected.into())
+        self.world.0.borrow().local_addr(self.what(source)?)
     }
 
     fn peer_addr(&self, source: SourceId) -> io::Result<SocketAddr> {
-        if let What::Socket(key) = self.what(source)? {
-            let peer = self.world.0.borrow().sockets.get(key).and_then(|socket| socket.peer);
-            return peer.ok_or_else(|| ErrorKind::NotConnected.into());
-        }
-        let key = self.end(source)?;
-        let is_made = self.world.0.borrow().ends.get(key).is_some_and(|end| end.link == Link::Made);
-        match self.names(source)? {
-            Names::Internet { peer, .. } if is_made => Ok(peer),
-            Names::Internet { .. } => Err(ErrorKind::NotConnected.into()),
-            Names::Unix { .. } => Err(unsupported("not an internet socket")),
-        }
+        self.world.0.borrow().peer_addr(self.what(source)?)
     }
 
     fn unix_addr(&self, source: SourceId, end: End) -> io::Result<UnixAddr> {
-        let state = self.world.0.borrow();
-        match self.what(source)? {
-            What::End(_) => match (self.names(source)?, end) {
-                (Names::Unix { local, .. }, End::Local) => Ok(local),
-                (Names::Unix { peer, .. }, End::Peer) => Ok(peer),
-                (Names::Internet { .. }, _) => Err(unsupported("not a Unix socket")),
-            },
-            What::Listener(key) => match state.listeners.get(key).map(|one| &one.bound) {
-                Some(Bound::Unix(addr)) if end == End::Local => Ok(addr.clone()),
-                Some(Bound::Unix(_)) | None => Err(ErrorKind::NotConnected.into()),
-                Some(Bound::Internet(_)) => Err(unsupported("not a Unix socket")),
-            },
-            What::Socket(_) => Err(unsupported("not a Unix socket")),
-        }
+        self.world.0.borrow().unix_addr(self.what(source)?, end)
     }
 
     fn peer_credentials(&self, source: SourceId) -> io::Result<PeerCredentials> {
-        match self.what(source)? {
-            What::End(_) => match self.names(source)? {
-                Names::Unix { of_peer, .. } => Ok(unix::credentials(of_peer)),
-                Names::Internet { .. } => Err(unsupported("not a Unix socket")),
-            },
-            What::Listener(_) | What::Socket(_) => Err(unsupported("not a Unix socket")),
-        }
+        self.world.0.borrow().peer_credentials(self.what(source)?)
     }
 
     fn listen(&mut self, source: SourceId, backlog: u32) -> io::Result<()> {
         match self.what(source)? {
             What::Listener(key) => self.world.0.borrow_mut().listen(key, backlog),
-            What::End(_) | What::Socket(_) => Err(ErrorKind::InvalidInput.into()),
+            _ => Err(ErrorKind::InvalidInput.into()),
         }
     }
 
@@ -476,9 +426,11 @@ impl Driver for SimDriver {
         Ok(())
     }
 
-    fn steer(&mut self, source: SourceId, _steering: &CpuSteering) -> io::Result<()> {
-        self.what(source)?;
-        Err(not_simulated("steering by CPU"))
+    fn steer(&mut self, source: SourceId, steering: &CpuSteering) -> io::Result<()> {
+        match self.what(source)? {
+            What::Listener(key) => self.world.0.borrow_mut().steer(key, steering),
+            _ => Err(ErrorKind::InvalidInput.into()),
+        }
     }
 
     fn chance(&self) -> Option<Rc<dyn Chance>> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::net::{Event, Link, Names, Owner, refusal};
 use super::rules::no_descriptors;
+use super::spread;
 use super::world::{HostId, SeatId, State};
-use crate::driver::source::SourceId;
-use crate::util::chance::Chance;
+use crate::driver::source::{CpuSteering, SourceId};
 use crate::util::slab::Key;
 
 /// After this time a client asks again at a listener whose queue was full.
@@ -32,6 +32,15 @@ pub(super) struct Listener {
 pub(super) enum Bound {
     Internet(SocketAddr),
     Unix(UnixAddr),
+}
+
+/// Those that are bound to one address of a host.
+#[derive(Default)]
+pub(super) struct Group {
+    /// Those that listen in the order in which they began to, or as the last one took the place of one that went.
+    listeners: Vec<Key>,
+    /// Who gets what comes in on which CPU, if somebody has said so.
+    steering: Option<CpuSteering>,
 }
 
 impl Listener {
@@ -68,7 +77,7 @@ impl State {
             return Err(refusal("cannot listen on", addr, ErrorKind::AddrInUse));
         }
         let key = self.insert_listener(seat, Bound::Internet(addr), shares);
-        self.hosts[host.0].bound.entry(addr).or_default().push(key);
+        self.hosts[host.0].bound.entry(addr).or_default().listeners.push(key);
         Ok(key)
     }
 
@@ -93,9 +102,12 @@ impl State {
             }
             Bound::Internet(addr) => {
                 let bound = &mut self.hosts[listener.host.0].bound;
-                if let Some(all) = bound.get_mut(addr) {
-                    all.retain(|other| *other != key);
-                    if all.is_empty() {
+                if let Some(group) = bound.get_mut(addr) {
+                    // As the system does it: the last one takes the number of the one that goes.
+                    if let Some(number) = group.listeners.iter().position(|other| *other == key) {
+                        group.listeners.swap_remove(number);
+                    }
+                    if group.listeners.is_empty() {
                         bound.remove(addr);
                     }
                 }
@@ -113,7 +125,7 @@ impl State {
             other.is_some_and(|other| other.listens() && !(shares && other.shares))
         };
         let mut bound = self.hosts[host.0].bound.iter();
-        bound.any(|(at, keys)| overlap(*at, addr) && keys.iter().any(is_in_the_way))
+        bound.any(|(at, group)| overlap(*at, addr) && group.listeners.iter().any(is_in_the_way))
     }
 
     /// Lets a listener take connections.
@@ -123,9 +135,15 @@ impl State {
         };
         if let Bound::Internet(addr) = listener.bound
             && !listener.listens()
-            && self.is_taken(listener.host, addr, listener.shares)
         {
-            return Err(refusal("cannot listen on", addr, ErrorKind::AddrInUse));
+            let host = listener.host;
+            if self.is_taken(host, addr, listener.shares) {
+                return Err(refusal("cannot listen on", addr, ErrorKind::AddrInUse));
+            }
+            // They are numbered as they begin to listen.
+            let group = self.hosts[host.0].bound.entry(addr).or_default();
+            group.listeners.retain(|other| *other != key);
+            group.listeners.push(key);
         }
         if let Some(listener) = self.listeners.get_mut(key) {
             listener.backlog = Some(backlog as usize);
@@ -153,13 +171,12 @@ impl State {
         let Some(asking) = asking else { return };
         let Names::Internet { local, peer } = asking.names else { return };
         let from = asking.host;
-        let listening = self.who_listens(peer, host);
-        if listening.is_empty() {
+        let chosen = self.who_takes(local, peer, host);
+        let Some((chosen, listener)) = chosen.and_then(|key| Some((key, self.listeners.get(key)?)))
+        else {
             let why = ErrorKind::ConnectionRefused;
             return self.post((host, from), Event::Refused { to: client, why });
-        }
-        let chosen = listening[self.draws.below("listener", listening.len() as u64) as usize];
-        let Some(listener) = self.listeners.get(chosen) else { return };
+        };
         if listener.is_full() {
             return self.send(self.now + ASK_AGAIN, (from, host), Event::Syn { client, host });
         }
@@ -181,12 +198,37 @@ impl State {
         self.heat(owner);
     }
 
-    /// The listeners that take connections to an address of a host.
-    fn who_listens(&self, addr: SocketAddr, host: HostId) -> Vec<Key> {
+    /// The listener that takes a connection from one address to another, which is of the host: each time the same,
+    /// also if it has no room and another one has.
+    fn who_takes(&self, from: SocketAddr, to: SocketAddr, host: HostId) -> Option<Key> {
+        let listens = |key: &&Key| self.listeners.get(**key).is_some_and(Listener::listens);
         let bound = self.hosts[host.0].bound.iter();
-        let keys = bound.filter(|(at, _)| overlap(**at, addr)).flat_map(|(_, keys)| keys);
-        let listens = |key: &Key| self.listeners.get(*key).is_some_and(Listener::listens);
-        keys.copied().filter(listens).collect()
+        let meant = bound.filter(|(at, group)| {
+            overlap(**at, to) && group.listeners.iter().any(|key| listens(&key))
+        });
+        // Who listens on this very address goes before who listens on any.
+        let (_, group) = meant.min_by_key(|(at, _)| at.ip().is_unspecified())?;
+        let listening: Vec<Key> = group.listeners.iter().filter(listens).copied().collect();
+        let (salt, count) = (self.settings.seed, listening.len());
+        let place = match &group.steering {
+            Some(steering) => spread::steered_place(salt, from, to, count, steering),
+            None => spread::place(salt, from, to, count),
+        };
+        listening.get(place).copied()
+    }
+
+    /// Has those that share an address with a listener chosen as `steering` says.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it does not share its address.
+    pub(super) fn steer(&mut self, key: Key, steering: &CpuSteering) -> io::Result<()> {
+        let listener = self.listeners.get(key).filter(|listener| listener.shares);
+        let group = listener.and_then(|listener| match &listener.bound {
+            Bound::Internet(addr) => self.hosts[listener.host.0].bound.get_mut(addr),
+            Bound::Unix(_) => None,
+        });
+        group.ok_or(ErrorKind::InvalidInput)?.steering = Some(steering.clone());
+        Ok(())
     }
 
     /// Whether a listener has a connection to give.

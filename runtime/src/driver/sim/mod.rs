@@ -5,8 +5,9 @@
 //! another is a draw from the world's generator, so that a run can be had again.
 //!
 //! `world` has the clock and what is on its way, `net` the connections and `wire` what is between their ends,
-//! `listeners` who takes them, `unix` those within a host, `datagrams` UDP, `rules` what goes wrong, `draws` the
-//! generator and the trace; `driver` is a loop's way into it all, and `source` what that knows of each of its
+//! `listeners` who takes them, `spread` which of those that share an address, `unix` those within a host, `datagrams` UDP,
+//! `signals` those of a process, `names` the addresses of all, `rules` what goes wrong, `draws` the generator and the
+//! trace; `driver` is a loop's way into it all, and `source` what that knows of each of its
 //! sources.
 
 use std::cell::RefCell;
@@ -26,10 +27,13 @@ mod descriptors;
 mod draws;
 mod driver;
 mod listeners;
+mod names;
 mod net;
 mod rules;
 mod settings;
+mod signals;
 mod source;
+mod spread;
 mod unix;
 mod wire;
 mod world;
@@ -139,6 +143,11 @@ impl World {
     pub(crate) fn go_ahead(&self, host: HostId, by: Duration) {
         let state = &mut *self.0.borrow_mut();
         state.hosts[host.0].clock.go_ahead(state.now, by);
+    }
+
+    /// A signal comes to the process on a host: whether somebody there hears it.
+    pub(crate) fn signal(&self, host: HostId, number: i32) -> bool {
+        self.0.borrow_mut().signal(host, number)
     }
 
     /// There is something to do for a loop.

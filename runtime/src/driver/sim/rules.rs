@@ -26,19 +26,19 @@ pub(crate) struct Rule {
     pub(crate) harm: Harm,
 }
 
-/// A choice of routes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
+/// A choice of routes between hosts, or whatever stands for those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way<H = HostId> {
     /// What one host sends to another; `None` is any, but not to itself.
-    Route(Option<HostId>, Option<HostId>),
+    Route(Option<H>, Option<H>),
     /// Both ways between two.
-    Between(HostId, HostId),
+    Between(H, H),
     /// None: it is about what happens on a host.
-    On(HostId),
+    On(H),
 }
 
 /// What goes wrong.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Harm {
     /// A message is late by so much more.
     Delay(RangeInclusive<Duration>),
@@ -92,10 +92,23 @@ pub(super) enum Blow {
     HalfOpen,
 }
 
-impl Way {
-    fn has(self, route: Route) -> bool {
-        let (from, to) = route;
+impl<H> Way<H> {
+    /// The same way between what stands for those hosts elsewhere.
+    pub(crate) fn map<T>(&self, mut to: impl FnMut(&H) -> T) -> Way<T> {
         match self {
+            Self::Route(one, other) => {
+                Way::Route(one.as_ref().map(&mut to), other.as_ref().map(&mut to))
+            }
+            Self::Between(one, other) => Way::Between(to(one), to(other)),
+            Self::On(host) => Way::On(to(host)),
+        }
+    }
+}
+
+impl Way {
+    fn has(&self, route: Route) -> bool {
+        let (from, to) = route;
+        match *self {
             Self::Route(None, None) => from != to,
             Self::Route(one, other) => {
                 let is = |wanted: Option<HostId>, host| wanted.is_none_or(|wanted| wanted == host);

@@ -24,6 +24,7 @@ pub(super) enum What {
     End(Key),
     Listener(Key),
     Socket(Key),
+    Signal(Key),
 }
 
 impl State {
@@ -33,6 +34,7 @@ impl State {
             What::End(key) => self.close(key),
             What::Listener(key) => self.unbind(key),
             What::Socket(key) => drop(self.sockets.remove(key)),
+            What::Signal(key) => drop(self.ears.remove(key)),
         }
     }
 }
@@ -120,6 +122,12 @@ impl Source {
             (What::Socket(key), ReadWork::Datagrams) => state
                 .receive_datagrams(key)
                 .map(|received| ReadEnd::Outcome(Outcome::Datagrams(received))),
+            (What::Signal(key), ReadWork::Bytes(_)) => {
+                // The stream of a signal counts no bytes.
+                let come = state.take_signal(key).then(|| Outcome::Filled(pool.take()));
+                come.map(ReadEnd::Outcome)
+            }
+            (What::Signal(key), ReadWork::Look) if !state.may_take_signal(key) => None,
             (What::End(key), ReadWork::Look) if !state.may_receive(key) => None,
             (What::Listener(key), ReadWork::Look) if !state.may_accept(key) => None,
             (What::Socket(key), ReadWork::Look) if !state.may_receive_datagram(key) => None,
@@ -137,7 +145,8 @@ impl Source {
         state: &mut State,
         work: WriteWork,
     ) -> Result<Outcome, WriteWork> {
-        let (What::End(key) | What::Socket(key) | What::Listener(key)) = self.what;
+        let (What::End(key) | What::Socket(key) | What::Listener(key) | What::Signal(key)) =
+            self.what;
         match work {
             WriteWork::Datagram(datagram) if self.is_socket() => {
                 Ok(match state.send_datagram(key, &datagram.bytes, datagram.to) {
@@ -195,7 +204,7 @@ impl Source {
         let key = match self.what {
             What::End(key) => key,
             // More came than one op brings; the next op finds it.
-            What::Socket(_) | What::Listener(_) => return false,
+            What::Socket(_) | What::Listener(_) | What::Signal(_) => return false,
         };
         let may_send = || match self.write {
             Some((_, WriteWork::Send { .. })) => state.may_send(key),

@@ -21,10 +21,11 @@ use super::clock::Clock;
 use super::datagrams::Socket;
 use super::descriptors::Deed;
 use super::draws::Draws;
-use super::listeners::Listener;
+use super::listeners::{Group, Listener};
 use super::net::{End, Event};
 use super::rules::Standing;
 use super::settings::Settings;
+use super::signals::Ear;
 use super::unix::UnixName;
 use crate::driver::source::SourceId;
 use crate::util::chance::Chance;
@@ -58,6 +59,7 @@ pub(super) struct State {
     pub(super) ends: Slab<End>,
     pub(super) listeners: Slab<Listener>,
     pub(super) sockets: Slab<Socket>,
+    pub(super) ears: Slab<Ear>,
     /// What is on its way between loops, or came that way.
     pub(super) deeds: Vec<Deed>,
 }
@@ -103,8 +105,8 @@ pub(super) struct Host {
     pub(super) clock: Clock,
     /// It has no power: it hears nothing, and says nothing.
     pub(super) is_down: bool,
-    /// Who listens where, in the order in which they began.
-    pub(super) bound: BTreeMap<SocketAddr, Vec<Key>>,
+    /// Who listens where.
+    pub(super) bound: BTreeMap<SocketAddr, Group>,
     /// What stands at the names of Unix sockets: a listener, or what one that was killed has left.
     pub(super) unix: BTreeMap<UnixName, Key>,
 }
@@ -130,6 +132,7 @@ impl State {
             ends: Slab::new(),
             listeners: Slab::new(),
             sockets: Slab::new(),
+            ears: Slab::new(),
             deeds: Vec::new(),
         }
     }

@@ -22,6 +22,9 @@ fn a_fault_is_printed_as_the_code_that_makes_it() {
             "Fault::crash(\"a\", Duration::from_nanos(1001)).wiping().at(Duration::from_secs(1))",
         ),
         (Fault::drift("a", -30), "Fault::drift(\"a\", -30)"),
+        // It is about what happens on one host, and no way leads to or from there.
+        (Fault::no_descriptors("a").from("b").one_in(2), "Fault::no_descriptors(\"a\").one_in(2)"),
+        (Fault::signal("a", 15).at(SECOND), "Fault::signal(\"a\", 15).at(Duration::from_secs(1))"),
     ];
     for (fault, code) in &cases {
         assert_eq!(fault.to_string(), *code);
