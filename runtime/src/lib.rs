@@ -165,7 +165,7 @@ pub use blocking::to_thread;
 pub use driver::{DriverKind, PeerCredentials};
 pub use error::{
     CancelledError, Error, ExceptionGroup, InterruptedError, InvalidStateError, Result,
-    RuntimeError, TimeoutError, ValueError,
+    RuntimeError, StandardError, TimeoutError, ValueError,
 };
 pub use executor::{
     Idle, LoopClosed, RemoteLoop, SchedulingGroup, TaskBuilder, TaskRef, YieldIfNeeded, YieldNow,

@@ -2,6 +2,7 @@
 
 mod peer;
 
+use std::fmt::{self, Display};
 use std::io::{ErrorKind, IoSlice, Read};
 
 use bytes::Bytes;
@@ -24,6 +25,36 @@ fn flood(writer: &StreamWriter, limit_bytes: usize) -> Result<usize> {
         written += piece.len();
     }
     Ok(written)
+}
+
+/// Formats to a part of what it is, and fails.
+struct Unspeakable;
+
+impl Display for Unspeakable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a part")?;
+        Err(fmt::Error)
+    }
+}
+
+#[test]
+fn s70_text_of_any_kind_is_written_in_its_order_and_none_by_halves() {
+    run(async || {
+        let (_reader, writer, mut peer) = pair().await?;
+        writer.write("text ")?;
+        writer.write(String::from("string "))?;
+        writer.write(vec![b'v', b' '])?;
+        write!(writer, "{} of {:?} ", 1, "two")?;
+        let failed = write!(writer, "{}, then {Unspeakable}", 1).unwrap_err();
+        assert!(failed.downcast_ref::<fmt::Error>().is_some());
+        writer.write(Bytes::from_static(b"end"))?;
+        writer.write_eof();
+        assert!(write!(writer, "late").unwrap_err().is_runtime());
+        let expected = b"text string v 1 of \"two\" end";
+        assert_eq!(receive(&mut peer, 100).await?, expected);
+        Ok(())
+    })
+    .unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! application's own error, which [`Error::downcast_ref`] gives back.
 //!
 //! Like `anyhow::Error` it does not implement `std::error::Error`, so that `?` converts every error that
-//! does. Where a standard error is asked for, it converts into `Box<dyn Error>` and into `io::Error`.
+//! does. Where a standard error is asked for, there is [`StandardError`], which finds its way back.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -19,9 +19,11 @@ pub use self::group::ExceptionGroup;
 use self::panics::Panic;
 pub use self::panics::PanicWatch;
 pub(crate) use self::panics::drop_quietly;
+pub use self::standard::StandardError;
 
 mod group;
 mod panics;
+mod standard;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,61 @@ mod tests;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a task ended without a value. Cloning shares it.
+///
+/// `?` makes one of every standard error. Therefore it is none itself: where one is asked for,
+/// [`into_standard`](Self::into_standard) gives a [`StandardError`], and what is no standard error either, such as
+/// an `anyhow::Error` or a `Box<dyn Error>`, comes in by [`from_boxed`](Self::from_boxed):
+///
+/// ```
+/// # use corelane::Error;
+/// type Boxed = Box<dyn std::error::Error + Send + Sync>; // or anyhow::Error
+///
+/// async fn answer() -> Result<u32, Boxed> {
+///     let task = corelane::spawn(async { 40 });
+///     Ok(task.await.map_err(Error::into_standard)? + "2".parse::<u32>()?)
+/// }
+///
+/// corelane::run(async || {
+///     let answer = answer().await.map_err(Error::from_boxed)?;
+///     assert_eq!(answer, 42);
+///     Ok(())
+/// })?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// An error type of one's own takes one up by a `From` of its own:
+///
+/// ```
+/// # use std::{fmt, time::Duration};
+/// #[derive(Debug)]
+/// enum CrawlError {
+///     BadStatus(u16),
+///     Other(corelane::Error),
+/// }
+///
+/// impl From<corelane::Error> for CrawlError {
+///     fn from(error: corelane::Error) -> Self {
+///         Self::Other(error)
+///     }
+/// }
+/// # impl fmt::Display for CrawlError {
+/// #     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result { fmt::Debug::fmt(self, f) }
+/// # }
+/// # impl std::error::Error for CrawlError {}
+///
+/// async fn fetch() -> Result<u16, CrawlError> {
+///     let slow = async { Ok(corelane::sleep(Duration::from_secs(60)).await) };
+///     corelane::wait_for(slow, Duration::from_millis(1)).await?;
+///     Err(CrawlError::BadStatus(500))
+/// }
+/// # corelane::Runner::builder().virtual_clock().build().run(async || {
+/// assert!(matches!(fetch().await, Err(CrawlError::Other(error)) if error.is_timeout()));
+/// # Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// A cancellation that is inside of another error is a failure, as it is in asyncio: a task that ends with such an
+/// error has failed. Who wants it to have been cancelled hands on the error itself.
 #[derive(Clone)]
 pub struct Error(Arc<Repr>);
 
@@ -74,13 +131,22 @@ pub struct InvalidStateError(pub &'static str);
 #[derive(Debug)]
 struct Text(String);
 
-/// An [`Error`] in the coat of a standard error.
-struct Standard(Error);
-
 impl Error {
     /// Wraps any standard error; the same as `Error::from`.
     pub fn new(error: impl StdError + Send + Sync + 'static) -> Self {
         Self::from(error)
+    }
+
+    /// Wraps what converts into a boxed standard error: the box itself, an `anyhow::Error`. A [`StandardError`] and
+    /// the kinds that [`downcast_ref`](Self::downcast_ref) names are taken out of the box.
+    pub fn from_boxed(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        standard::unboxed(error.into())
+    }
+
+    /// The same error as a standard one, for `?` into what takes only those.
+    #[must_use]
+    pub fn into_standard(self) -> StandardError {
+        StandardError::from(self)
     }
 
     /// Makes an application error from a text.
@@ -255,70 +321,6 @@ impl Error {
     }
 }
 
-impl<E: StdError + Send + Sync + 'static> From<E> for Error {
-    fn from(error: E) -> Self {
-        let mut error = Some(error);
-        let any: &mut dyn Any = &mut error;
-        // Known kinds keep their meaning; each arm moves the value out through its own `Option`.
-        if let Some(io) = any.downcast_mut::<Option<io::Error>>().and_then(Option::take) {
-            return Self::from_io(io);
-        }
-        if let Some(standard) = any.downcast_mut::<Option<Standard>>().and_then(Option::take) {
-            return standard.0;
-        }
-        if let Some(cancelled) = any.downcast_mut::<Option<CancelledError>>().and_then(Option::take)
-        {
-            return Self(Arc::new(Repr::Cancelled(cancelled)));
-        }
-        if any.is::<Option<TimeoutError>>() {
-            return Self::timed_out();
-        }
-        if any.is::<Option<InterruptedError>>() {
-            return Self::interrupted();
-        }
-        if let Some(runtime) = any.downcast_ref::<Option<RuntimeError>>().copied().flatten() {
-            return Self(Arc::new(Repr::Runtime(runtime)));
-        }
-        if let Some(value) = any.downcast_ref::<Option<ValueError>>().copied().flatten() {
-            return Self(Arc::new(Repr::Value(value)));
-        }
-        if let Some(state) = any.downcast_ref::<Option<InvalidStateError>>().copied().flatten() {
-            return Self(Arc::new(Repr::InvalidState(state)));
-        }
-        let error = error.expect("no arm above matched, so none took it");
-        Self(Arc::new(Repr::Other(Box::new(error))))
-    }
-}
-
-impl Error {
-    /// Unpacks an error of ours that travelled inside an `io::Error`.
-    fn from_io(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Standard>()) {
-            Some(standard) => standard.0.clone(),
-            None => Self(Arc::new(Repr::Io(error))),
-        }
-    }
-}
-
-impl From<Error> for io::Error {
-    fn from(error: Error) -> Self {
-        let kind = error.io_kind().unwrap_or(io::ErrorKind::Other);
-        Self::new(kind, Standard(error))
-    }
-}
-
-impl From<Error> for Box<dyn StdError + Send + Sync> {
-    fn from(error: Error) -> Self {
-        Box::new(Standard(error))
-    }
-}
-
-impl From<Error> for Box<dyn StdError> {
-    fn from(error: Error) -> Self {
-        Box::new(Standard(error))
-    }
-}
-
 impl CancelledError {
     /// Makes one with a message (rule G28).
     #[must_use]
@@ -445,18 +447,6 @@ impl fmt::Display for Text {
     }
 }
 
-impl fmt::Display for Standard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Standard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
 impl StdError for CancelledError {}
 impl StdError for TimeoutError {}
 impl StdError for InterruptedError {}
@@ -464,9 +454,3 @@ impl StdError for RuntimeError {}
 impl StdError for ValueError {}
 impl StdError for InvalidStateError {}
 impl StdError for Text {}
-
-impl StdError for Standard {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
-    }
-}

@@ -47,9 +47,8 @@ fn g29_a_cancelled_error_stays_one_through_io_and_box() {
     let boxed: Box<dyn StdError + Send + Sync> =
         Error::from(CancelledError::with_message("why")).into();
     assert_eq!(boxed.to_string(), "cancelled: why");
-    let unboxed = *boxed.downcast::<Standard>().unwrap();
     assert_eq!(
-        Error::from(unboxed).downcast_ref::<CancelledError>().and_then(CancelledError::message),
+        Error::from_boxed(boxed).downcast_ref::<CancelledError>().and_then(CancelledError::message),
         Some("why")
     );
 }
@@ -94,4 +93,30 @@ fn an_interrupt_is_no_cancellation_and_survives_the_way_through_a_standard_error
     assert!(Error::from(InterruptedError).is_interrupted());
     // Not EINTR: nobody should try again because of it.
     assert_eq!(error.io_kind(), None);
+}
+
+#[test]
+fn what_comes_in_a_box_keeps_its_meaning() {
+    let boxed = |error: Box<dyn StdError + Send + Sync>| Error::from_boxed(error);
+    assert!(boxed(Box::new(CancelledError::default())).is_cancelled());
+    assert!(boxed(Box::new(TimeoutError)).is_timeout());
+    assert!(boxed(Box::new(InterruptedError)).is_interrupted());
+    assert!(boxed(Box::new(RuntimeError("x"))).is_runtime());
+    assert!(boxed(Box::new(ValueError("x"))).is_value());
+    assert!(boxed(Box::new(InvalidStateError("x"))).is_invalid_state());
+    let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+    assert_eq!(boxed(Box::new(reset)).io_kind(), Some(io::ErrorKind::ConnectionReset));
+    assert_eq!(boxed(Box::new(App(7))).downcast_ref::<App>(), Some(&App(7)));
+    assert_eq!(Error::from_boxed("only words").to_string(), "only words");
+}
+
+#[test]
+fn a_standard_error_has_the_sources_and_the_words_and_finds_its_way_back() {
+    let kind = io::ErrorKind::BrokenPipe;
+    let standard = Error::from(io::Error::new(kind, App(1))).into_standard();
+    assert_eq!(standard.to_string(), "app 1");
+    assert_eq!(standard.error().io_kind(), Some(kind));
+    assert_eq!(Error::from(standard.clone()).io_kind(), Some(kind));
+    assert_eq!(Error::from_boxed(standard).io_kind(), Some(kind));
+    assert!(Error::from(Error::cancelled().into_standard()).is_cancelled());
 }

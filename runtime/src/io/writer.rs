@@ -50,8 +50,37 @@ impl StreamWriter {
     ///
     /// # Errors
     /// Runtime after [`write_eof`](Self::write_eof).
-    pub fn write(&self, bytes: &[u8]) -> Result<()> {
-        self.stream.write(bytes)
+    #[inline]
+    pub fn write(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        self.stream.write(bytes.as_ref())
+    }
+
+    /// Appends what `write!` and `writeln!` make of their arguments, without a string in between.
+    ///
+    /// ```
+    /// # corelane::run(async || {
+    /// # let answer = async |_reader, writer: corelane::StreamWriter| {
+    /// let items = ["a", "b"];
+    /// writeln!(writer, "{} items: {items:?}", items.len())?;
+    /// # Ok(())
+    /// # };
+    /// # let server = corelane::start_server(answer, "127.0.0.1:0").await?;
+    /// # let (mut reader, _writer) = corelane::open_connection(server.local_addrs()[0]).await?;
+    /// # assert_eq!(reader.read_to_end().await?, "2 items: [\"a\", \"b\"]\n");
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`with_buffer`](Self::with_buffer); [`fmt::Error`] if an argument has given it, and then nothing is
+    /// appended.
+    pub fn write_fmt(&self, text: fmt::Arguments<'_>) -> Result<()> {
+        self.with_buffer(|buffer| {
+            let start = buffer.len();
+            fmt::Write::write_fmt(buffer, text).inspect_err(|_| buffer.truncate(start))
+        })?
+        .map_err(Error::from)
     }
 
     /// Appends bytes that may be shared: many are sent from where they are, few are copied.
@@ -69,7 +98,7 @@ impl StreamWriter {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_lines(&self, slices: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<()> {
-        slices.into_iter().try_for_each(|slice| self.write(slice.as_ref()))
+        slices.into_iter().try_for_each(|slice| self.write(slice))
     }
 
     /// Appends several slices as one. Where nothing waits to be sent and they are more than 2 KiB, they leave now, by
