@@ -14,7 +14,7 @@
 //!     let server = corelane::start_server(
 //!         async |mut reader, writer| {
 //!             while let Some(line) = reader.next_line().await? {
-//!                 writer.write(&line.to_ascii_uppercase())?;
+//!                 writer.write(line.to_ascii_uppercase())?;
 //!             }
 //!             Ok(())
 //!         },

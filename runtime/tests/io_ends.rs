@@ -43,7 +43,7 @@ fn s81_what_is_written_when_the_loop_is_gone_is_thrown_away() {
     // Without an op in the loop's table, which would have told it of the end.
     drop(reader);
     for _ in 0..100 {
-        writer.write(&[7; 100_000]).unwrap();
+        writer.write([7; 100_000]).unwrap();
         assert_eq!(writer.write_buffer_len(), 0);
     }
     run(async move || check_aborted(None, &writer).await).unwrap();

@@ -21,7 +21,7 @@ fn flood(writer: &StreamWriter, limit_bytes: usize) -> Result<usize> {
     let piece = [b'x'; 10_000];
     let mut written = 0;
     while !writer.is_closing() && written < limit_bytes {
-        writer.write(&piece)?;
+        writer.write(piece)?;
         written += piece.len();
     }
     Ok(written)
@@ -111,7 +111,7 @@ fn a_peer_that_does_not_read_is_cut_off_at_the_bound() {
         writer.set_send_buffer_bytes(100_000)?;
         // As much at a time as one likes, also with little before it.
         writer.write(b"head")?;
-        writer.write(&vec![b'x'; LARGE_BYTES])?;
+        writer.write(vec![b'x'; LARGE_BYTES])?;
         assert!(!writer.is_closing());
         writer.write(b"one byte more is too much")?;
         assert!(writer.is_closing());
@@ -135,7 +135,7 @@ fn writes_in_place_are_bounded_as_well_and_a_peer_that_reads_never_meets_the_bou
         let (_reader, writer, mut peer) = pair().await?;
         writer.set_write_buffer_bound(1 << 20);
         for _ in 0..40 {
-            writer.write(&[b'x'; 100_000])?;
+            writer.write([b'x'; 100_000])?;
             writer.drain().await?;
             receive(&mut peer, 100_000).await?;
         }

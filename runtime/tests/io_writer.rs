@@ -41,7 +41,7 @@ fn s70_what_a_turn_writes_arrives_together() {
 fn s70_many_bytes_leave_at_once() {
     run(async || {
         let (_reader, writer, mut peer) = pair().await?;
-        writer.write(&pattern(100_000))?;
+        writer.write(pattern(100_000))?;
         let mut got = vec![0; 50_000];
         peer.read_exact(&mut got)?;
         assert_eq!(got, pattern(100_000)[..50_000]);

@@ -292,7 +292,7 @@ where
             let connecting = connect();
             create_task(async move {
                 let (mut reader, writer) = connecting.await?;
-                writer.write(&pattern(MESSAGE_BYTES))?;
+                writer.write(pattern(MESSAGE_BYTES))?;
                 Ok(reader.read_exactly(1).await?)
             })
         })

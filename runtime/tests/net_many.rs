@@ -73,7 +73,7 @@ async fn end_badly(tcp: &Server, unix: &Server, path: &str, count: usize) -> Res
             peer.write_all(b"hel")?;
             reset(peer)?;
             let (_reader, writer) = open_connection(tcp.local_addrs()).await?;
-            writer.write(&[7; 1000])?;
+            writer.write([7; 1000])?;
         }
         drop((reader, writer));
         while unix.connection_count() + tcp.connection_count() > 0 {

@@ -24,7 +24,7 @@ fn a_socket_goes_into_streams_and_back_and_no_byte_is_lost() {
             peer.write_all(b"a line\n")?;
             assert_eq!(reader.read_line().await?, "a line\n");
             // What was written last leaves before the socket is bare.
-            writer.write(&[round])?;
+            writer.write([round])?;
             let mut socket = socket_of(reader, writer)?;
             socket.write_all(&[round + 100]).await?;
             assert_eq!(receive(&mut peer, 2).await?, [round, round + 100]);

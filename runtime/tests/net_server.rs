@@ -281,7 +281,7 @@ fn s22_wait_closed_waits_for_the_server_and_all_its_connections() {
 fn s25_close_clients_flushes_and_abort_clients_does_not() {
     run(async || {
         let talker = async |reader, writer: StreamWriter| {
-            writer.write(&pattern(8_000_000))?;
+            writer.write(pattern(8_000_000))?;
             wait_for_end(reader, writer).await
         };
         let server = start_server(talker, "127.0.0.1:0").await?;
@@ -308,7 +308,7 @@ fn s27_a_connection_is_gone_when_it_is_lost_and_not_when_its_handler_ends() {
         let ended = Rc::new(Event::new());
         let theirs = Rc::clone(&ended);
         let talker = async move |_reader, writer: StreamWriter| {
-            writer.write(&pattern(8_000_000))?;
+            writer.write(pattern(8_000_000))?;
             theirs.set();
             Ok(())
         };

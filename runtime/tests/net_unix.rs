@@ -69,7 +69,7 @@ fn s100_half_close_works_as_on_tcp() {
         };
         let _server = start_unix_server(count, &path).await?;
         let (mut reader, writer) = open_unix_connection(&path).await?;
-        writer.write(&peer::pattern(500_000))?;
+        writer.write(peer::pattern(500_000))?;
         writer.write_eof();
         assert_eq!(reader.read_to_end().await?, "500000 bytes");
         Ok(())

@@ -418,7 +418,7 @@ fn s72_more_than_a_connection_holds_arrives_whole_both_ways_on_every_way() {
         sim.run(client, async move || {
             let (mut reader, writer) = open_connection(server.addr(7)).await?;
             let sends = create_task(async move {
-                writer.write(&pattern(COUNT))?;
+                writer.write(pattern(COUNT))?;
                 writer.drain().await?;
                 writer.write_eof();
                 Ok(writer)
@@ -449,7 +449,7 @@ fn s81_a_peer_that_resets_fails_both_halves_and_nobody_else() {
         let seen = Rc::clone(&kinds);
         let _server = sim.run(server, async move || {
             let talker = async move |mut reader: StreamReader, writer: StreamWriter| {
-                writer.write(&pattern(500_000))?;
+                writer.write(pattern(500_000))?;
                 let drained = writer.drain().await.map_err(|error| error.kind());
                 let read = reader.read_to_end().await.map(|all| all.len());
                 seen.borrow_mut().push((drained, read.map_err(|error| error.kind())));

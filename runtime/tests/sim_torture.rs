@@ -71,7 +71,7 @@ async fn streams(server: Place) -> Result<()> {
 async fn resets(server: Place) -> Result<()> {
     let (mut reader, writer) = open_connection(server.addr(8)).await?;
     writer.write(b"go\n")?;
-    writer.write(&pattern(400_000))?;
+    writer.write(pattern(400_000))?;
     let failed = reader.read_to_end().await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::ConnectionReset);
     Ok(())

@@ -83,7 +83,7 @@ fn bytes_are_counted_where_they_come_and_go() {
         )
         .await?;
         let (mut reader, writer) = open_connection(server.local_addrs()[0]).await?;
-        writer.write(&[7; 100_000])?;
+        writer.write([7; 100_000])?;
         writer.drain().await?;
         reader.read_exactly(1000).await?;
         loop_stats()

@@ -94,7 +94,7 @@ fn s76_close_sends_what_was_written_and_throws_away_what_comes() {
         writer.write(b"too late")?;
         drop(reader);
         // Who closes listens on: what comes now must not end in a reset, which might overtake the data.
-        far_writer.write(&pattern(50_000))?;
+        far_writer.write(pattern(50_000))?;
         assert_eq!(far_reader.read_to_end().await?, data);
         assert!(!far_writer.is_closing());
         far_writer.close();
@@ -167,7 +167,7 @@ fn s77_a_peer_that_does_not_read_is_left_after_the_shutdown_timeout() {
         let connector = authority.connector().shutdown_timeout(Duration::from_millis(50));
         let (_reader, writer, _far_reader, far_writer) =
             tls_pair(&connector, &authority.acceptor()).await?;
-        writer.write(&pattern(30_000_000))?;
+        writer.write(pattern(30_000_000))?;
         writer.close();
         let closed = corelane::timeout(Duration::from_secs(30), async |_| {
             Ok(writer.wait_closed().await.unwrap_err().kind())
@@ -188,7 +188,7 @@ fn a_peer_that_sends_on_and_on_is_cut_off() {
         writer.close();
         let flood = create_task(async move {
             while far_writer.drain().await.is_ok() {
-                far_writer.write(&pattern(10_000))?;
+                far_writer.write(pattern(10_000))?;
                 yield_now().await;
             }
             Ok(())

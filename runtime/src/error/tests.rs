@@ -98,7 +98,7 @@ fn an_interrupt_is_no_cancellation_and_survives_the_way_through_a_standard_error
 #[test]
 fn what_comes_in_a_box_keeps_its_meaning() {
     let boxed = |error: Box<dyn StdError + Send + Sync>| Error::from_boxed(error);
-    assert!(boxed(Box::new(CancelledError::default())).is_cancelled());
+    assert!(boxed(Box::<CancelledError>::default()).is_cancelled());
     assert!(boxed(Box::new(TimeoutError)).is_timeout());
     assert!(boxed(Box::new(InterruptedError)).is_interrupted());
     assert!(boxed(Box::new(RuntimeError("x"))).is_runtime());

@@ -45,7 +45,7 @@ impl StreamWriter {
     /// let serve = async move |_reader, writer: corelane::StreamWriter| {
     ///     let page = File::open(&path).await?;
     ///     let length = page.metadata().await?.len();
-    ///     writer.write(format!("{length} bytes\n").as_bytes())?;
+    ///     writeln!(writer, "{length} bytes")?;
     ///     assert_eq!(writer.sendfile(&page, 0, None).await?, length);
     ///     Ok(())
     /// };

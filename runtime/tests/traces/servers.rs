@@ -143,7 +143,7 @@ fn stream_server_lifecycle() {
 }
 
 async fn shout(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
-    writer.write(&reader.read_line().await?.to_ascii_uppercase())?;
+    writer.write(reader.read_line().await?.to_ascii_uppercase())?;
     writer.close();
     Ok(())
 }

@@ -20,7 +20,7 @@ fn sides() -> Result<(TlsAcceptor, TlsConnector)> {
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     while let Some(line) = reader.next_line().await? {
-        writer.write(&line.to_ascii_uppercase())?;
+        writer.write(line.to_ascii_uppercase())?;
     }
     writer.close();
     Ok(())
@@ -52,7 +52,7 @@ fn tls_streams() {
         ev!("peer certificate", has_certificate, "half-close", writer.can_write_eof());
         writer.write(b"hello\n")?;
         ev!(reader.read_line().await?);
-        writer.write(&[b'x'; 30_000])?;
+        writer.write([b'x'; 30_000])?;
         writer.write(b"\n")?;
         ev!(reader.read_line().await?.len());
         writer.close();

@@ -45,7 +45,7 @@ fn s70_the_writes_of_a_turn_are_one_send() {
         let writer = StreamWriter::new(stream);
         for round in 1..4 {
             for _ in 0..16 {
-                writer.write(&[round; 10])?;
+                writer.write([round; 10])?;
             }
             assert!(messages(&peer).is_empty(), "sent before the end of the turn");
             yield_now().await;
@@ -79,9 +79,9 @@ fn s70_above_the_high_mark_all_but_the_low_mark_is_sent_at_once() {
         let (stream, peer) = pair(SocketType::SEQPACKET, 100)?;
         let writer = StreamWriter::new(stream);
         writer.set_write_buffer_limits(Some(1_000), Some(100))?;
-        writer.write(&[1; 1_000])?;
+        writer.write([1; 1_000])?;
         assert!(messages(&peer).is_empty());
-        writer.write(&[1; 1])?;
+        writer.write([1; 1])?;
         assert_eq!(messages(&peer), [901]);
         assert_eq!(writer.write_buffer_len(), 100);
         yield_now().await;
@@ -99,10 +99,10 @@ fn s71_a_drain_goes_on_at_or_below_the_low_mark() {
         writer.set_write_buffer_limits(Some(2_000), Some(1_000))?;
         // Until a send has to wait: a socket of this kind takes a whole message or none.
         while writer.write_buffer_len() == 0 {
-            writer.write(&[1; 1_500])?;
+            writer.write([1; 1_500])?;
             yield_now().await;
         }
-        writer.write(&[2; 5_000])?;
+        writer.write([2; 5_000])?;
         let drain = crate::create_task({
             let writer = writer.clone();
             async move { Ok(writer.drain().await?) }
@@ -253,7 +253,7 @@ fn s76_a_closing_stream_reads_no_more() {
         let (stream, mut peer) = pair(SocketType::STREAM, 100)?;
         let writer = StreamWriter::new(Rc::clone(&stream));
         while writer.write_buffer_len() == 0 {
-            writer.write(&[1; CHUNK])?;
+            writer.write([1; CHUNK])?;
             yield_now().await;
         }
         writer.close();
