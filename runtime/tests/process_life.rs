@@ -190,7 +190,7 @@ fn p46_drain_fails_when_the_child_is_gone() {
 
         let child = sh("exec sleep 100").stdin(Stdio::Pipe).spawn().await?;
         let stdin = child.stdin.as_ref().unwrap();
-        stdin.write(&[0; 1 << 20])?;
+        stdin.write(vec![0; 1 << 20])?;
         child.kill()?;
         let lost = stdin.drain().await.unwrap_err();
         assert!(

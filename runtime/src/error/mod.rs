@@ -74,8 +74,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # impl std::error::Error for CrawlError {}
 ///
 /// async fn fetch() -> Result<u16, CrawlError> {
-///     let slow = async { Ok(corelane::sleep(Duration::from_secs(60)).await) };
-///     corelane::wait_for(slow, Duration::from_millis(1)).await?;
+///     let slow = async |_: &_| Ok(corelane::sleep(Duration::from_secs(60)).await);
+///     corelane::timeout(Duration::from_secs(1), slow).await?;
 ///     Err(CrawlError::BadStatus(500))
 /// }
 /// # corelane::Runner::builder().virtual_clock().build().run(async || {
