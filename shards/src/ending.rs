@@ -70,6 +70,8 @@ pub struct LateShard {
     pub id: ShardId,
     /// Its tasks that had not ended. Empty if its thread was held by one of them for all the time, and could not tell.
     pub tasks: Vec<TaskInfo>,
+    /// Its connections that were open, also those whose handler has returned and left a writer to somebody.
+    pub connection_count: usize,
     /// What the thread of the shard was in the middle of when the time was over, if it was.
     pub holder: Option<Holder>,
 }
@@ -113,6 +115,7 @@ impl LateShard {
     /// Adds what somebody else has found of the same shard in the same phase.
     fn merge(&mut self, other: Self) {
         self.tasks.extend(other.tasks);
+        self.connection_count = self.connection_count.max(other.connection_count);
         self.holder = self.holder.take().or(other.holder);
     }
 
@@ -131,6 +134,11 @@ impl fmt::Display for LateShard {
         write!(f, "shard {} is late {}", self.id, self.phase)?;
         if let Some(holder) = &self.holder {
             write!(f, ": held by {holder}")?;
+        }
+        match self.connection_count {
+            0 => {}
+            1 => f.write_str(": 1 connection is open")?,
+            count => write!(f, ": {count} connections are open")?,
         }
         match overdue::names(&self.tasks) {
             Some(names) => write!(f, ": {names}"),

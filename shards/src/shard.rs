@@ -275,8 +275,9 @@ impl Shard {
         }
         if is_overdue && let Some(phase) = Phase::of(before) {
             let (id, tasks) = (self.id(), overdue::left());
-            if !tasks.is_empty() {
-                let late = LateShard { phase, id, tasks, holder: None };
+            let connection_count = self.0.servers.connection_count();
+            if !tasks.is_empty() || connection_count > 0 {
+                let late = LateShard { phase, id, tasks, connection_count, holder: None };
                 tracing::warn!(shard = id.index(), "{late}");
                 self.tell(Event::Late(late));
             }

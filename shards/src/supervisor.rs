@@ -259,7 +259,8 @@ impl Supervisor {
     /// Writes down what holds a shard that is late, if something does: it cannot say so itself.
     fn note_holder(&mut self, id: ShardId, stage: Stage, shards: &ShardsHandle) {
         if let (Some(holder), Some(phase)) = (shards.holder(id), Phase::of(stage)) {
-            let late = LateShard { phase, id, tasks: Vec::new(), holder: Some(holder) };
+            let (tasks, holder) = (Vec::new(), Some(holder));
+            let late = LateShard { phase, id, tasks, connection_count: 0, holder };
             tracing::warn!(shard = id.index(), "{late}");
             late.note(&mut self.late);
         }

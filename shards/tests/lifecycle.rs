@@ -2,12 +2,13 @@
 
 mod support;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use corelane::{Error, Result, catch_cancel_plain, sleep};
+use corelane::sync::oneshot;
+use corelane::{Error, Result, StreamWriter, catch_cancel_plain, open_connection, sleep};
 use corelane_shards::{
     AllowedCores, CallError, Phase, Placement, PlacementError, Shard, ShardId, Shards,
 };
@@ -279,4 +280,32 @@ fn a_thread_that_is_blocked_is_left_behind_and_what_holds_it_is_named() {
     let error = ending.into_result().unwrap_err().to_string();
     assert!(error.contains("shard 1 (held by task hog, created at "), "{error}");
     RELEASED.store(1, Ordering::SeqCst);
+}
+
+#[test]
+fn connections_that_keep_a_run_from_ending_are_counted_though_no_task_is_left() {
+    thread_local!(static KEPT: RefCell<Vec<StreamWriter>> = const { RefCell::new(Vec::new()) });
+    let keep = |writer| KEPT.with_borrow_mut(|kept| kept.push(writer));
+    let builder = shards(1).drain(Duration::from_millis(50));
+    let ending = builder.run_to_end(async move |shard: Shard| {
+        let (come, comes) = oneshot::channel();
+        let come = Cell::new(Some(come));
+        let handler = async move |_reader, writer| {
+            keep(writer);
+            if let Some(come) = come.take() {
+                _ = come.send(());
+            }
+            Ok(())
+        };
+        let server = shard.serve("127.0.0.1:0", handler).await?;
+        let (_, writer) = open_connection(server.local_addrs()[0]).await?;
+        keep(writer);
+        comes.await?;
+        Ok(())
+    });
+    let ending = ending.unwrap();
+    let [late] = &ending.late[..] else { panic!("{:?}", ending.late) };
+    assert_eq!((late.phase, late.connection_count, late.tasks.len()), (Phase::Drain, 1, 0));
+    assert_eq!(late.to_string(), "shard 0 is late draining: 1 connection is open");
+    ending.into_result().unwrap();
 }
