@@ -48,7 +48,12 @@ impl Place {
         let mut sockets = Inherited::from_env();
         let Some(listener) = sockets.tcp_listener(name)? else {
             let names: Vec<&str> = sockets.names().collect();
-            let text = format!("no socket was handed over as {name:?}, of {names:?}");
+            let hint = if names.is_empty() {
+                "nor any other: LISTEN_FDS and LISTEN_PID come from a socket unit".to_owned()
+            } else {
+                format!("of {names:?}: FileDescriptorName= in the socket's unit is its name")
+            };
+            let text = format!("no socket was handed over as {name:?}, {hint}");
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         };
         Ok(Self { address: listener.local_addr()?, inherited: Some(Arc::new(listener)) })

@@ -111,6 +111,24 @@
 //! warning while it does: see [`Builder::stall_limit`]. SIGUSR1, or [`ShardsHandle::dump_tasks`], prints
 //! what each task of each shard is doing; a shard that does not answer is told of, with the task that holds it.
 //!
+//! # From tokio and glommio
+//!
+//! | there | here |
+//! |---|---|
+//! | `LocalExecutorPoolBuilder`, a `LocalRuntime` for each thread | [`Shards::builder`] |
+//! | `spawn_local`, `JoinHandle` | [`corelane::spawn`], [`corelane::Task`]: dropped, it detaches |
+//! | `abort`, `CancellationToken` | [`Task::cancel`](corelane::Task::cancel), a request that may be answered by clean-up |
+//! | `JoinSet`, `TaskTracker` | [`corelane::task_group`], [`corelane::as_completed`] |
+//! | `join!`, `select!` | [`corelane::gather`]; those of other crates run here, see [`corelane::asyncio`] for what to mind |
+//! | `time::timeout` | [`corelane::wait_for`], [`corelane::timeout`] |
+//! | `spawn_blocking` | [`corelane::to_thread`] |
+//! | `Notify`, `Mutex`, `mpsc` | [`Event`](corelane::sync::Event), [`Lock`](corelane::sync::Lock), [`Queue`](corelane::sync::Queue); between shards [`sync`] |
+//! | `shared_channel`, a mesh of channels | [`call`](Shard::call), [`post`](Shard::post), [`call_stream`](Shard::call_stream) |
+//! | task queues with shares | [`SchedulingGroup`](corelane::SchedulingGroup) |
+//! | state in a `thread_local!` | [`Sharded`], or the same |
+//! | `TcpListener::bind` with `SO_REUSEPORT` on each thread | [`Shard::serve`] |
+//! | `AsyncRead`, hyper, tower | the streams implement them: [`corelane::bridge`], `Shard::service` |
+//!
 //! # In simulation
 //!
 //! With the feature `sim`, `Builder::simulate` runs the same mains on simulated hosts, all on one thread and under a

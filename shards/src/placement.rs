@@ -190,7 +190,7 @@ impl fmt::Display for PlacementError {
             Self::MoreThanCores { asked, allowed } => write!(
                 f,
                 "{asked} shards are more than the {} cores that this process may use ({}); \
-                 ask for fewer, or allow oversubscription",
+                 ask for fewer, do not pin them, or allow oversubscription",
                 allowed.len(),
                 CpuList(allowed)
             ),

@@ -40,6 +40,40 @@ use crate::shard::Shard;
 /// })?;
 /// # Ok::<(), corelane::Error>(())
 /// ```
+///
+/// A server whose connections use it: one shard starts the service, and then has every shard serve with a handle to it.
+///
+/// ```
+/// use std::cell::Cell;
+/// use corelane_shards::{Placement, Shard, ShardId, Sharded, Shards};
+///
+/// async fn serve(shard: Shard, visits: Sharded<Cell<u64>>) -> corelane::Result<()> {
+///     let answer = async move |_reader, writer: corelane::StreamWriter| {
+///         let mine = visits.local()?;
+///         mine.set(mine.get() + 1);
+///         let all = visits.map_reduce(Cell::get, 0, |sum, count| sum + count).await?;
+///         writeln!(writer, "visit {all}")
+///     };
+///     shard.serve("127.0.0.1:0", answer).await?;
+///     Ok(())
+/// }
+///
+/// Shards::builder().placement(Placement::Unpinned(2)).run(async |shard| {
+///     if shard.id() == ShardId::new(0) {
+///         let visits = Sharded::start(&shard, async |_shard| Ok(Cell::default())).await?;
+///         let everywhere = visits.clone();
+///         let serving = visits.call_on_all(async move |_mine| {
+///             let shard = Shard::current().expect("an instance is on a shard");
+///             serve(shard, everywhere).await
+///         });
+///         serving.await?;
+///     }
+///     # shard.shutdown().request();
+///     shard.shutdown().requested().await;
+///     Ok(())
+/// })?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
 pub struct Sharded<S> {
     parts: Arc<[Foreign<S>]>,
 }

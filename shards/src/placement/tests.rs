@@ -41,7 +41,7 @@ fn a_forbidden_core_is_named_with_the_allowed_ones() {
 fn more_shards_than_cores_is_an_error_that_names_both() {
     let error = plan(Placement::Count(4)).unwrap_err();
     let text = "4 shards are more than the 3 cores that this process may use (0,2-3); \
-                ask for fewer, or allow oversubscription";
+                ask for fewer, do not pin them, or allow oversubscription";
     assert_eq!(error.to_string(), text);
 }
 
