@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
-use corelane::{Error, Result, StreamReader, StreamWriter, yield_now};
+use corelane::{Error, Result, StreamReader, StreamWriter, timeout, yield_now};
 use corelane_shards::Sharded;
 
 use super::batch::Batch;
@@ -29,6 +30,10 @@ pub(crate) struct Seat {
 /// when something moves.
 pub(crate) const STILL_LOOKS: u8 = 4;
 
+/// How long a peer that was told that nothing more will be answered has to end the connection from its side. To close
+/// it from here while something is unread, or still comes, is to reset it, and the last answers may be lost with that.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+
 /// How a connection stands to the end of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
@@ -38,6 +43,8 @@ enum Standing {
     Busy,
     /// Everything that came has been answered.
     Idle,
+    /// Nothing more will be answered, and the peer knows.
+    Leaving,
 }
 
 impl Seat {
@@ -71,10 +78,23 @@ impl Seat {
         self.still_count.set(self.still_count.get() + 1);
     }
 
-    /// Ends the connection if it is idle; one that is busy ends itself when it has answered, and a new one when it
-    /// has been answered once.
+    /// Begins to end the connection if it is idle; one that is busy ends itself when it has answered, and a new one
+    /// when it has been answered once.
     pub(crate) fn leave(&self) {
         if self.standing.get() == Standing::Idle {
+            self.say_farewell();
+        }
+    }
+
+    /// Tells the peer that nothing more will be answered.
+    fn say_farewell(&self) {
+        self.standing.set(Standing::Leaving);
+        self.writer.write_eof();
+    }
+
+    /// Ends the connection if its peer was told.
+    pub(crate) fn end_if_left(&self) {
+        if self.standing.get() == Standing::Leaving {
             self.writer.close();
         }
     }
@@ -121,9 +141,20 @@ pub(crate) async fn handle(
     local.seat(id, Rc::clone(&seat));
     let keys = Vec::new();
     let mut connection = Connection { local, id, session, seat, writer, keys };
-    connection.converse(&mut reader).await?;
+    if connection.converse(&mut reader).await? == End::Ours {
+        connection.part(&mut reader).await;
+    }
     connection.writer.close();
     Ok(())
+}
+
+/// Who has ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The peer, or the way to it.
+    Theirs,
+    /// We: the peer may still send.
+    Ours,
 }
 
 struct Connection {
@@ -139,23 +170,26 @@ struct Connection {
 
 impl Connection {
     /// Answers until the peer has no more to ask, or the server is to end.
-    async fn converse(&mut self, reader: &mut StreamReader) -> Result<()> {
+    async fn converse(&mut self, reader: &mut StreamReader) -> Result<End> {
         loop {
             let input = match reader.fill_buf().await {
                 Ok(input) if !input.is_empty() => input,
-                _ => return Ok(()),
+                _ => return Ok(End::Theirs),
             };
+            if self.seat.standing.get() == Standing::Leaving {
+                return Ok(End::Ours);
+            }
             self.seat.asks();
             let (taken, mut next) = self.feed(input)?;
             reader.consume(taken);
             loop {
                 // A peer that does not read its answers is not read from.
                 if self.writer.drain().await.is_err() {
-                    return Ok(());
+                    return Ok(End::Theirs);
                 }
                 next = match next {
                     Next::Read => break,
-                    Next::Close => return Ok(()),
+                    Next::Close => return Ok(End::Ours),
                     Next::Hop => self.hop().await?,
                     Next::More => {
                         yield_now().await;
@@ -164,10 +198,25 @@ impl Connection {
                 };
             }
             if self.local.is_draining() {
-                return Ok(());
+                return Ok(End::Ours);
             }
             self.seat.standing.set(Standing::Idle);
         }
+    }
+
+    /// Waits a while for the peer to end the connection too, whatever it still sends.
+    async fn part(&self, reader: &mut StreamReader) {
+        self.seat.say_farewell();
+        let heard_out = timeout(FAREWELL, async |_| {
+            loop {
+                match reader.fill_buf().await?.len() {
+                    0 => return Ok(()),
+                    length => reader.consume(length),
+                }
+            }
+        });
+        // A peer that takes longer, or has reset the connection, wants no more of it.
+        let _ = heard_out.await;
     }
 
     /// Hands bytes to the session; the answers go straight into the send buffer.

@@ -1,4 +1,4 @@
-//! What the shards of a server do together, each waiting for all others.
+//! Where the shards of a server wait for each other before they say that it listens.
 
 use std::cell::Cell;
 
@@ -8,40 +8,30 @@ use corelane_shards::{Shard, Sharded};
 
 use super::local::Local;
 
-/// A point that every shard comes to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stage {
-    /// Every shard listens.
-    Listening,
-    /// No shard has a connection any more.
-    Drained,
-}
-
-/// Where shards wait for each other: for each stage, how many have come, and the bell for when all
-/// have.
+/// How many shards have come, and the bell for when all have.
 #[derive(Debug, Default)]
 pub(crate) struct Lobby {
-    stages: [(Cell<usize>, Event); 2],
+    arrived: Cell<usize>,
+    all_are_here: Event,
 }
 
 impl Lobby {
-    /// Waits until so many shards have come to `stage`, one more with each call.
-    async fn arrive(&self, stage: Stage, shard_count: usize) {
-        let (arrived, all_are_here) = &self.stages[stage as usize];
-        arrived.set(arrived.get() + 1);
-        if arrived.get() == shard_count {
-            all_are_here.set();
+    /// Waits until so many shards have come, one more with each call.
+    async fn arrive(&self, shard_count: usize) {
+        self.arrived.set(self.arrived.get() + 1);
+        if self.arrived.get() == shard_count {
+            self.all_are_here.set();
         }
-        all_are_here.wait().await;
+        self.all_are_here.wait().await;
     }
 }
 
-/// Waits until every shard has come to `stage`.
-pub(crate) async fn meet(shard: &Shard, all: &Sharded<Local>, stage: Stage) -> Result<()> {
+/// Waits until every shard has come here.
+pub(crate) async fn meet(shard: &Shard, all: &Sharded<Local>) -> Result<()> {
     let shard_count = shard.count();
     let first = shard.all().next().expect("there is this shard at least");
     let arrive = async move |local: std::rc::Rc<Local>| {
-        local.lobby().arrive(stage, shard_count).await;
+        local.lobby().arrive(shard_count).await;
         Ok(())
     };
     all.call_on(first, arrive).await

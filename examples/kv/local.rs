@@ -133,6 +133,11 @@ impl Local {
         self.all_seats().iter().for_each(|seat| seat.leave());
     }
 
+    /// Ends the connections whose peers were told: to be done a while after [`drain`](Self::drain).
+    pub(crate) fn drain_left(&self) {
+        self.all_seats().iter().for_each(|seat| seat.end_if_left());
+    }
+
     /// Ends the connections that have not asked for anything: to be done a moment after [`drain`](Self::drain).
     pub(crate) fn drain_unheard(&self) {
         self.all_seats().iter().for_each(|seat| seat.leave_unheard());

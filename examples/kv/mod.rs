@@ -13,7 +13,7 @@
 //! Where things are: `server` starts the shards, `program` is what each of them runs, `connection` and `session` are one connection with and
 //! without its socket, `request` reads and `reply` writes; `command` and `table` say what each command
 //! is, `commands` what it does; `route` finds who answers, `batch` and `merge` are what travels;
-//! `local` and `home` are what a shard has, `lobby` where shards wait for each other, `store` and `keymap` its keys; `slots` and `cluster` say
+//! `local` and `home` are what a shard has, `lobby` where shards wait for each other as they begin, `store` and `keymap` its keys; `slots` and `cluster` say
 //! whose a key is; `manager` talks to the service manager.
 //!
 //! By default the map of the keys is the server's own affair. With `--cluster` it is told: each shard

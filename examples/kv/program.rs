@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use corelane::{Error, Result, Server, StreamReader, StreamWriter, Task, sleep, spawn};
+use corelane::{Error, Result, Server, StreamReader, StreamWriter, sleep, spawn};
 use corelane_shards::{Accept, Shard, ShardServer, Sharded};
 
 use super::caller::Door;
 use super::cluster::{Cluster, Reloader};
-use super::connection::handle;
+use super::connection::{FAREWELL, handle};
 use super::home::Facts;
-use super::lobby::{Stage, meet};
+use super::lobby::meet;
 use super::local::Local;
 use super::manager;
 use super::options::Options;
@@ -168,44 +168,36 @@ async fn run_shard(
     let is_first = shard.id().index() == 0;
     let source = cluster.filter(|_| is_first);
     let reloader = source.map(|cluster| Reloader::new(all, cluster)).transpose()?.flatten();
-    meet(shard, all, Stage::Listening).await?;
+    // Nobody says that the server listens before every shard does.
+    meet(shard, all).await?;
     if is_first && common.announces {
         let port = local.facts().port.load(Ordering::Relaxed);
         announce(shard, SocketAddr::new(place.address().ip(), port), common);
     }
-    let sweeper = {
-        let local = Rc::clone(local);
-        spawn(async move { local.sweep_forever().await })
-    };
-    let looking = {
-        let (local, idle_timeout) = (Rc::clone(local), common.idle_timeout);
-        spawn(async move { local.end_still_ones(idle_timeout).await })
-    };
+    // These go on until the run ends them, which is when no shard has connections any more: until then connections of
+    // other shards may ask for keys of this one.
+    let sweeping = Rc::clone(local);
+    drop(spawn(async move { sweeping.sweep_forever().await }));
+    let (looking, idle_timeout) = (Rc::clone(local), common.idle_timeout);
+    drop(spawn(async move { looking.end_still_ones(idle_timeout).await }));
     let reloader = reloader.map(|reloader| spawn(reloader.run()));
-    let alive = is_first.then(|| {
+    if is_first {
         let shard = shard.clone();
-        spawn(async move { manager::keep_alive(&shard).await })
-    });
+        drop(spawn(async move { manager::keep_alive(&shard).await }));
+    }
     shard.shutdown().requested().await;
     if is_first {
         manager::stopping();
     }
-    local.drain();
     if let Some(reloader) = reloader {
         reloader.cancel();
     }
-    let unheard = drain_unheard(Rc::clone(local), common.first_request);
+    local.drain();
+    drop(spawn(drain_left(Rc::clone(local))));
+    drop(spawn(drain_unheard(Rc::clone(local), common.first_request)));
     server.wait_closed().await;
     if let Some(node) = node {
         node.wait_closed().await;
-    }
-    // Connections of other shards may still ask for keys of this one.
-    meet(shard, all, Stage::Drained).await?;
-    unheard.cancel();
-    sweeper.cancel();
-    looking.cancel();
-    if let Some(alive) = alive {
-        alive.cancel();
     }
     Ok(())
 }
@@ -223,12 +215,16 @@ where
     shard.serve((node.host.as_str(), node.port), handler).await
 }
 
+/// Ends the connections whose peers do not end them, after a while.
+async fn drain_left(local: Rc<Local>) {
+    sleep(FAREWELL).await;
+    local.drain_left();
+}
+
 /// Ends the connections that have not asked for anything, after a while.
-fn drain_unheard(local: Rc<Local>, first_request: Duration) -> Task<()> {
-    spawn(async move {
-        sleep(first_request).await;
-        local.drain_unheard();
-    })
+async fn drain_unheard(local: Rc<Local>, first_request: Duration) {
+    sleep(first_request).await;
+    local.drain_unheard();
 }
 
 /// Says where the server is to be found, and what a user should know of its cores.
