@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::{Error, Result, StreamReader, StreamWriter, open_connection, sleep, timeout};
+use corelane::{
+    Error, Result, StreamReader, StreamWriter, now, open_connection, sleep, sleep_until, timeout,
+};
 use fastrand::Rng;
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
@@ -14,8 +16,11 @@ use redis_protocol::resp2::types::OwnedFrame;
 use crate::command::{Answer, Command, name};
 use crate::history::{Action, History, Ticket};
 
-/// How many keys there are: few, so that clients meet.
-pub(crate) const KEY_COUNT: usize = 6;
+/// How many keys there are: enough for the store of each shard to move what it holds.
+pub(crate) const KEY_COUNT: usize = 24;
+
+/// How near to a deadline a client looks whether the key is still there.
+const NEAR: Duration = Duration::from_millis(4);
 
 /// How often a client goes where it is sent on behalf of one request.
 const MOST_MOVES: usize = 4;
@@ -78,6 +83,26 @@ struct Request {
     moves: usize,
 }
 
+/// How far a witness is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Begun,
+    Connected,
+    /// Whoever has made it says that it is to ask.
+    Asking,
+}
+
+impl From<Command> for Request {
+    fn from(command: Command) -> Self {
+        Self { command, moves: 0 }
+    }
+}
+
+/// A pipeline that reads every key.
+fn look_at_all() -> Vec<Request> {
+    (0..KEY_COUNT).map(|key| Command::One(key, Action::Get).into()).collect()
+}
+
 impl Client {
     pub(crate) fn new(work: Work, seed: u64) -> Self {
         let rng = Rng::with_seed(seed);
@@ -87,6 +112,10 @@ impl Client {
     /// Sends everything.
     pub(crate) async fn run(mut self) -> Result<()> {
         for _ in 0..self.work.pipeline_count {
+            if self.work.gives_lives && self.rng.u8(..4) == 0 {
+                self.watch_expiry().await?;
+                continue;
+            }
             let count = self.rng.usize(1..=self.work.depth);
             let requests: Vec<_> = (0..count).map(|_| self.any_request()).collect();
             let door = self.choose_door(&requests[0]);
@@ -98,28 +127,69 @@ impl Client {
         Ok(())
     }
 
+    /// Gives a key a deadline, and looks for it shortly before, when it is there unless somebody else was at it, and
+    /// shortly after.
+    async fn watch_expiry(&mut self) -> Result<()> {
+        let (key, life_ms) = (self.rng.usize(..KEY_COUNT), self.rng.u64(1..40));
+        let (begun, life) = (now(), Duration::from_millis(life_ms));
+        let set = Action::Set { value: self.new_value(), life_ms: Some(life_ms) };
+        self.send_one(key, set).await?;
+        let (earliest, latest) = (begun + life, now() + life);
+        let (before, after) = (NEAR.mul_f64(self.rng.f64()), NEAR.mul_f64(self.rng.f64()));
+        sleep_until((begun + life.saturating_sub(before)).min(earliest)).await;
+        self.send_one(key, Action::Get).await?;
+        sleep_until(latest + after).await;
+        self.send_one(key, Action::Get).await
+    }
+
+    async fn send_one(&mut self, key: usize, action: Action) -> Result<()> {
+        let request = Request::from(Command::One(key, action));
+        let door = self.choose_door(&request);
+        self.send(door, vec![request]).await
+    }
+
     /// Reads every key by every door.
     pub(crate) async fn look(mut self) -> Result<()> {
         for door in self.work.doors.clone() {
-            let get = |key| Command::One(key, Action::Get);
-            let requests = (0..KEY_COUNT).map(get);
-            let requests = requests.map(|command| Request { command, moves: 0 }).collect();
-            self.send(door, requests).await?;
+            self.send(door, look_at_all()).await?;
         }
         Ok(())
     }
 
-    fn any_request(&mut self) -> Request {
+    /// Comes to a door and reads every key when it is told to, after so long: the last one who does before a server
+    /// ends.
+    pub(crate) async fn witness(
+        mut self,
+        door: SocketAddr,
+        stage: Rc<Cell<Stage>>,
+        after: Duration,
+    ) -> Result<()> {
+        let Some(mut connection) = self.connect(door).await else { return Ok(()) };
+        stage.set(Stage::Connected);
+        while stage.get() == Stage::Connected {
+            sleep(Duration::from_micros(20)).await;
+        }
+        sleep(after).await;
+        // What is elsewhere is another witness' matter.
+        self.talk(&mut connection, look_at_all(), &mut BTreeMap::new()).await?;
+        Ok(())
+    }
+
+    fn new_value(&self) -> i64 {
         let value = self.work.last_value.get() + 1_000;
         self.work.last_value.set(value);
-        let gives_lives = self.work.gives_lives;
-        let command = Command::any(&mut self.rng, KEY_COUNT, value, gives_lives);
-        Request { command, moves: 0 }
+        value
+    }
+
+    fn any_request(&mut self) -> Request {
+        let (value, gives_lives) = (self.new_value(), self.work.gives_lives);
+        Command::any(&mut self.rng, KEY_COUNT, value, gives_lives).into()
     }
 
     fn choose_door(&mut self, request: &Request) -> SocketAddr {
-        let (key, _) = request.command.parts()[0];
-        match self.owners.get(&key) {
+        let parts = request.command.parts();
+        let owner = parts.first().and_then(|(key, _)| self.owners.get(key));
+        match owner {
             Some(owner) if self.rng.u8(..4) > 0 => *owner,
             _ => self.work.doors[self.rng.usize(..self.work.doors.len())],
         }
@@ -181,8 +251,11 @@ impl Client {
         let mut is_open = connection.writer.write(&bytes).is_ok();
         for (request, tickets) in waiting {
             let frame = if is_open { connection.hear(self.work.patience).await } else { None };
+            if is_open && frame.is_none() && !connection.reader.buffer().is_empty() {
+                self.work.history.cut();
+            }
             is_open = frame.is_some();
-            let answer = frame.map_or(Answer::Lost, |frame| request.command.answer(&frame));
+            let answer = frame.map_or(Answer::None, |frame| request.command.answer(&frame));
             self.note(&answer, tickets);
             if let Answer::Moved(address) = answer {
                 self.follow(&address, request, moved)?;
@@ -201,6 +274,7 @@ impl Client {
             match (answer, outcomes.next()) {
                 (Answer::Done(_), Some(outcome)) => self.work.history.answered(ticket, *outcome),
                 (Answer::Moved(_) | Answer::Refused, _) => self.work.history.refused(ticket),
+                (Answer::Lost, _) => self.work.history.lost(ticket),
                 _ => self.work.history.given_up(ticket),
             }
         }

@@ -13,7 +13,12 @@ pub(crate) enum Command {
     GetAll(Vec<usize>),
     /// MSET.
     SetAll(Vec<(usize, i64)>),
+    /// ECHO of so many bytes: a long request, with a long answer that takes its time on the way.
+    Echo(usize),
 }
+
+/// How many keys everybody asks for often.
+const MEETING_KEYS: usize = 6;
 
 /// What an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,26 +31,33 @@ pub(crate) enum Answer {
     Refused,
     /// Nobody knows what was done: the shard that would know did not say.
     Lost,
+    /// Nobody knows what was done: there is no answer.
+    None,
 }
+
+/// The longest that an ECHO is.
+const ECHO_BYTES: usize = 100_000;
 
 impl Command {
     /// Draws one, about some of so many keys. `value` is one that nobody has set yet; with `gives_lives` it may be
     /// set with a deadline.
     pub(crate) fn any(rng: &mut Rng, key_count: usize, value: i64, gives_lives: bool) -> Self {
-        let key = rng.usize(..key_count);
-        match rng.u8(..16) {
-            0..5 => Self::One(key, Action::Get),
-            5..8 => Self::One(key, Action::Set { value, life_ms: None }),
-            8 => {
+        // Clients meet at the first keys, and the others are there for the sake of the stores.
+        let key = if rng.bool() { rng.usize(..MEETING_KEYS) } else { rng.usize(..key_count) };
+        match rng.u8(..32) {
+            0..9 => Self::One(key, Action::Get),
+            9..15 => Self::One(key, Action::Set { value, life_ms: None }),
+            15..17 => {
                 let life_ms = Some(rng.u64(1..60)).filter(|_| gives_lives);
                 Self::One(key, Action::Set { value, life_ms })
             }
-            9 => Self::One(key, Action::Del),
-            10..14 => Self::One(key, Action::Incr),
-            14 => Self::GetAll(some_keys(rng, key_count)),
-            _ => Self::SetAll(
+            17..20 => Self::One(key, Action::Del),
+            20..27 => Self::One(key, Action::Incr),
+            27..29 => Self::GetAll(some_keys(rng, key_count)),
+            29..31 => Self::SetAll(
                 some_keys(rng, key_count).into_iter().map(|key| (key, value)).collect(),
             ),
+            _ => Self::Echo(rng.usize(..ECHO_BYTES)),
         }
     }
 
@@ -58,6 +70,7 @@ impl Command {
                 let set = |(key, value): &_| (*key, Action::Set { value: *value, life_ms: None });
                 pairs.iter().map(set).collect()
             }
+            Self::Echo(_) => Vec::new(),
         }
     }
 
@@ -89,6 +102,7 @@ impl Command {
                 let pair = |(key, value): &(usize, i64)| [name(*key), value.to_string()];
                 ["MSET".to_owned()].into_iter().chain(pairs.iter().flat_map(pair)).collect()
             }
+            Self::Echo(length) => vec!["ECHO".to_owned(), long_text(*length)],
         };
         out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
         for word in words {
@@ -118,6 +132,11 @@ impl Command {
             (Self::SetAll(pairs), OwnedFrame::SimpleString(text)) if text == b"OK" => {
                 Some(vec![Outcome::Done; pairs.len()])
             }
+            (Self::Echo(length), OwnedFrame::BulkString(text))
+                if *text == long_text(*length).as_bytes() =>
+            {
+                Some(Vec::new())
+            }
             _ => None,
         };
         Answer::Done(outcomes.unwrap_or_else(|| panic!("{self:?} was answered with {frame:?}")))
@@ -127,6 +146,14 @@ impl Command {
 /// The key with this number.
 pub(crate) fn name(key: usize) -> String {
     format!("key{key}")
+}
+
+/// A text of so many bytes. Its pattern is of no length that buffers have, so what is cut out or doubled shows.
+fn long_text(length: usize) -> String {
+    const PATTERN: &str = "0123456789abcdefghijklmnopqrstuvwxyz!";
+    let mut text = PATTERN.repeat(length / PATTERN.len() + 1);
+    text.truncate(length);
+    text
 }
 
 /// Two keys or more, none of them twice.

@@ -92,6 +92,7 @@ struct Log {
     last_order: u64,
     last_connection: u64,
     unsent_count: usize,
+    cut_count: usize,
 }
 
 #[derive(Debug)]
@@ -108,6 +109,8 @@ enum Standing {
     Answered,
     /// The connection has ended without an answer.
     GivenUp,
+    /// A shard has not answered another, says the server.
+    Lost,
     /// The server has said that it does nothing about it.
     Refused,
 }
@@ -117,9 +120,20 @@ enum Standing {
 pub(crate) struct Counts {
     pub(crate) answered: usize,
     pub(crate) given_up: usize,
+    pub(crate) lost: usize,
     pub(crate) refused: usize,
     /// There was no connection to be had.
     pub(crate) unsent: usize,
+    /// Answers of which a part came, and then the end.
+    pub(crate) cut: usize,
+}
+
+impl Counts {
+    /// Whether each request that was no other node's has its answer.
+    pub(crate) fn are_all_answered(&self) -> bool {
+        let Self { given_up, lost, unsent, cut, answered: _, refused: _ } = *self;
+        [given_up, lost, unsent, cut] == [0; 4]
+    }
 }
 
 impl History {
@@ -157,6 +171,16 @@ impl History {
         self.0.borrow_mut().close(ticket, Standing::GivenUp);
     }
 
+    /// A shard has not answered another, and the server has said so.
+    pub(crate) fn lost(&self, ticket: Ticket) {
+        self.0.borrow_mut().close(ticket, Standing::Lost);
+    }
+
+    /// A connection has ended within an answer.
+    pub(crate) fn cut(&self) {
+        self.0.borrow_mut().cut_count += 1;
+    }
+
     /// There was no connection to be had for so many requests, and their client knows.
     pub(crate) fn unsent(&self, count: usize) {
         self.0.borrow_mut().unsent_count += count;
@@ -176,12 +200,14 @@ impl History {
     /// How many requests there were.
     pub(crate) fn counts(&self) -> Counts {
         let log = self.0.borrow();
-        let mut counts = Counts { unsent: log.unsent_count, ..Counts::default() };
+        let (unsent, cut) = (log.unsent_count, log.cut_count);
+        let mut counts = Counts { unsent, cut, ..Counts::default() };
         for request in &log.requests {
             match request.standing {
                 Standing::Open => {}
                 Standing::Answered => counts.answered += 1,
                 Standing::GivenUp => counts.given_up += 1,
+                Standing::Lost => counts.lost += 1,
                 Standing::Refused => counts.refused += 1,
             }
         }

@@ -18,10 +18,9 @@ use std::fmt;
 
 use crate::history::{Action, Moment, Op, Outcome};
 
-/// The server counts milliseconds, and reads its clock at the start of a turn: so much later than told may a
-/// deadline be, and so much earlier.
-const LATE_NS: u64 = 2_000_000;
-const EARLY_NS: u64 = 1_000_000;
+/// The server counts whole milliseconds, and a key lives to the end of the one in which its deadline is: so much later
+/// than told may it be gone, and never earlier.
+const LATE_NS: u64 = 1_000_000;
 
 /// How many states a search looks at, unless told otherwise, before it gives up.
 pub(crate) const STATE_LIMIT: usize = 200_000;
@@ -225,7 +224,7 @@ fn pasts(state: State, op: &Op) -> [Option<State>; 2] {
         return [Some(state), None];
     };
     let may_live = op.begun.time_ns <= latest.saturating_add(LATE_NS);
-    let may_be_gone = op.ended.time_ns >= earliest.saturating_sub(EARLY_NS);
+    let may_be_gone = op.ended.time_ns >= earliest;
     [may_live.then_some(state), may_be_gone.then_some(None)]
 }
 

@@ -1,6 +1,8 @@
 //! The servers: one host by itself, or several that are a cluster.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -9,7 +11,9 @@ use corelane_examples::kv::{Options, Program};
 use corelane_shards::sim::Site;
 use corelane_shards::{Placement, ShardId, Shards};
 
-use crate::client::KEY_COUNT;
+use fastrand::Rng;
+
+use crate::client::{Client, KEY_COUNT, Stage, Work};
 use crate::command::name;
 use crate::history::History;
 
@@ -23,6 +27,8 @@ pub(crate) struct Servers {
     /// The file of the cluster, if there is more than one host.
     topology: Option<String>,
     hosts: Vec<Host>,
+    /// Where those are who look at the end of a host.
+    bystander: Place,
 }
 
 struct Host {
@@ -43,7 +49,7 @@ impl Servers {
             first_shard += shard_count;
         }
         let topology = (hosts.len() > 1).then(|| topology(&hosts));
-        let mut servers = Self { topology, hosts };
+        let mut servers = Self { topology, hosts, bystander: sim.host("bystander")? };
         (0..shard_counts.len()).try_for_each(|index| servers.serve(sim, index))?;
         sim.run_for(Duration::from_millis(50))?;
         Ok(servers)
@@ -73,50 +79,64 @@ impl Servers {
         if let Some(site) = self.hosts[index].site.take() {
             site.crash(sim);
         }
-        self.forget(sim, index, history);
-        self.serve(sim, index)
+        self.begin_anew(sim, index, history)
     }
 
-    /// Has a host end in order, and starts it again: it begins with nothing.
+    /// Has a host end in order, and starts it again: it begins with nothing. Before it ends somebody comes to each of
+    /// its doors, whose first request arrives when the end has been asked for: what was done until then is seen.
     pub(crate) fn renew(
+        &mut self,
+        sim: &mut Simulation,
+        index: usize,
+        work: &Work,
+        rng: &mut Rng,
+    ) -> Result<(), Failure> {
+        let Some(site) = self.hosts[index].site.take() else { return Ok(()) };
+        let (mut stages, mut witnesses) = (Vec::new(), Vec::new());
+        for door in self.doors_of(&self.hosts[index]) {
+            let (stage, client) = (Rc::new(Cell::new(Stage::Begun)), Client::new(work.clone(), 0));
+            stages.push(Rc::clone(&stage));
+            let after = Duration::from_micros(rng.u64(..4_000));
+            let witness = async move || client.witness(door, stage, after).await;
+            witnesses.push(sim.spawn(self.bystander, witness));
+        }
+        sim.run_until(|| stages.iter().all(|stage| stage.get() == Stage::Connected))?;
+        stages.iter().for_each(|stage| stage.set(Stage::Asking));
+        end_in_order(site, sim)?;
+        sim.run_until(|| witnesses.iter().all(|witness| witness.done()))?;
+        witnesses.into_iter().try_for_each(|witness| witness.result())?;
+        self.begin_anew(sim, index, &work.history)
+    }
+
+    /// Starts a host whose shards have ended, and with them what its keys held.
+    fn begin_anew(
         &mut self,
         sim: &mut Simulation,
         index: usize,
         history: &History,
     ) -> Result<(), Failure> {
-        if let Some(site) = self.hosts[index].site.take() {
-            site.handle().request_shutdown();
-            site.join(sim)?;
-        }
-        self.forget(sim, index, history);
-        self.serve(sim, index)
-    }
-
-    fn forget(&self, sim: &Simulation, index: usize, history: &History) {
         let keys: Vec<String> = (0..KEY_COUNT).map(name).collect();
         let lost = keys.iter().filter(|key| self.has(index, key));
         history.wiped(sim.now(), lost.map(String::as_str));
+        self.serve(sim, index)
     }
 
     /// Has all hosts end in order.
     pub(crate) fn end(self, sim: &mut Simulation) -> Result<(), Failure> {
-        for site in self.hosts.into_iter().filter_map(|host| host.site) {
-            site.handle().request_shutdown();
-            site.join(sim)?;
-        }
-        Ok(())
+        let mut sites = self.hosts.into_iter().filter_map(|host| host.site);
+        sites.try_for_each(|site| end_in_order(site, sim))
     }
 
     /// Every address that clients may begin with.
     pub(crate) fn doors(&self) -> Vec<SocketAddr> {
-        let mut doors = Vec::new();
-        for Host { place, shard_count, .. } in &self.hosts {
-            doors.push(place.addr(PLAIN_PORT));
-            if self.topology.is_some() {
-                doors.extend((0..*shard_count).map(|shard| place.addr(node_port(shard))));
-            }
-        }
-        doors
+        self.hosts.iter().flat_map(|host| self.doors_of(host)).collect()
+    }
+
+    fn doors_of(&self, host: &Host) -> Vec<SocketAddr> {
+        let Host { place, shard_count, .. } = host;
+        let node_count = if self.topology.is_some() { *shard_count } else { 0 };
+        let nodes = (0..node_count).map(node_port);
+        [PLAIN_PORT].into_iter().chain(nodes).map(|port| place.addr(port)).collect()
     }
 
     /// The hosts, and each of their shards.
@@ -139,6 +159,11 @@ impl Servers {
         (*first_shard..first_shard + shard_count)
             .any(|shard| slots(shard, all_shards).contains(&slot))
     }
+}
+
+fn end_in_order(site: Site<()>, sim: &mut Simulation) -> Result<(), Failure> {
+    site.handle().request_shutdown();
+    site.join(sim).map(drop)
 }
 
 fn shard_ids(shard_count: usize) -> impl Iterator<Item = ShardId> {

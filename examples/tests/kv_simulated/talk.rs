@@ -14,6 +14,9 @@ const CLIENT_COUNT: usize = 4;
 /// less than a minute.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// More than the servers take to remove what has expired.
+const UNTIL_SWEPT: Duration = Duration::from_millis(300);
+
 /// Has clients, each on a host of its own, do `work`. Every few milliseconds `meddle` is asked what else is to
 /// happen; it is given the clients' hosts.
 pub(crate) fn converse(
@@ -45,11 +48,16 @@ pub(crate) fn converse(
     Ok(())
 }
 
-/// Looks at every key once more, and decides about what clients saw.
+/// Looks at every key once more, when what has expired was removed, and decides about what clients saw.
 pub(crate) fn judge(sim: &mut Simulation, work: &Work) -> Result<Counts, Failure> {
+    sim.run_for(UNTIL_SWEPT)?;
     let place = sim.host("the last client")?;
-    let last = Client::new(work.clone(), 0);
+    let (last, before) = (Client::new(work.clone(), 0), work.history.counts());
     sim.run(place, async move || last.look().await)?;
     work.history.check().map_err(Error::msg)?;
-    Ok(work.history.counts())
+    let counts = work.history.counts();
+    // Or it would not be known what the keys hold.
+    let look = Counts { answered: before.answered, refused: before.refused, ..counts };
+    assert_eq!(look, before, "the last look has answers");
+    Ok(counts)
 }
