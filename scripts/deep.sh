@@ -61,8 +61,9 @@ run_fuzz() {
 }
 
 run_many() {
-  echo "== ten thousand connections of each end"
-  CORELANE_CONNECTIONS=10000 cargo test --release -p corelane --features tls --test net_many --test tls_many
+  echo "== ten thousand connections of each end, and ten thousand bad peers of each kind"
+  CORELANE_CONNECTIONS=10000 cargo test --release -p corelane --features tls \
+    --test net_many --test net_many_faults --test tls_many
 }
 
 # Light and dark, without a network. Whatever the page complains of is a failure; whether it can be read, only eyes tell.

@@ -7,10 +7,10 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 
 use corelane::{
-    Result, Server, StreamReader, StreamWriter, all_tasks, open_connection, open_unix_connection,
+    Result, Server, StreamReader, StreamWriter, open_connection, open_unix_connection,
     set_report_handler, start_server, start_unix_server, yield_now,
 };
-use peer::{descriptor_count, receive, reset, resident_bytes, run_many, settle};
+use peer::{connection_count, leaves_nothing, receive, reset, run_many};
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     while !reader.fill_buf().await?.is_empty() {
@@ -85,29 +85,19 @@ async fn end_badly(tcp: &Server, unix: &Server, path: &str, count: usize) -> Res
 
 #[test]
 fn many_connections_of_each_end_leave_nothing_behind() {
-    let count = std::env::var("CORELANE_CONNECTIONS").map_or(4_000, |text| text.parse().unwrap());
+    let count = connection_count(4_000);
     run_many(count, async move || {
         set_report_handler(|_| {});
         let path = format!("\0corelane-many-{}", std::process::id());
         let server = start_server(echo, "127.0.0.1:0").await?;
         let unix = start_unix_server(echo, &path).await?;
-        let mut before = None;
-        // The first round fills what is kept for later connections.
-        for count in [1_000, count] {
+        leaves_nothing("of each end", count, async |count| {
             for end in [End::Close, End::Reset, End::HalfClose] {
                 come_and_go(&server, end, count).await?;
             }
-            end_badly(&server, &unix, &path, count * 3 / 10).await?;
-            // The tasks of the last connections end a turn after these are gone.
-            settle().await;
-            assert_eq!(all_tasks()?.len(), 1, "only main is left");
-            let (descriptors, bytes) =
-                *before.get_or_insert((descriptor_count()?, resident_bytes()?));
-            assert_eq!(descriptor_count()?, descriptors);
-            let grown_bytes = resident_bytes()?.saturating_sub(bytes);
-            assert!(grown_bytes < 1 << 20, "{grown_bytes} bytes more than before");
-        }
-        Ok(())
+            end_badly(&server, &unix, &path, count * 3 / 10).await
+        })
+        .await
     })
     .unwrap();
 }

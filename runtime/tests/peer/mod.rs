@@ -18,7 +18,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corelane::{ConnectBuilder, Result, StreamReader, StreamWriter, yield_now};
+use corelane::{ConnectBuilder, Result, StreamReader, StreamWriter, all_tasks, yield_now};
 
 /// How long a test may take, on whatever machine.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -133,4 +133,31 @@ pub(crate) fn resident_bytes() -> Result<usize> {
     let pages = std::fs::read_to_string("/proc/self/statm")?;
     let pages: usize = pages.split(' ').nth(1).unwrap_or("0").parse()?;
     Ok(pages * rustix::param::page_size())
+}
+
+/// How many connections a test of many takes: `CORELANE_CONNECTIONS`, or else as given.
+pub(crate) fn connection_count(usual: usize) -> usize {
+    let asked = std::env::var("CORELANE_CONNECTIONS").ok();
+    asked.map_or(usual, |text| text.parse().expect("CORELANE_CONNECTIONS is a number"))
+}
+
+/// Runs `round` twice, and asserts that what was there after the first time is all there is after the second: this
+/// one task, as many descriptors, and hardly more memory. The first time fills what is kept for later connections.
+pub(crate) async fn leaves_nothing(
+    what: &str,
+    count: usize,
+    round: impl AsyncFn(usize) -> Result<()>,
+) -> Result<()> {
+    let mut before = None;
+    for count in [count.min(1_000), count] {
+        round(count).await?;
+        // The tasks of the last connections end a turn after these are gone.
+        settle().await;
+        assert_eq!(all_tasks()?.len(), 1, "{what}: only main is left");
+        let (descriptors, bytes) = *before.get_or_insert((descriptor_count()?, resident_bytes()?));
+        assert_eq!(descriptor_count()?, descriptors, "{what}: descriptors");
+        let grown_bytes = resident_bytes()?.saturating_sub(bytes);
+        assert!(grown_bytes < 1 << 20, "{what}: {grown_bytes} bytes more than before");
+    }
+    Ok(())
 }
