@@ -62,6 +62,12 @@ pub fn current_remote() -> Result<crate::RemoteLoop> {
     executor::with(|core| core.remote().clone())
 }
 
+/// The first half of [`Server::close`](crate::Server::close), which has to follow: stops listening, and wakes nobody.
+/// For a caller who holds something that wakers, which may be anybody's code, could ask for.
+pub fn close_listeners(server: &crate::Server) {
+    server.close_listeners();
+}
+
 /// Says of the poll that is going on that it returns `Pending` and waits for `kind`: for the futures of whoever
 /// builds on this crate. It shows in the picture of the tasks, and a cancel request that comes meanwhile is not
 /// forwarded to something else that the same task waits for (rule G26). Off a loop it does nothing.

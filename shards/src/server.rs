@@ -17,7 +17,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane::lowlevel::CpuSteering;
+use corelane::lowlevel::{CpuSteering, close_listeners};
 use corelane::{
     ConnectionChange, Result, Server, ServerBuilder, StreamReader, StreamWriter, ToSocketAddrs,
     call_soon, lookup_host,
@@ -346,7 +346,10 @@ impl Part {
             return;
         }
         let steer = |steering: &CpuSteering| self.server.steer(steering);
-        match group.leave(self.id, shard.report(), steer, || self.server.close()) {
+        let farewell =
+            group.leave(self.id, shard.report(), steer, || close_listeners(&self.server));
+        self.server.close();
+        match farewell {
             Farewell::Alone => {}
             Farewell::CloseDoorOf(acceptor) if acceptor == self.id => {
                 shard.servers().close_door(group);

@@ -2,17 +2,21 @@
 
 mod support;
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Context, Wake, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use corelane::{RemoteLoop, Result, StreamReader, StreamWriter, sleep};
-use corelane_shards::{Accept, Builder, Shard};
-use support::shards;
+use corelane_shards::{Accept, Builder, Shard, ShardServer};
+use support::{run_to_end, shards};
 
 /// Answers every line with the number of its shard.
 async fn answer(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
@@ -220,5 +224,44 @@ fn an_address_that_this_machine_lacks_is_passed_over_beside_one_that_it_has() {
             Ok(())
         });
         run.expect("it serves where it can");
+    }
+}
+
+thread_local! {
+    /// Whom [`AsksBack`] asks, and how often it has.
+    static ASKED: RefCell<Option<Rc<ShardServer>>> = const { RefCell::new(None) };
+    static ANSWER_COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Asks, when it is woken, what only the shards together know.
+struct AsksBack;
+
+impl Wake for AsksBack {
+    fn wake(self: Arc<Self>) {
+        ASKED.with_borrow(|server| {
+            let server = server.as_ref().expect("it is set before anybody waits");
+            let (_, is_serving) = (server.accept(), server.is_serving());
+            assert!(!is_serving);
+        });
+        ANSWER_COUNT.set(ANSWER_COUNT.get() + 1);
+    }
+}
+
+#[test]
+fn who_is_woken_by_the_end_of_a_server_may_ask_how_connections_came() {
+    for accept in [Accept::ReusePort, Accept::InTurn] {
+        let ending = run_to_end(shards(SHARD_COUNT), async move |shard: Shard| {
+            let server = Rc::new(shard.serve_with(accept, "127.0.0.1:0", answer).await?);
+            let mut closed = Box::pin(server.wait_closed());
+            let waker = Waker::from(Arc::new(AsksBack));
+            ASKED.set(Some(Rc::clone(&server)));
+            assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            server.close();
+            assert_eq!(ANSWER_COUNT.replace(0), 1);
+            assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+            ASKED.take();
+            Ok(())
+        });
+        ending.into_result().expect("no main fails");
     }
 }

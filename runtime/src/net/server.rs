@@ -249,6 +249,12 @@ impl Server {
         self.service.close();
     }
 
+    /// Stops listening, and leaves it to [`close`](Self::close) to tell those who wait for that: for a caller who
+    /// holds something that their wakers, which may be anybody's code, could ask for.
+    pub(crate) fn close_listeners(&self) {
+        self.service.close_listeners();
+    }
+
     /// Closes all connections when what was written to them is sent (rule S25).
     pub fn close_clients(&self) {
         for stream in self.service.streams() {

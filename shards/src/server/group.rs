@@ -181,7 +181,8 @@ impl Group {
     }
 
     /// A shard ends to serve: `steer` says to the others' listeners what holds without it, before `close`
-    /// closes its own.
+    /// closes its own, both under the lock, because the order of the listeners is theirs. So `close` must not run
+    /// anybody else's code.
     pub(super) fn leave(
         &self,
         id: ShardId,

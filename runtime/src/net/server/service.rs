@@ -304,13 +304,15 @@ impl Service {
         }
     }
 
-    pub(super) fn close(&self) {
-        if self.phase.replace(Phase::Closed) == Phase::Closed {
-            return;
-        }
+    pub(super) fn close_listeners(&self) {
+        self.phase.set(Phase::Closed);
         for listener in self.listeners.take() {
             listener.close(&self.io);
         }
+    }
+
+    pub(super) fn close(&self) {
+        self.close_listeners();
         self.ended.set();
         self.wake_closers();
     }
