@@ -2,6 +2,8 @@
 //! back.
 #![no_main]
 
+mod feeding;
+
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -9,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use corelane::StreamReader;
 use corelane::codec::{Decoder, Encoder, Frames, LengthDelimited, Unread};
+use feeding::Feeding;
 use libfuzzer_sys::fuzz_target;
 
 const MAX_FRAME_BYTES: usize = 5_000;
@@ -45,22 +48,14 @@ fn frames_of(
     let (feed, reader) = StreamReader::fed(1_000).expect("a limit above 0");
     let mut frames = Frames::new(reader, codec);
     let mut got = Vec::new();
-    let mut pieces = bytes.chunks(piece_bytes);
-    let mut has_ended = false;
+    let mut feeding = Feeding::new(feed, bytes, piece_bytes);
     loop {
         let step = pin!(frames.next()).poll(&mut Context::from_waker(Waker::noop()));
         match step {
             Poll::Ready(None) => return (got, None),
             Poll::Ready(Some(Ok(frame))) => got.push(frame),
             Poll::Ready(Some(Err(error))) => return (got, Some(error.kind())),
-            Poll::Pending => match pieces.next() {
-                Some(piece) => feed.feed_data(piece),
-                None => {
-                    assert!(!has_ended, "it waits behind the end");
-                    has_ended = true;
-                    feed.feed_eof();
-                }
-            },
+            Poll::Pending => feeding.go_on(),
         }
     }
 }

@@ -2,12 +2,15 @@
 //! lost but lines that are too long.
 #![no_main]
 
+mod feeding;
+
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use corelane::{ReadError, StreamFeed, StreamReader};
 use futures_core::Stream;
+use feeding::Feeding;
 use libfuzzer_sys::fuzz_target;
 
 /// A line, or that it was too long.
@@ -39,8 +42,7 @@ fn collect(
     piece_bytes: usize,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>>,
 ) -> Vec<Line> {
-    let mut pieces = bytes.chunks(piece_bytes);
-    let mut has_ended = false;
+    let mut feeding = Feeding::new(feed, bytes, piece_bytes);
     let mut got = Vec::new();
     loop {
         match poll(&mut Context::from_waker(Waker::noop())) {
@@ -48,14 +50,7 @@ fn collect(
             Poll::Ready(Some(Ok(line))) => got.push(Some(line)),
             Poll::Ready(Some(Err(ReadError::LineTooLong))) => got.push(None),
             Poll::Ready(Some(Err(error))) => panic!("{error}"),
-            Poll::Pending => match pieces.next() {
-                Some(piece) => feed.feed_data(piece),
-                None => {
-                    assert!(!has_ended, "it waits behind the end");
-                    has_ended = true;
-                    feed.feed_eof();
-                }
-            },
+            Poll::Pending => feeding.go_on(),
         }
     }
 }
