@@ -73,7 +73,7 @@ async fn all_gone(server: &Server) {
 /// Answers one message.
 async fn answer(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     let message = reader.read_exactly(MESSAGE.len()).await?;
-    Ok(writer.write(&message)?)
+    writer.write(message)
 }
 
 /// Half a message comes and no more: the time limit of the handler ends it.
@@ -103,7 +103,7 @@ async fn do_not_read(count: usize) -> Result<()> {
     let flood = async |_reader: StreamReader, writer: StreamWriter| {
         writer.set_send_buffer_bytes(4_096)?;
         while !writer.is_closing() {
-            writer.write(&[7; 65_536])?;
+            writer.write([7; 65_536])?;
             yield_now().await;
         }
         Ok(writer.drain().await?)
@@ -150,7 +150,7 @@ async fn close_while_we_write(count: usize) -> Result<()> {
     let flood = async |_reader: StreamReader, writer: StreamWriter| {
         writer.set_send_buffer_bytes(4_096)?;
         loop {
-            writer.write(&[7; 65_536])?;
+            writer.write([7; 65_536])?;
             writer.drain().await?;
         }
     };
