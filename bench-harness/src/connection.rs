@@ -36,6 +36,8 @@ pub(crate) struct Landed {
     pub(crate) ok: bool,
     /// When the server had it, if it says so.
     pub(crate) stamps: Option<Stamps>,
+    /// Whether another shard has answered than the one that read the request, if that is known.
+    pub(crate) remote: Option<bool>,
 }
 
 /// A connection over any byte stream that does not block.
@@ -43,6 +45,8 @@ pub(crate) struct Connection<S> {
     /// None before the first request of a connection that is opened for it.
     stream: Option<S>,
     depth: usize,
+    /// The shard that reads its requests, if it is known and matters.
+    shard: Option<u16>,
     /// Requests that one stream carries, and that the one of now still may.
     requests_each: u64,
     left: u64,
@@ -68,6 +72,7 @@ impl<S: Read + Write> Connection<S> {
         Connection {
             stream,
             depth,
+            shard: None,
             requests_each,
             left: requests_each,
             flights: VecDeque::with_capacity(depth),
@@ -80,6 +85,11 @@ impl<S: Read + Write> Connection<S> {
             filled: 0,
             space_since_ns: 0,
         }
+    }
+
+    /// The same, read by `shard`.
+    pub(crate) fn read_by(self, shard: Option<u16>) -> Self {
+        Connection { shard, ..self }
     }
 
     /// Whether the window has a free place.
@@ -121,6 +131,9 @@ impl<S: Read + Write> Connection<S> {
     /// Encodes a request; it leaves with the next [`flush`](Self::flush).
     pub(crate) fn push(&mut self, protocol: &mut dyn Protocol, intended_ns: u64, noticed_ns: u64) {
         debug_assert!(self.has_space(), "a request was pushed into a full window");
+        if let Some(shard) = self.shard {
+            protocol.aim(shard);
+        }
         let note = protocol.encode(self.requests, &mut self.out);
         self.requests += 1;
         self.left -= 1;
@@ -230,15 +243,16 @@ impl<S: Read + Write> Connection<S> {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a reply nobody asked for"));
             }
             let flight = self.flights.pop_front().expect("a flight that was sent is in the queue");
-            let stamps = if is_sampling {
-                protocol.stamps(flight.note, &self.input[taken..taken + reply.bytes])
+            let (stamps, remote) = if is_sampling {
+                let bytes = &self.input[taken..taken + reply.bytes];
+                (protocol.stamps(flight.note, bytes), protocol.is_remote(flight.note))
             } else {
-                None
+                (None, None)
             };
             taken += reply.bytes;
             self.replies += 1;
             self.space_since_ns = done_ns;
-            landed(Landed { flight, done_ns, ok: reply.ok, stamps });
+            landed(Landed { flight, done_ns, ok: reply.ok, stamps, remote });
         }
         self.input.copy_within(taken..self.filled, 0);
         self.filled -= taken;

@@ -106,8 +106,10 @@ impl<W: World> Generator<W> {
         let slots: Vec<_> = load
             .streams
             .into_iter()
-            .map(|stream| Slot {
-                connection: Connection::new(stream, depth, load.requests_each),
+            .enumerate()
+            .map(|(number, stream)| Slot {
+                connection: Connection::new(stream, depth, load.requests_each)
+                    .read_by(load.shards.get(number).copied()),
                 alive: true,
                 listed: true,
                 dirty: false,

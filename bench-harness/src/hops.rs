@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::new_histogram;
+use crate::report::Summary;
 
 /// What a server tells of a request, in monotonic nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub(crate) struct Hops {
     stages: [Histogram<u64>; STAGES],
     sums_ns: [u128; STAGES],
     response_ns: u128,
+    /// Responses of all requests that the reading shard answers, and of those that another does.
+    own: Histogram<u64>,
+    remote: Histogram<u64>,
     /// Samples whose times are not in their order.
     disordered: u64,
 }
@@ -51,10 +55,19 @@ impl Hops {
     pub(crate) fn new() -> Self {
         let mut stages = [(); STAGES].map(|()| new_histogram());
         stages.iter_mut().for_each(Histogram::reset);
-        Hops { stages, sums_ns: [0; STAGES], response_ns: 0, disordered: 0 }
+        let [mut own, mut remote] = [(); 2].map(|()| new_histogram());
+        own.reset();
+        remote.reset();
+        Hops { stages, sums_ns: [0; STAGES], response_ns: 0, own, remote, disordered: 0 }
     }
 
-    /// Takes one request.
+    /// Takes the response of a request that another shard has answered, or the one that read it.
+    pub(crate) fn record_response(&mut self, remote: bool, response_ns: u64) {
+        let histogram = if remote { &mut self.remote } else { &mut self.own };
+        histogram.saturating_record(response_ns.max(1));
+    }
+
+    /// Takes the times of one request.
     pub(crate) fn record(&mut self, intended_ns: u64, sent_ns: u64, stamps: Stamps, done_ns: u64) {
         let Stamps { read_ns, begun_ns, done_ns: executed_ns, back_ns } = stamps;
         let times = [intended_ns, sent_ns, read_ns, begun_ns, executed_ns, back_ns, done_ns];
@@ -80,7 +93,16 @@ impl Hops {
             *sum += more;
         }
         self.response_ns += other.response_ns;
+        let _ = self.own.add(&other.own);
+        let _ = self.remote.add(&other.remote);
         self.disordered += other.disordered;
+    }
+
+    /// The responses by who has answered, if that is known of any; the server's own count of hops belongs to them.
+    pub(crate) fn split(&self, server_hops: Option<u64>) -> Option<Split> {
+        let is_known = !self.own.is_empty() || !self.remote.is_empty();
+        let [own, remote] = [&self.own, &self.remote].map(Summary::new);
+        is_known.then_some(Split { own, remote, server_hops })
     }
 
     /// The numbers, if there is a sample.
@@ -101,6 +123,17 @@ impl Hops {
                 .collect(),
         })
     }
+}
+
+/// Responses by who answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Split {
+    /// Of requests that the shard answers that reads them.
+    pub(crate) own: Summary,
+    /// Of requests that another shard answers.
+    pub(crate) remote: Summary,
+    /// How many commands the server says it has sent to another shard, warm-up included; `null` if it does not tell.
+    pub(crate) server_hops: Option<u64>,
 }
 
 /// Where the time of requests goes that another shard answers.
@@ -155,6 +188,20 @@ mod tests {
         let sum: f64 = breakdown.stages.iter().map(|stage| stage.mean_ns).sum();
         assert!((sum - breakdown.response_mean_ns).abs() < 1e-6);
         assert!((sum * 3.0 - (210.0 + 11.0 + 1_000_020.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn responses_are_split_by_who_answers_and_those_of_two_threads_add_up() {
+        let (mut one, mut other) = (Hops::new(), Hops::new());
+        assert_eq!(one.split(Some(3)), None, "nobody said who answers");
+        one.record_response(false, 10);
+        one.record_response(true, 500);
+        other.record_response(true, 700);
+        one.add(&other);
+        let split = one.split(Some(3)).unwrap();
+        assert_eq!((split.own.count, split.own.max_ns), (1, Some(10)));
+        assert_eq!((split.remote.count, split.remote.max_ns), (2, Some(700)));
+        assert_eq!(split.server_hops, Some(3));
     }
 
     #[test]

@@ -90,6 +90,7 @@ fn add(mine: &mut Recorded, mut other: Recorded) -> Result<(), String> {
     point.send_gap_cv = None;
     // Percentiles of stages cannot be added up.
     point.hops = None;
+    point.split = None;
     Ok(())
 }
 

@@ -145,9 +145,13 @@ pub(crate) fn run_point(
     conditions: &Conditions,
     progress: &mut dyn FnMut(Progress),
 ) -> io::Result<Recorded> {
-    let count_before = subject.count()?;
     let threads = conditions.layout.load_cpus.len().clamp(1, spec.connections.max(1));
-    let streams = connect(spec, subject, threads)?;
+    let mut count_before = subject.count()?;
+    let dealt = connect(spec, subject, threads)?;
+    if spec.traffic.workload().is_some_and(|workload| workload.remote.is_some()) {
+        // The connections have been asked for their shards.
+        count_before = subject.count()?;
+    }
     let encoders = spec.traffic.encoders(threads, spec.seed);
     let length_ns = ns(spec.interval).max(1);
     // Megabytes are written to for the first time here, before the clock is set.
@@ -166,11 +170,12 @@ pub(crate) fn run_point(
     };
 
     let mut handles = Vec::with_capacity(threads);
-    let shares = streams.into_iter().zip(recorders).zip(encoders);
-    for (thread, ((streams, recorder), protocol)) in shares.enumerate() {
+    let shares = dealt.into_iter().zip(recorders).zip(encoders);
+    for (thread, ((dealt, recorder), protocol)) in shares.enumerate() {
         let load = Load {
-            world: RealWorld::new(&streams, subject.peer().clone())?,
-            streams,
+            world: RealWorld::new(&dealt.streams, subject.peer().clone())?,
+            streams: dealt.streams,
+            shards: dealt.shards,
             requests_each: spec.requests_each,
             depth: spec.depth,
             work: work(spec, times, (thread as u64, threads as u64)),
@@ -189,8 +194,13 @@ pub(crate) fn run_point(
     let used = before.until_now(subject);
     let measured_ns = measured_ns(spec, times, &outcome, &conditions.interrupted);
     let count_after = subject.count().unwrap_or(None);
-    let mut run = Run { spec, conditions, times, measured_ns, outcome, used, busiest };
-    run.outcome.ledger.server_count = server_count(&run, subject, count_before, count_after);
+    let executed = count_before.zip(count_after).and_then(|(before, after)| after.since(before));
+    let server_hops = executed.and_then(|executed| executed.hops);
+    let mut run = Run { spec, conditions, times, measured_ns, outcome, used, busiest, server_hops };
+    // A server of somebody else's may have other clients: what it counts beyond ours says nothing about ours.
+    let sent = run.outcome.ledger.sent;
+    let count = executed.map(|executed| executed.requests);
+    run.outcome.ledger.server_count = count.filter(|count| subject.is_ours() || *count <= sent);
     let mut recording = collector.into_recording();
     if spec.mode == Mode::Closed {
         recording.take_response_for_service();
@@ -229,18 +239,6 @@ fn measured_ns(
         }
     };
     until_ns.saturating_sub(times.measure_ns).max(1)
-}
-
-/// The server's count of our requests. A server of somebody else's may have other clients: what
-/// it counts beyond ours says nothing about ours.
-fn server_count(
-    run: &Run<'_>,
-    subject: &Subject,
-    before: Option<u64>,
-    after: Option<u64>,
-) -> Option<u64> {
-    let count = after?.checked_sub(before?)?;
-    (subject.is_ours() || count <= run.outcome.ledger.sent).then_some(count)
 }
 
 /// The times if the warm-up takes as long as it may.
@@ -307,6 +305,7 @@ struct Run<'a> {
     outcome: ThreadOutcome,
     used: Used,
     busiest: u64,
+    server_hops: Option<u64>,
 }
 
 impl Run<'_> {
@@ -356,6 +355,7 @@ impl Run<'_> {
             generator_lag,
             send_gap_cv: self.outcome.send_gaps.variation(),
             hops: self.outcome.hops.as_ref().and_then(|hops| hops.breakdown()),
+            split: self.outcome.hops.as_ref().and_then(|hops| hops.split(self.server_hops)),
             server: self.server(),
             generator: self.generator(),
             steal: self.used.steal,

@@ -82,13 +82,16 @@ impl Subject {
         }
     }
 
-    /// How many requests it has executed; `None` if it cannot tell. Asking is not counted.
+    /// How many requests it has executed, and how many of them, or of their parts, went to another shard; `None` if it
+    /// cannot tell. Asking is not counted.
     ///
     /// # Errors
     /// If the server is gone or answers nonsense.
-    pub(crate) fn count(&mut self) -> io::Result<Option<u64>> {
+    pub(crate) fn count(&mut self) -> io::Result<Option<Executed>> {
         match (self.counting, &mut self.server) {
-            (Counting::Pipe, Some(server)) => Ok(Some(server.counters()?.requests)),
+            (Counting::Pipe, Some(server)) => {
+                Ok(Some(Executed { requests: server.counters()?.requests, hops: None }))
+            }
             (Counting::Info | Counting::Stats, _) => {
                 let asker = match &mut self.asker {
                     Some(asker) => asker,
@@ -101,32 +104,58 @@ impl Subject {
     }
 }
 
+/// What a server says it has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Executed {
+    /// Requests.
+    pub(crate) requests: u64,
+    /// Those, or parts of them, that went to another shard; only a server of ours counts that.
+    pub(crate) hops: Option<u64>,
+}
+
+impl Executed {
+    /// What was done since `earlier`; nothing if a count went back, as that of another process does.
+    pub(crate) fn since(self, earlier: Executed) -> Option<Executed> {
+        let hops =
+            self.hops.zip(earlier.hops).and_then(|(after, before)| after.checked_sub(before));
+        Some(Executed { requests: self.requests.checked_sub(earlier.requests)?, hops })
+    }
+
+    /// The same without what `times` questions have added.
+    fn without(self, each: Executed, times: u64) -> Executed {
+        let less = |count: u64, each: u64| count.saturating_sub(each * times);
+        let hops = self.hops.map(|hops| less(hops, each.hops.unwrap_or(0)));
+        Executed { requests: less(self.requests, each.requests), hops }
+    }
+}
+
 /// A client that asks for the number of executed commands and leaves its own questions out.
 struct Asker {
     client: Client,
     counting: Counting,
     /// What one question adds to the count that the next one shows.
-    each: u64,
+    each: Executed,
     asked: u64,
 }
 
 impl Asker {
     fn connect(peer: &Peer, counting: Counting) -> io::Result<Self> {
         let client = Client::connect(peer)?;
-        let mut asker = Asker { client, counting, each: 0, asked: 0 };
+        let mut asker = Asker { client, counting, each: Executed::default(), asked: 0 };
         let (first, second) = (asker.executed()?, asker.executed()?);
-        asker.each = second.unwrap_or(0).saturating_sub(first.unwrap_or(0));
+        let each = first.zip(second).and_then(|(first, second)| second.since(first));
+        asker.each = each.unwrap_or_default();
         Ok(asker)
     }
 
-    fn executed(&mut self) -> io::Result<Option<u64>> {
-        let own = self.each * self.asked;
+    fn executed(&mut self) -> io::Result<Option<Executed>> {
+        let asked = self.asked;
         self.asked += 1;
         let count = match self.counting {
             Counting::Stats => self.client.memcached_commands()?,
             _ => self.client.redis_commands()?,
         };
-        Ok(count.map(|count| count.saturating_sub(own)))
+        Ok(count.map(|count| count.without(self.each, asked)))
     }
 }
 
@@ -165,6 +194,17 @@ pub(crate) fn preload(peer: &Peer, traffic: &Traffic) -> io::Result<()> {
     Ok(())
 }
 
+/// The shard that reads what is sent on a connection.
+///
+/// # Errors
+/// If the connection breaks or the server does not tell.
+pub(crate) fn shard_of(peer: &Peer, stream: &Socket) -> io::Result<u16> {
+    let stream = stream.try_clone()?;
+    let mut client = Client { peer: peer.clone(), stream, input: Vec::new() };
+    let shard = client.shard()?;
+    shard.ok_or_else(|| io::Error::other(format!("{peer} does not tell the shard of a connection")))
+}
+
 /// A blocking client for what is asked outside of the measurement.
 struct Client {
     peer: Peer,
@@ -197,18 +237,33 @@ impl Client {
         io::Error::new(error.kind(), text)
     }
 
-    fn redis_commands(&mut self) -> io::Result<Option<u64>> {
+    fn redis_commands(&mut self) -> io::Result<Option<Executed>> {
         self.stream.write_all(&command(&[b"INFO", b"stats"]))?;
         let (_, reply) = self
             .reply(&|input| Ok(parse_reply(input)?.map(|reply| (reply.bytes, reply.ok))))
             .map_err(|error| self.unanswered("redis", &error))?;
         let text = String::from_utf8_lossy(&reply);
-        let value = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
-        Ok(value.and_then(|digits| digits.trim().parse().ok()))
+        let value = |name: &str| -> Option<u64> {
+            let digits = text.lines().find_map(|line| line.strip_prefix(name))?;
+            digits.trim().parse().ok()
+        };
+        let hops = value("total_hops:");
+        Ok(value("total_commands_processed:").map(|requests| Executed { requests, hops }))
+    }
+
+    /// The shard that serves this connection, as a server of ours tells in the line about its client.
+    fn shard(&mut self) -> io::Result<Option<u16>> {
+        self.stream.write_all(&command(&[b"CLIENT", b"INFO"]))?;
+        let (_, reply) = self
+            .reply(&|input| Ok(parse_reply(input)?.map(|reply| (reply.bytes, reply.ok))))
+            .map_err(|error| self.unanswered("redis", &error))?;
+        let text = String::from_utf8_lossy(&reply);
+        let digits = text.split_whitespace().find_map(|word| word.strip_prefix("io-thread="));
+        Ok(digits.and_then(|digits| digits.parse().ok()))
     }
 
     /// Reads and writes of keys; memcached does not count the question itself.
-    fn memcached_commands(&mut self) -> io::Result<Option<u64>> {
+    fn memcached_commands(&mut self) -> io::Result<Option<Executed>> {
         self.stream.write_all(b"stats\r\n")?;
         let end_of_stats = |input: &[u8]| {
             let last = b"END\r\n";
@@ -222,7 +277,7 @@ impl Client {
             line.trim().parse::<u64>().ok()
         };
         let counts = value("STAT cmd_get ").zip(value("STAT cmd_set "));
-        Ok(counts.map(|(get, set)| get + set))
+        Ok(counts.map(|(get, set)| Executed { requests: get + set, hops: None }))
     }
 
     /// Waits for one reply; whether it is good, and its bytes.

@@ -51,11 +51,14 @@ impl Traffic {
         }
     }
 
-    /// The same, and no reply is verified: for a server that answers at once and knows nothing.
+    /// The same, and no reply is verified nor are keys chosen by their shard: for a server that answers at once and
+    /// knows nothing.
     pub(crate) fn unverified(mut self) -> Self {
         match &mut self {
             Traffic::Echo { .. } | Traffic::Hop { .. } | Traffic::Http { .. } => {}
-            Traffic::Resp(workload) | Traffic::Memcache(workload) => workload.verify_every = 0,
+            Traffic::Resp(workload) | Traffic::Memcache(workload) => {
+                (workload.verify_every, workload.remote) = (0, None);
+            }
         }
         self
     }
@@ -97,12 +100,15 @@ impl Traffic {
             Traffic::Resp(workload) | Traffic::Memcache(workload) => {
                 let all = f64::from(workload.get_parts) + f64::from(workload.set_parts);
                 let get = f64::from(workload.get_parts) / all.max(1.0) * 100.0;
+                let remote = workload.remote.map(|remote| remote.percent);
+                let remote = remote.map(|percent| format!(" · {percent} % for another shard"));
                 format!(
-                    "GET {get:.0} % SET {:.0} % · {} · {} over {} keys",
+                    "GET {get:.0} % SET {:.0} % · {} · {} over {} keys{}",
                     100.0 - get,
                     workload.sizes,
                     workload.distribution,
-                    workload.keys
+                    workload.keys,
+                    remote.unwrap_or_default()
                 )
             }
         }

@@ -9,6 +9,8 @@ mod alias;
 use std::fmt;
 use std::sync::Arc;
 
+use corelane_examples::kv::owner_of;
+
 use crate::rng::{Rng, scramble};
 use alias::Alias;
 
@@ -126,6 +128,29 @@ pub(crate) struct Workload {
     pub(crate) set_parts: u32,
     /// One in so many replies to a read is compared with what was written; 0 for none.
     pub(crate) verify_every: u32,
+    /// Which share of the requests asks for keys of another shard than the one that reads them.
+    pub(crate) remote: Option<Remote>,
+}
+
+/// A share of requests that another shard answers than the one that reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Remote {
+    /// The share.
+    pub(crate) percent: u32,
+    /// Shards of the embedded key-value server, which share its keys.
+    pub(crate) shards: u16,
+}
+
+impl Workload {
+    /// Whose each key is among so many shards.
+    pub(crate) fn owners(&self, shards: u16) -> impl Iterator<Item = u16> {
+        let mut key = Vec::with_capacity(self.key_bytes);
+        (0..self.keys).map(move |index| {
+            key.clear();
+            push_key(index, self.key_bytes, &mut key);
+            owner_of(&key, usize::from(shards)) as u16
+        })
+    }
 }
 
 /// The shortest key: `key:` and as many digits as the largest keyspace needs.
@@ -169,6 +194,8 @@ pub(crate) struct Draw {
     pub(crate) set_bytes: Option<u32>,
     /// Whether the reply to a read is compared with what was written.
     pub(crate) verify: bool,
+    /// Whether another shard answers, where keys are chosen by that.
+    pub(crate) remote: Option<bool>,
 }
 
 /// The tables that all load threads share.
@@ -176,6 +203,8 @@ pub(crate) struct Draw {
 pub(crate) struct Tables {
     keys: Option<Arc<Alias>>,
     sizes: Option<Arc<Alias>>,
+    /// Whose each key is, where that matters.
+    owners: Option<Arc<[u16]>>,
 }
 
 impl Tables {
@@ -196,7 +225,12 @@ impl Tables {
             }
             _ => None,
         };
-        Tables { keys, sizes }
+        let owners = workload.remote.map(|remote| workload.owners(remote.shards).collect());
+        Tables { keys, sizes, owners }
+    }
+
+    fn owner(&self, key: u32) -> Option<u16> {
+        self.owners.as_ref()?.get(key as usize).copied()
     }
 }
 
@@ -209,6 +243,8 @@ pub(crate) struct Draws {
     /// The next key of a sequence.
     next_key: u32,
     until_verify: u32,
+    /// Percents of requests for another shard that have added up; a whole hundred is one.
+    share: u32,
 }
 
 impl Draws {
@@ -223,22 +259,59 @@ impl Draws {
             rng,
             next_key,
             until_verify: workload.verify_every,
+            share: 0,
         }
     }
 
-    /// The next request.
-    pub(crate) fn draw(&mut self) -> Draw {
-        let key = self.key();
+    /// Whether keys are chosen by who answers.
+    pub(crate) fn are_aimed(&self) -> bool {
+        self.workload.remote.is_some()
+    }
+
+    /// The next request, which `shard` reads.
+    pub(crate) fn draw_for(&mut self, shard: u16) -> Draw {
+        let remote = self.workload.remote.map(|remote| {
+            self.share += remote.percent;
+            let is_remote = self.share >= 100;
+            self.share -= if is_remote { 100 } else { 0 };
+            is_remote
+        });
+        let key = match remote {
+            None => self.key(),
+            Some(remote) => self.key_of(shard, remote),
+        };
+        Draw { remote, ..self.request(key) }
+    }
+
+    /// A key of `shard`, or of any other. What the distribution gives the others is drawn again, so that those who
+    /// are wanted keep their shares among themselves.
+    fn key_of(&mut self, shard: u16, remote: bool) -> u32 {
+        /// A distribution may know no key that is wanted, or hardly one; then the next one is taken.
+        const DRAWS: u32 = 1_000;
+        let keys = self.workload.keys;
+        let mut key = self.key();
+        let mut drawn = 1;
+        while self.tables.owner(key).is_some_and(|owner| (owner != shard) != remote) {
+            key = if drawn < DRAWS { self.key() } else { (key + 1) % keys };
+            drawn += 1;
+            if drawn > DRAWS.saturating_add(keys) {
+                break; // no key is: one of the shards has none
+            }
+        }
+        key
+    }
+
+    fn request(&mut self, key: u32) -> Draw {
         let (get, set) = (u64::from(self.workload.get_parts), u64::from(self.workload.set_parts));
         if get == 0 || (set > 0 && self.rng.below(get + set) >= get) {
-            return Draw { key, set_bytes: Some(self.size()), verify: false };
+            return Draw { key, set_bytes: Some(self.size()), verify: false, remote: None };
         }
         self.until_verify = self.until_verify.saturating_sub(1);
         let verify = self.until_verify == 0 && self.workload.verify_every > 0;
         if verify {
             self.until_verify = self.workload.verify_every;
         }
-        Draw { key, set_bytes: None, verify }
+        Draw { key, set_bytes: None, verify, remote: None }
     }
 
     fn key(&mut self) -> u32 {

@@ -44,7 +44,7 @@ fn help_names_every_command_and_the_exit_codes() {
 
 #[test]
 fn wrong_usage_is_2() {
-    let wrong: [&[&str]; 19] = [
+    let wrong: [&[&str]; 22] = [
         &["run", "kv", "--runtime=tokio"],
         &["run", "echo", "--slo=p99"],
         &["run", "kv", "--arrival=now"],
@@ -57,6 +57,9 @@ fn wrong_usage_is_2() {
         &["merge", "one", "--out=x"],
         &["man", "tea"],
         &["--no-such-flag"],
+        &["run", "echo", "--remote=50%"],
+        &["run", "kv", "--shards=1", "--remote=50%"],
+        &["run", "kv", "--shards=1", "--remote=50%", "--reconnect=1"],
         &["run", "synthetic", "--mode=open"],
         &["run", "synthetic", "--mode=closed", "--rate=10"],
         &["run", "synthetic", "--rate=fast"],

@@ -237,33 +237,56 @@ fn a_table_has_the_columns_and_the_unit_that_were_asked_for() {
     }
 }
 
-#[test]
-fn the_stages_of_a_request_that_another_shard_answers_add_up_to_its_response() {
+/// A load point of 2000 requests to two shards, of which another shard than the reading one answers `remote`; none on a
+/// machine with one CPU.
+fn two_shards(target: &str, remote: &str) -> Option<Value> {
     let cpus = std::fs::read_to_string("/proc/self/status").unwrap();
     let cpus =
         cpus.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
     if !cpus.contains(['-', ',']) {
         println!("skipped: two shards need two cpus");
-        return;
+        return None;
     }
     let cpus = cpus.replace('-', ",");
     let two: Vec<&str> = cpus.split(',').take(2).collect();
     let (server, load) =
         (format!("--server-cpus={}", two.join(",")), format!("--load-cpus={}", two[0]));
-    let mut arguments =
-        vec!["run", "hop", server.as_str(), load.as_str(), "--remote=50%", "-n2000"];
+    let mut arguments = vec!["run", target, server.as_str(), load.as_str(), remote, "-n2000"];
     arguments.extend(["--rate=4000", "--warmup=100ms", "--noise=0s", "--connections=4"]);
     // A machine that is slow answers later, and still all of them.
     arguments.extend(["--drain=60s", "--timeout=60s", "--no-files", "--format=json"]);
     let output = run(&arguments);
     assert_code(0, &output);
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let point = &result["points"][0];
+    let mut result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let point = result["points"][0].take();
     assert_eq!((&point["balanced"], &point["ledger"]["errors"]), (&true.into(), &0.into()));
     assert_eq!(
         (&point["response"]["count"], &point["response"]["censored"]),
         (&2_000.into(), &0.into())
     );
+    Some(point)
+}
+
+#[test]
+fn of_a_key_value_server_as_many_requests_hop_as_were_asked_to() {
+    for (remote, share) in [("--remote=0%", 0.0), ("--remote=30%", 0.3), ("--remote=100%", 1.0)] {
+        let Some(point) = two_shards("kv", remote) else { return };
+        let split = &point["split"];
+        let count = |part: &str| split[part]["count"].as_u64().unwrap();
+        assert_eq!(count("own") + count("remote"), 2_000, "{split}");
+        let wanted = share * 2_000.0;
+        assert!((count("remote") as f64 - wanted).abs() <= 4.0, "{remote}: {split}");
+        // The server counts those of the warm-up too.
+        let (sent, hops) = (&point["ledger"]["sent"], &split["server_hops"]);
+        let wanted = share * sent.as_f64().unwrap();
+        assert!((hops.as_f64().unwrap() - wanted).abs() <= 4.0, "{remote}: {hops} of {sent}");
+    }
+}
+
+#[test]
+fn the_stages_of_a_request_that_another_shard_answers_add_up_to_its_response() {
+    let Some(point) = two_shards("hop", "--remote=50%") else { return };
+    assert_eq!(point["split"]["remote"]["count"], 1_000);
     let hops = &point["hops"];
     assert_eq!(hops["disordered"], 0, "{hops}");
     // Half of 2000 are remote and one in 64 of those is sampled, one more where the cut falls.

@@ -60,3 +60,4 @@ pub use cluster::ClusterOptions;
 pub use options::Options;
 pub use program::Program;
 pub use server::serve;
+pub use slots::owner_of;

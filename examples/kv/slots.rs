@@ -41,7 +41,7 @@ impl Slots {
     pub(crate) fn shard_of(&self, key: &[u8]) -> usize {
         match self {
             Self::Even(1) => 0,
-            Self::Even(shard_count) => even_shard(slot_of(key), *shard_count),
+            Self::Even(shard_count) => owner_of(key, *shard_count),
             Self::Cluster(map) => map.shard_of(slot_of(key)).unwrap_or_default(),
         }
     }
@@ -58,6 +58,12 @@ impl Slots {
     pub(crate) fn version(&self) -> u64 {
         self.cluster().map_or(0, |map| map.version())
     }
+}
+
+/// The shard that a key belongs to where `shard_count` shards have equal runs of the slots, as they do without
+/// `--cluster`: for a client that wants to know whether the shard it talks to will answer by itself.
+pub fn owner_of(key: &[u8], shard_count: usize) -> usize {
+    even_shard(slot_of(key), shard_count)
 }
 
 /// The shard of a slot where `shard_count` shards have equal runs.

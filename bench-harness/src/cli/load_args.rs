@@ -1,6 +1,6 @@
 //! Options that `run` and `attack` share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ use crate::slo::Slo;
 use crate::traffic::Traffic;
 use crate::units::{self, StartAt};
 use crate::warmup::Warmup;
-use crate::workload::{KeyDistribution, MAX_KEY_BYTES, MIN_KEY_BYTES, SizeDistribution, Workload};
+use crate::workload::{
+    KeyDistribution, MAX_KEY_BYTES, MIN_KEY_BYTES, Remote, SizeDistribution, Workload,
+};
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -132,8 +134,8 @@ pub(crate) struct LoadArgs {
     /// Bytes of an echo frame
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
     pub(super) frame_size: u32,
-    /// Share of the requests of hop that another shard answers than the one that reads them [default:
-    /// 50%]
+    /// Share of the requests that another shard answers than the one that reads them, for the embedded kv and hop
+    /// [default: 50% of hop; what the keys make of it of kv]
     #[arg(long, value_name = "PERCENT", value_parser = units::whole_percent)]
     remote: Option<u32>,
     /// Length of the recorded intervals; where there would be more than 512 it doubles
@@ -388,9 +390,7 @@ impl LoadArgs {
         if hops {
             return Ok(Traffic::Hop { remote_percent: self.remote.unwrap_or(50) });
         }
-        if self.remote.is_some() {
-            return Err("--remote is for hop: other servers own their keys as they do".to_owned());
-        }
+        let remote = self.remote.map(|percent| self.remote(percent, aim)).transpose()?;
         if wire == Wire::Echo {
             return Ok(Traffic::Echo { frame_bytes: self.frame_size as usize, verify_every });
         }
@@ -413,7 +413,14 @@ impl LoadArgs {
             get_parts: self.mix.0,
             set_parts: self.mix.1,
             verify_every,
+            remote,
         };
+        if let Some(shard) = remote.and_then(|remote| without_keys(&workload, remote.shards)) {
+            return Err(format!(
+                "with --keys {} shard {shard} has none; --remote needs more",
+                self.keys
+            ));
+        }
         Ok(if wire == Wire::Memcache {
             Traffic::Memcache(workload)
         } else {
@@ -421,9 +428,41 @@ impl LoadArgs {
         })
     }
 
+    /// What `--remote` means for the embedded key-value server.
+    fn remote(&self, percent: u32, aim: &Aim) -> Result<Remote, String> {
+        let shards = match aim {
+            Aim::Embedded(spec) if spec.target == Target::Kv => spec.cpus.len(),
+            _ => {
+                let text = "--remote is for the embedded kv and hop: where others have their keys is not known";
+                return Err(text.to_owned());
+            }
+        };
+        if self.reconnect.is_some() {
+            let text =
+                "--remote asks each connection for its shard before the run; leave out --reconnect";
+            return Err(text.to_owned());
+        }
+        let several = u16::try_from(shards).ok().filter(|shards| *shards > 1);
+        let shards = several
+            .ok_or("--remote needs two shards, for example --server-cpus 0,1 with --load-cpus 0")?;
+        Ok(Remote { percent, shards })
+    }
+
     fn directory(&self, name: &str) -> PathBuf {
         let stamp = clock::utc_stamp(clock::unix_ns());
         let default = || PathBuf::from("bench-out").join(format!("{stamp}-{name}"));
         self.out.clone().unwrap_or_else(default)
     }
+}
+
+/// A shard that no key belongs to.
+fn without_keys(workload: &Workload, shards: u16) -> Option<u16> {
+    let mut missing: BTreeSet<u16> = (0..shards).collect();
+    for owner in workload.owners(shards) {
+        missing.remove(&owner);
+        if missing.is_empty() {
+            break;
+        }
+    }
+    missing.first().copied()
 }

@@ -30,6 +30,8 @@ pub(crate) struct Load<W: World> {
     pub(crate) world: W,
     /// Its connections; their numbers are those of the poller. What is not there is opened when a request needs it.
     pub(crate) streams: Vec<Option<W::Stream>>,
+    /// The shards that read what is sent on them, where they are known and matter.
+    pub(crate) shards: Vec<u16>,
     /// After so many requests a connection ends, and the next request opens another; without a number it is for
     /// good, also when it is lost.
     pub(crate) requests_each: Option<u64>,

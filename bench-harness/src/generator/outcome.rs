@@ -90,7 +90,7 @@ impl Landing {
         recorder: &mut Recorder,
         outcome: &mut ThreadOutcome,
     ) {
-        let Landed { flight, done_ns, ok, stamps } = landed;
+        let Landed { flight, done_ns, ok, stamps, remote } = landed;
         let service_ns = done_ns.saturating_sub(flight.sent_ns);
         let response_ns =
             if self.open { done_ns.saturating_sub(flight.intended_ns) } else { service_ns };
@@ -120,7 +120,11 @@ impl Landing {
             if self.open {
                 recorder.record(Metric::Service, service_ns);
             }
-            if let Some((stamps, hops)) = stamps.zip(outcome.hops.as_mut()) {
+            let Some(hops) = outcome.hops.as_mut() else { return };
+            if let Some(remote) = remote {
+                hops.record_response(remote, response_ns);
+            }
+            if let Some(stamps) = stamps {
                 let from_ns = if self.open { flight.intended_ns } else { flight.sent_ns };
                 hops.record(from_ns, flight.sent_ns, stamps, done_ns);
             }

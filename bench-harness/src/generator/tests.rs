@@ -219,6 +219,7 @@ impl Case {
             world: SimWorld { universe: Rc::clone(&universe) },
             streams,
             depth: self.depth,
+            shards: Vec::new(),
             requests_each: self.requests_each,
             work,
             protocol: Box::new(Echo::new(FRAME_BYTES, 1)),

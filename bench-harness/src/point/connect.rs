@@ -6,7 +6,16 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::PointSpec;
-use crate::subject::Subject;
+use crate::subject::{Subject, shard_of};
+
+/// The connections of a load thread.
+#[derive(Default)]
+pub(super) struct Dealt {
+    /// Its streams.
+    pub(super) streams: Vec<Option<Socket>>,
+    /// The shards that read them, where keys are chosen by that.
+    pub(super) shards: Vec<u16>,
+}
 
 /// Connects and deals the streams out to the threads. Of connections that do not last only the first is made, to see
 /// whether the server is there; the load threads make theirs.
@@ -14,17 +23,24 @@ pub(super) fn connect(
     spec: &PointSpec,
     subject: &Subject,
     threads: usize,
-) -> io::Result<Vec<Vec<Option<Socket>>>> {
-    let mut streams: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
+) -> io::Result<Vec<Dealt>> {
+    let mut dealt: Vec<Dealt> = (0..threads).map(|_| Dealt::default()).collect();
+    let is_aimed = spec.traffic.workload().is_some_and(|workload| workload.remote.is_some());
     for number in 0..spec.connections {
         let lasts = spec.requests_each.is_none();
         let stream = (lasts || number == 0).then(|| subject.peer().connect(CONNECT_LIMIT));
         let stream =
             stream.transpose().map_err(|error| connect_error(&error, number, spec, subject))?;
-        stream.as_ref().map_or(Ok(()), |stream| stream.set_nonblocking(true))?;
-        streams[number % threads].push(stream.filter(|_| lasts));
+        let thread = &mut dealt[number % threads];
+        if let Some(stream) = &stream {
+            if is_aimed {
+                thread.shards.push(shard_of(subject.peer(), stream)?);
+            }
+            stream.set_nonblocking(true)?;
+        }
+        thread.streams.push(stream.filter(|_| lasts));
     }
-    Ok(streams)
+    Ok(dealt)
 }
 
 /// A server that does not accept within this time is not there.

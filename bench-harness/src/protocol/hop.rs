@@ -102,6 +102,10 @@ impl Protocol for Hop {
         Ok(Some(Reply { bytes: HOP_FRAME_BYTES, ok: true }))
     }
 
+    fn is_remote(&self, note: Note) -> Option<bool> {
+        Some(note.0 & REMOTE != 0)
+    }
+
     fn is_sampling(&self) -> bool {
         self.remote_percent > 0
     }

@@ -39,7 +39,7 @@ impl Memcache {
 
 impl Protocol for Memcache {
     fn encode(&mut self, _sequence: u64, out: &mut Vec<u8>) -> Note {
-        let draw = self.draws.draw();
+        let draw = self.draws.draw_for(0);
         if let Some(bytes) = draw.set_bytes {
             self.encode_set(draw.key, bytes, out);
         } else {

@@ -46,7 +46,10 @@ pub(crate) struct Note(pub(crate) u64);
 
 impl Note {
     /// The reply may be any.
-    pub(crate) const ANY: Note = Note(u64::MAX);
+    pub(crate) const ANY: Note = Note(1 << 32);
+    /// The shard that reads the request answers it, or another one; neither if that is not known.
+    const OWN: u64 = 1 << 33;
+    const REMOTE: u64 = 1 << 34;
 
     /// The reply must be a value of this key.
     fn value_of(key: u32) -> Self {
@@ -55,7 +58,17 @@ impl Note {
 
     /// The key whose value the reply must be, if it must.
     fn key(self) -> Option<u32> {
-        u32::try_from(self.0).ok()
+        (self.0 & Note::ANY.0 == 0).then_some(self.0 as u32)
+    }
+
+    /// The same, and who answers.
+    fn answered_by(self, remote: Option<bool>) -> Self {
+        Note(self.0 | remote.map_or(0, |remote| if remote { Note::REMOTE } else { Note::OWN }))
+    }
+
+    /// Whether another shard answers, if that is known.
+    fn remote(self) -> Option<bool> {
+        (self.0 & (Note::OWN | Note::REMOTE) != 0).then_some(self.0 & Note::REMOTE != 0)
     }
 }
 
@@ -64,7 +77,15 @@ pub(crate) trait Protocol: Send {
     /// Appends request `sequence` of a connection to `out`.
     fn encode(&mut self, sequence: u64, out: &mut Vec<u8>) -> Note;
 
-    /// Whether answers may hold times of the server.
+    /// Tells whose connection the next request is for: the shard that reads it.
+    fn aim(&mut self, _shard: u16) {}
+
+    /// Whether another shard than the reading one answers the request, if that is known.
+    fn is_remote(&self, _note: Note) -> Option<bool> {
+        None
+    }
+
+    /// Whether it is known who answers, and answers may hold times of the server.
     fn is_sampling(&self) -> bool {
         false
     }

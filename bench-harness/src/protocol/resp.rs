@@ -8,6 +8,8 @@ pub(crate) struct Resp {
     draws: Draws,
     key_bytes: usize,
     size_bounds: (u32, u32),
+    /// The shard that reads the next request, where keys are chosen by it.
+    shard: u16,
 }
 
 /// Arrays within arrays, deeper than any reply to GET, SET or INFO.
@@ -26,6 +28,7 @@ impl Resp {
             draws: Draws::new(workload, tables, seed),
             key_bytes: workload.key_bytes,
             size_bounds: workload.sizes.bounds(),
+            shard: 0,
         }
     }
 
@@ -55,14 +58,27 @@ impl Resp {
 
 impl Protocol for Resp {
     fn encode(&mut self, _sequence: u64, out: &mut Vec<u8>) -> Note {
-        let draw = self.draws.draw();
+        let draw = self.draws.draw_for(self.shard);
         if let Some(bytes) = draw.set_bytes {
             self.encode_set(draw.key, bytes, out);
         } else {
             out.extend_from_slice(b"*2\r\n$3\r\nGET\r\n");
             self.push_key(draw.key, out);
         }
-        if draw.verify { Note::value_of(draw.key) } else { Note::ANY }
+        let note = if draw.verify { Note::value_of(draw.key) } else { Note::ANY };
+        note.answered_by(draw.remote)
+    }
+
+    fn aim(&mut self, shard: u16) {
+        self.shard = shard;
+    }
+
+    fn is_remote(&self, note: Note) -> Option<bool> {
+        note.remote()
+    }
+
+    fn is_sampling(&self) -> bool {
+        self.draws.are_aimed()
     }
 
     fn encode_fill(&mut self, key: u32, out: &mut Vec<u8>) {

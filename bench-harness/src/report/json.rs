@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Recorded;
 use crate::doctor::Environment;
-use crate::hops::Breakdown;
+use crate::hops::{Breakdown, Split};
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::noise::Noise;
@@ -136,6 +136,9 @@ pub(crate) struct Point {
     /// Where the time of requests goes that another shard answers; `null` if the server does not tell.
     #[serde(default)]
     pub(crate) hops: Option<Breakdown>,
+    /// Responses by who answers, where `--remote` chooses that.
+    #[serde(default)]
+    pub(crate) split: Option<Split>,
     /// The embedded server's shards.
     pub(crate) server: Vec<ShardUse>,
     /// The load threads together.

@@ -32,6 +32,7 @@ pub(crate) fn sample_point(label: &str) -> Point {
         generator_lag: Summary::default(),
         send_gap_cv: None,
         hops: None,
+        split: None,
         server: Vec::new(),
         generator: GeneratorUse { cpus: vec![0], busy: None, loop_gap_max_us: 0.0 },
         steal: None,

@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{Connections, Point, RunResult, ShardUse, Summary};
-use crate::hops::Breakdown;
+use crate::hops::{Breakdown, Split};
 use crate::statistics::Percentile;
 
 /// A column of latencies.
@@ -170,6 +170,7 @@ fn remarks(point: &Point) -> Vec<String> {
         let shards: Vec<String> = point.server.iter().map(shard_fact).collect();
         lines.push(format!("   server: {}", shards.join(" · ")));
     }
+    lines.extend(point.split.iter().flat_map(split_lines));
     lines.extend(point.hops.iter().flat_map(stage_lines));
     if point.response.censored > 0 {
         lines.push(format!(
@@ -208,6 +209,28 @@ fn connection_line(connections: &Connections) -> Option<String> {
         .map(|(kind, count)| format!("{count} {kind}"))
         .collect();
     Some(format!("   connections: {line}: {}; the first: {reason}", kinds.join(", ")))
+}
+
+fn split_lines(split: &Split) -> Vec<String> {
+    let line = |name: &str, summary: &Summary| {
+        let value = |value: Option<u64>| value.map_or_else(dash, format_ns);
+        let (p50, p99) = (summary.percentile("50"), summary.percentile("99"));
+        format!(
+            "     {name:30} {:>9} requests  p50 {:>8}  p99 {:>8}  max {:>8}",
+            summary.count,
+            value(p50),
+            value(p99),
+            value(summary.max_ns)
+        )
+    };
+    let hops = split
+        .server_hops
+        .map_or(String::new(), |hops| format!(" (the server counted {hops} hops)"));
+    vec![
+        format!("   response by who answers{hops}:"),
+        line("the shard that reads it", &split.own),
+        line("another shard", &split.remote),
+    ]
 }
 
 fn stage_lines(hops: &Breakdown) -> Vec<String> {

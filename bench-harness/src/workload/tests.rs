@@ -11,6 +11,7 @@ fn workload(distribution: KeyDistribution, sizes: SizeDistribution) -> Workload 
         get_parts: 9,
         set_parts: 1,
         verify_every: 0,
+        remote: None,
     }
 }
 
@@ -36,7 +37,7 @@ const DRAWS: u32 = 1_000_000;
 fn key_counts(distribution: KeyDistribution) -> Vec<u64> {
     let mut draws = draws(&workload(distribution, SizeDistribution::Fixed(1)));
     let mut counts = vec![0; 1_000];
-    (0..DRAWS).for_each(|_| counts[draws.draw().key as usize] += 1);
+    (0..DRAWS).for_each(|_| counts[draws.draw_for(0).key as usize] += 1);
     counts
 }
 
@@ -83,7 +84,7 @@ fn gauss_keys_lie_around_their_mean() {
 #[test]
 fn a_sequence_meets_every_key_in_turn() {
     let mut draws = draws(&workload(KeyDistribution::Sequence, SizeDistribution::Fixed(1)));
-    let keys: Vec<u32> = (0..1_001).map(|_| draws.draw().key).collect();
+    let keys: Vec<u32> = (0..1_001).map(|_| draws.draw_for(0).key).collect();
     assert!(keys.windows(2).all(|pair| pair[1] == (pair[0] + 1) % 1_000));
     assert_eq!(keys[0], keys[1_000]);
 }
@@ -128,16 +129,16 @@ fn operations_come_in_their_parts_and_one_in_so_many_reads_is_verified() {
     asked.verify_every = 4;
     let all: Vec<Draw> = {
         let mut draws = draws(&asked);
-        (0..100_000).map(|_| draws.draw()).collect()
+        (0..100_000).map(|_| draws.draw_for(0)).collect()
     };
     let sets = all.iter().filter(|draw| draw.set_bytes.is_some()).count();
     assert!((9_700..10_300).contains(&sets), "{sets}");
     let verified = all.iter().filter(|draw| draw.verify).count();
     assert_eq!(verified, (100_000 - sets) / 4);
     (asked.get_parts, asked.set_parts) = (1, 0);
-    assert!((0..100).all(|_| draws(&asked).draw().set_bytes.is_none()));
+    assert!((0..100).all(|_| draws(&asked).draw_for(0).set_bytes.is_none()));
     (asked.get_parts, asked.set_parts) = (0, 1);
-    assert_eq!(draws(&asked).draw().set_bytes, Some(3));
+    assert_eq!(draws(&asked).draw_for(0).set_bytes, Some(3));
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn one_seed_gives_one_stream_and_another_seed_another() {
     let asked = workload(KeyDistribution::Zipf(0.99), SizeDistribution::Fixed(3));
     let stream = |seed| {
         let mut draws = Draws::new(&asked, &Tables::new(&asked), seed);
-        (0..100).map(|_| draws.draw()).collect::<Vec<_>>()
+        (0..100).map(|_| draws.draw_for(0)).collect::<Vec<_>>()
     };
     assert_eq!(stream(1), stream(1));
     assert_ne!(stream(1), stream(2));
@@ -172,5 +173,55 @@ fn a_key_is_its_number_and_a_value_tells_whose_it_is() {
     assert!(is_value_of(27, b"bbb", (1, 3)));
     for wrong in [&b"bbbb"[..], b"", b"bba"] {
         assert!(!is_value_of(27, wrong, (1, 3)), "{wrong:?}");
+    }
+}
+
+#[test]
+fn exactly_the_share_that_was_asked_for_is_of_another_shard_and_the_rest_of_the_reading_one() {
+    let shards = 3;
+    for percent in [0, 33, 50, 100] {
+        let mut asked = workload(KeyDistribution::Zipf(0.99), SizeDistribution::Fixed(1));
+        asked.remote = Some(Remote { percent, shards });
+        let owners: Vec<u16> = asked.owners(shards).collect();
+        let mut draws = draws(&asked);
+        for shard in 0..shards {
+            let drawn: Vec<Draw> = (0..10_000).map(|_| draws.draw_for(shard)).collect();
+            let is_remote = |draw: &Draw| owners[draw.key as usize] != shard;
+            assert!(drawn.iter().all(|draw| draw.remote == Some(is_remote(draw))));
+            let remote = drawn.iter().filter(|draw| is_remote(draw)).count();
+            assert_eq!(remote, percent as usize * 100, "{percent} % on shard {shard}");
+        }
+    }
+}
+
+#[test]
+fn keys_that_are_chosen_by_their_shard_keep_their_shares_among_themselves() {
+    let mut asked = workload(KeyDistribution::Zipf(0.99), SizeDistribution::Fixed(1));
+    asked.remote = Some(Remote { percent: 0, shards: 2 });
+    let owners: Vec<u16> = asked.owners(2).collect();
+    let mut draws = draws(&asked);
+    let mut counts = vec![0; 1_000];
+    (0..DRAWS).for_each(|_| counts[draws.draw_for(1).key as usize] += 1);
+    let all = expected(|rank| f64::from(rank + 1).powf(-0.99));
+    let own = |key: &usize| owners[*key] == 1;
+    let sum: f64 = (0..1_000).filter(own).map(|key| all[key]).sum();
+    let expected: Vec<f64> =
+        (0..1_000).filter(own).map(|key| all[key] / sum * f64::from(DRAWS)).collect();
+    let observed: Vec<u64> = (0..1_000).filter(own).map(|key| counts[key]).collect();
+    assert_eq!(observed.iter().sum::<u64>(), u64::from(DRAWS), "others were asked for");
+    assert!(excess(&observed, &expected) < 3.1);
+}
+
+#[test]
+fn a_distribution_without_a_wanted_key_still_asks_for_one() {
+    // One key gets everything, and so the shards but its own are never drawn.
+    let hot = KeyDistribution::Hotspot { keys: 0.0001, requests: 1.0 };
+    let mut asked = workload(hot, SizeDistribution::Fixed(1));
+    asked.remote = Some(Remote { percent: 50, shards: 2 });
+    let owners: Vec<u16> = asked.owners(2).collect();
+    let mut draws = draws(&asked);
+    for shard in [0, 1, 0, 1] {
+        let draw = draws.draw_for(shard);
+        assert_eq!(draw.remote, Some(owners[draw.key as usize] != shard));
     }
 }

@@ -66,7 +66,8 @@ pub(crate) fn setinfo(caller: &mut Caller<'_>, args: Args<'_>, reply: &mut Reply
 /// CLIENT INFO
 pub(crate) fn info(caller: &mut Caller<'_>, _: Args<'_>, reply: &mut Reply<'_>) {
     let (id, now_ms) = (caller.talk.id, caller.home.store.now_ms());
-    let line = caller.client().map(|client| line_of(id, client, now_ms));
+    let shard = caller.home.index;
+    let line = caller.client().map(|client| line_of(id, client, now_ms, shard));
     reply.text(&line.unwrap_or_default());
 }
 
@@ -79,7 +80,7 @@ pub(crate) fn list(home: &mut Home, args: Args<'_>, reply: &mut Reply<'_>) {
     let now_ms = home.store.now_ms();
     let mut lines = String::new();
     for (id, client) in home.clients.iter().filter(|(id, _)| filter.takes(**id)) {
-        lines.push_str(&line_of(*id, client, now_ms));
+        lines.push_str(&line_of(*id, client, now_ms, home.index));
     }
     reply.text(&lines);
 }
@@ -120,15 +121,16 @@ impl Filter {
 }
 
 /// A connection in the words of CLIENT LIST. What this server does not have is 0, as a Redis that
-/// does not use it prints it.
-fn line_of(id: u64, client: &Client, now_ms: i64) -> String {
+/// does not use it prints it; the shard that serves the connection stands where Redis 8 has the thread that reads it.
+fn line_of(id: u64, client: &Client, now_ms: i64, shard: usize) -> String {
     let seconds_since = |time_ms: i64| (now_ms - time_ms) / 1000;
     let mut line = String::new();
     let _ = write!(
         line,
         "id={id} addr={} laddr={} fd=-1 name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 \
          multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 \
-         tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={} \
+         io-thread={shard}",
         client.peer,
         client.local,
         client.name,

@@ -270,6 +270,9 @@ fn info_adds_up_what_the_shards_count() {
     let list = connection.text(&mut world, "client list\n");
     assert_eq!(list.matches("id=").count(), 2);
     assert!(list.contains("cmd=client|list"));
+    assert!(list.contains("io-thread=1\n") && list.contains("io-thread=2\n"), "{list}");
+    let own = connection.text(&mut world, "client info\n");
+    assert!(own.contains("io-thread=1\n"), "the shard that serves it: {own}");
     world.homes[2].clients.clear();
     assert_eq!(connection.text(&mut world, "client list\n").matches("id=").count(), 1);
 }

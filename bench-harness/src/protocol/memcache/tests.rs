@@ -12,6 +12,7 @@ fn encoder(get_parts: u32) -> Memcache {
         get_parts,
         set_parts: 1 - get_parts,
         verify_every: 1,
+        remote: None,
     };
     Memcache::new(&workload, &Tables::new(&workload), 1)
 }

@@ -12,6 +12,7 @@ fn workload() -> Workload {
         get_parts: 9,
         set_parts: 1,
         verify_every: 1,
+        remote: None,
     }
 }
 
