@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Exit;
 use crate::console::Console;
-use crate::micro::{Options, Side, render, run, sample};
+use crate::micro::{Options, Side, heaviest_overhead, render, run, sample};
 
 #[cfg(feature = "rivals")]
 const RIVALS: &str = "\
@@ -18,6 +18,9 @@ const RIVALS: &str = "\
 Beside tokio and, where there is one, a bare program. For glommio, monoio, smol, compio and more queues:
 cargo run --release -p bench-harness --features rivals -- micro";
 
+/// Percent of a mean time that the measurement itself may take.
+const MOST_OVERHEAD: f64 = 10.0;
+
 /// Options of `micro`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = RIVALS)]
@@ -27,6 +30,9 @@ pub(crate) struct Micro {
     /// Rounds of a sample of ours, of each rival, and of ours again
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// Exit with 3 if to look at the clock is more than a tenth of the times of which there is a histogram
+    #[arg(long)]
+    check: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +52,7 @@ impl Micro {
     pub(super) fn execute(self) -> io::Result<Exit> {
         let filter = self.filter.unwrap_or_default();
         if let Some(side) = self.sample {
-            println!("{}", sample(&filter, side)?);
+            println!("{}", sample(&filter, side)?.line());
             return Ok(Exit::Done);
         }
         let rows = run(&Options { filter, rounds: self.rounds }, &Console::new(false))?;
@@ -60,6 +66,15 @@ impl Micro {
         }
         // A rival may be missing, for its row says why; without ours nothing has been measured.
         let ours_is_missing = rows.iter().any(|row| row.corelane.not_available.is_some());
-        Ok(if ours_is_missing { Exit::Failed } else { Exit::Done })
+        if ours_is_missing {
+            return Ok(Exit::Failed);
+        }
+        let heavy =
+            heaviest_overhead(&rows).filter(|(_, percent)| self.check && *percent > MOST_OVERHEAD);
+        let Some((name, percent)) = heavy else { return Ok(Exit::Done) };
+        eprintln!(
+            "error: of the mean time of {name} {percent:.0} % is the clock's, more than {MOST_OVERHEAD} %"
+        );
+        Ok(Exit::Invalid)
     }
 }

@@ -9,8 +9,7 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::shards::{ROUND_TRIPS, cpus, ended};
-use super::{Sample, each_ns};
-use crate::clock::now_ns;
+use super::{Laps, Timed};
 use crate::layout::Layout;
 use crate::threads;
 
@@ -30,7 +29,7 @@ fn hear(bell: impl AsFd) -> io::Result<()> {
 }
 
 /// Microseconds for a wake of another thread and its wake back, over two eventfds that both block on.
-pub(super) fn eventfd_rtt(layout: &Layout) -> Sample {
+pub(super) fn eventfd_rtt(layout: &Layout) -> Timed {
     let [here, there] = cpus(layout);
     threads::pin(here);
     let (call, answer) = (bell()?, bell()?);
@@ -42,18 +41,19 @@ pub(super) fn eventfd_rtt(layout: &Layout) -> Sample {
         }
         Ok(())
     })?;
-    let begin_ns = now_ns();
+    let mut laps = Laps::begin(ROUND_TRIPS);
     for _ in 0..ROUND_TRIPS {
         ring(&call)?;
         hear(&answer)?;
+        laps.lap();
     }
-    let each = each_ns(begin_ns, ROUND_TRIPS) / 1e3;
+    let reading = laps.end();
     peer.join().map_err(|_| ended())??;
-    Ok(each)
+    Ok(reading)
 }
 
 /// The same where one side is awake: the other is woken, and answers in memory that the first looks at.
-pub(super) fn half_rtt(layout: &Layout) -> Sample {
+pub(super) fn half_rtt(layout: &Layout) -> Timed {
     let [here, there] = cpus(layout);
     threads::pin(here);
     let call = bell()?;
@@ -66,20 +66,21 @@ pub(super) fn half_rtt(layout: &Layout) -> Sample {
         }
         Ok(())
     })?;
-    let begin_ns = now_ns();
+    let mut laps = Laps::begin(ROUND_TRIPS);
     for number in 1..=ROUND_TRIPS {
         ring(&call)?;
         while answer.load(Ordering::Acquire) < number {
             std::hint::spin_loop();
         }
+        laps.lap();
     }
-    let each = each_ns(begin_ns, ROUND_TRIPS) / 1e3;
+    let reading = laps.end();
     peer.join().map_err(|_| ended())??;
-    Ok(each)
+    Ok(reading)
 }
 
 /// The same where both look again and again, at two channels.
-pub(super) fn spin_rtt(layout: &Layout) -> Sample {
+pub(super) fn spin_rtt(layout: &Layout) -> Timed {
     let [here, there] = cpus(layout);
     threads::pin(here);
     let ((call, calls), (answer, answers)) = (bounded::<u64>(16), bounded::<u64>(16));
@@ -90,14 +91,15 @@ pub(super) fn spin_rtt(layout: &Layout) -> Sample {
         }
         Ok(())
     })?;
-    let begin_ns = now_ns();
+    let mut laps = Laps::begin(ROUND_TRIPS);
     for number in 0..ROUND_TRIPS {
         call.try_send(number).map_err(|_| ended())?;
         std::hint::black_box(look(&answers)?);
+        laps.lap();
     }
-    let each = each_ns(begin_ns, ROUND_TRIPS) / 1e3;
+    let reading = laps.end();
     peer.join().map_err(|_| ended())??;
-    Ok(each)
+    Ok(reading)
 }
 
 fn look(channel: &Receiver<u64>) -> io::Result<u64> {

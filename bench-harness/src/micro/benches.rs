@@ -1,14 +1,21 @@
 //! The list of benchmarks: what each measures, and who takes part without further crates.
 
+use std::io;
+
 use super::net::Shape;
 use super::{
-    Sample, Side, bare, http, local, memory, net, process, shards, sync, timers, twin, udp,
+    Reading, Side, Timed, bare, http, local, memory, net, process, shards, sync, timers, twin, udp,
 };
 use crate::layout::Layout;
 use crate::serve::Target;
 
 /// Takes a sample of one side.
-pub(super) type Body = Box<dyn Fn(&Layout) -> Sample>;
+pub(super) type Body = Box<dyn Fn(&Layout) -> Timed>;
+
+/// Makes one of a function that takes single times or does not.
+pub(super) fn body<R: Into<Reading>>(take: impl Fn(&Layout) -> io::Result<R> + 'static) -> Body {
+    Box::new(move |layout| take(layout).map(Into::into))
+}
 
 /// One benchmark; smaller is better in each.
 pub(super) struct Bench {
@@ -23,28 +30,32 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    fn new(
+    fn new<R: Into<Reading>>(
         name: &'static str,
         unit: &'static str,
         what: &'static str,
-        corelane: impl Fn(&Layout) -> Sample + 'static,
-        tokio: impl Fn(&Layout) -> Sample + 'static,
+        corelane: impl Fn(&Layout) -> io::Result<R> + 'static,
+        tokio: impl Fn(&Layout) -> io::Result<R> + 'static,
     ) -> Self {
         Bench::ours(name, unit, what, corelane).and(Side::Tokio, tokio)
     }
 
     /// One that tokio has no like of.
-    fn ours(
+    fn ours<R: Into<Reading>>(
         name: &'static str,
         unit: &'static str,
         what: &'static str,
-        corelane: impl Fn(&Layout) -> Sample + 'static,
+        corelane: impl Fn(&Layout) -> io::Result<R> + 'static,
     ) -> Self {
         Bench { name, unit, what, sides: Vec::new() }.and(Side::Corelane, corelane)
     }
 
-    fn and(mut self, side: Side, body: impl Fn(&Layout) -> Sample + 'static) -> Self {
-        self.sides.push((side, Box::new(body)));
+    fn and<R: Into<Reading>>(
+        mut self,
+        side: Side,
+        take: impl Fn(&Layout) -> io::Result<R> + 'static,
+    ) -> Self {
+        self.sides.push((side, body(take)));
         self
     }
 }
@@ -175,15 +186,15 @@ fn timers_and_memory() -> Vec<Bench> {
             "timer_late_p50",
             "us",
             "how late such a timer fires, median",
-            |_| Ok(timers::corelane_firing()?.late_us(0.5)),
-            |_| Ok(timers::tokio_firing()?.late_us(0.5)),
+            |_| Ok(timers::corelane_firing()?.lateness(0.5)),
+            |_| Ok(timers::tokio_firing()?.lateness(0.5)),
         ),
         Bench::new(
             "timer_lateness",
             "us",
             "how late such a timer fires, 99th percentile",
-            |_| Ok(timers::corelane_firing()?.late_us(0.99)),
-            |_| Ok(timers::tokio_firing()?.late_us(0.99)),
+            |_| Ok(timers::corelane_firing()?.lateness(0.99)),
+            |_| Ok(timers::tokio_firing()?.lateness(0.99)),
         ),
         Bench::new(
             "idle_task",
@@ -223,8 +234,15 @@ fn across() -> Vec<Bench> {
             "xshard_rate",
             "ns",
             "a call to another shard and its answer, 256 in flight",
-            shards::corelane_rate,
-            shards::tokio_rate,
+            |layout| shards::corelane_rate(layout, shards::IN_FLIGHT),
+            |layout| shards::tokio_rate(layout, shards::IN_FLIGHT),
+        ),
+        Bench::new(
+            "xshard_rate_16",
+            "ns",
+            "the same, 16 in flight",
+            |layout| shards::corelane_rate(layout, 16),
+            |layout| shards::tokio_rate(layout, 16),
         ),
         Bench::new(
             "xshard_oneway",
@@ -243,26 +261,32 @@ fn across() -> Vec<Bench> {
 }
 
 /// What is measured over TCP.
-type Measure = fn(&Layout, Target) -> Sample;
+type Measure = fn(&Layout, Target) -> Timed;
 
-const TCP: [(&str, &str, &str, Measure); 9] = [
+const TCP: [(&str, &str, &str, Measure); 11] = [
     ("tcp_echo_1", "us", "server CPU for an echo of 64 B, 1 connection", |layout, target| {
         net::echo(layout, target, Shape { connections: 1, frame_bytes: 64, depth: 1 })
+            .map(Into::into)
     }),
     ("tcp_echo", "us", "the same, 64 connections", |layout, target| {
         net::echo(layout, target, Shape { connections: 64, frame_bytes: 64, depth: 1 })
+            .map(Into::into)
     }),
     ("tcp_echo_1000", "us", "the same, 1000 connections", |layout, target| {
         net::echo(layout, target, Shape { connections: 1_000, frame_bytes: 64, depth: 1 })
+            .map(Into::into)
     }),
     ("tcp_echo_1_4k", "us", "server CPU for an echo of 4 KiB, 1 connection", |layout, target| {
         net::echo(layout, target, Shape { connections: 1, frame_bytes: 4_096, depth: 1 })
+            .map(Into::into)
     }),
     ("tcp_echo_4k", "us", "the same, 64 connections", |layout, target| {
         net::echo(layout, target, Shape { connections: 64, frame_bytes: 4_096, depth: 1 })
+            .map(Into::into)
     }),
     ("tcp_echo_1000_4k", "us", "the same, 1000 connections", |layout, target| {
         net::echo(layout, target, Shape { connections: 1_000, frame_bytes: 4_096, depth: 1 })
+            .map(Into::into)
     }),
     (
         "tcp_echo_deep",
@@ -270,14 +294,22 @@ const TCP: [(&str, &str, &str, Measure); 9] = [
         "64 B, 64 connections, 16 requests in flight on each",
         |layout, target| {
             net::echo(layout, target, Shape { connections: 64, frame_bytes: 64, depth: 16 })
+                .map(Into::into)
         },
     ),
-    ("tcp_accept", "us", "server CPU to accept a connection, echo 64 B and close", net::accept),
+    ("tcp_echo_rtt", "us", "from sending 64 B to their echo, 1 connection, median", net::echo_rtt),
+    (
+        "tcp_accept",
+        "us",
+        "server CPU to accept a connection, echo 64 B and close",
+        |layout, target| net::accept(layout, target).map(Into::into),
+    ),
+    ("tcp_accept_rtt", "us", "to connect, have 64 B echoed and close, mean", net::accept_rtt),
     (
         "tcp_idle",
         "B",
         "resident memory of a connection that had one echo; 10 000 of them",
-        net::idle,
+        |layout, target| net::idle(layout, target).map(Into::into),
     ),
 ];
 

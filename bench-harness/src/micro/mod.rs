@@ -14,6 +14,7 @@ mod local;
 mod memory;
 mod net;
 mod process;
+mod reading;
 mod report;
 #[cfg(feature = "rivals")]
 mod rivals;
@@ -24,7 +25,7 @@ mod timers;
 mod twin;
 mod udp;
 
-pub(crate) use report::{Row, render};
+pub(crate) use report::{Row, heaviest_overhead, render};
 pub(crate) use side::Side;
 
 use std::io;
@@ -35,10 +36,14 @@ use crate::console::Console;
 use crate::layout;
 use crate::threads;
 use benches::{Bench, all};
+use reading::{Laps, Reading};
 use report::Taken;
 
-/// The result of a benchmark body.
+/// The result of a benchmark body that takes no single times.
 type Sample = io::Result<f64>;
+
+/// The result of any.
+type Timed = io::Result<Reading>;
 
 /// A sample that takes longer has hung.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,21 +95,21 @@ fn places(bench: &Bench) -> Vec<Taken> {
 }
 
 /// Takes one sample in a process of its own; the inner error is the reason why it could not.
-fn sample_in_child(name: &str, side: Side) -> io::Result<Result<f64, String>> {
+fn sample_in_child(name: &str, side: Side) -> io::Result<Result<Reading, String>> {
     let output = Command::new(std::env::current_exe()?)
         .args(["micro", name, "--sample", side.name()])
         .stdin(Stdio::null())
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let number = text.trim().parse();
-    Ok(number.map_err(|_| side::reason(&String::from_utf8_lossy(&output.stderr), output.status)))
+    Ok(Reading::parse(text.trim())
+        .map_err(|_| side::reason(&String::from_utf8_lossy(&output.stderr), output.status)))
 }
 
 /// Takes one sample in this process, for the parent.
 ///
 /// # Errors
 /// If there is no such benchmark, or its body fails.
-pub(crate) fn sample(name: &str, side: Side) -> Sample {
+pub(crate) fn sample(name: &str, side: Side) -> Timed {
     let benches = all();
     let bench = benches.iter().find(|bench| bench.name == name);
     let bench = bench.ok_or_else(|| io::Error::other(format!("no benchmark named {name:?}")))?;

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::Sample;
+use super::{Laps, Reading, Sample, Timed};
 use crate::layout::Layout;
 use crate::point::{Conditions, Mode, PointSpec, run_point};
 use crate::procfs::{ThreadUse, resident_bytes, thread_use};
+use crate::record::Metric;
+use crate::report::Recorded;
 use crate::serve::{Server, ServerSpec, SyntheticSpec, Target, Wire};
 use crate::subject::{Counting, Subject};
 use crate::threads;
@@ -48,6 +50,24 @@ pub(super) fn start(layout: &Layout, target: Target, frame_bytes: usize) -> io::
 
 /// Microseconds of server CPU for a request of a saturating closed loop.
 pub(super) fn echo(layout: &Layout, target: Target, shape: Shape) -> Sample {
+    let point = load(layout, target, shape)?.point;
+    let each = point
+        .server
+        .iter()
+        .map(|shard| Some((shard.user_ns_per_req? + shard.sys_ns_per_req?) / 1e3));
+    each.sum::<Option<f64>>().ok_or_else(|| io::Error::other("the server's CPU is unknown"))
+}
+
+/// Microseconds from a request to its answer, median, and how long each took.
+pub(super) fn echo_rtt(layout: &Layout, target: Target) -> Timed {
+    let shape = Shape { connections: 1, frame_bytes: FRAME_BYTES, depth: 1 };
+    let times = load(layout, target, shape)?.recording.total(Metric::Service);
+    let value = times.value_at_percentile(50.0) as f64 / 1e3;
+    Ok(Reading { value, times: Some(times) })
+}
+
+/// A saturating closed loop that has lost nothing.
+fn load(layout: &Layout, target: Target, shape: Shape) -> io::Result<Recorded> {
     let Shape { connections, frame_bytes, depth } = shape;
     let mut subject = Subject::embedded(start(layout, target, frame_bytes)?, Counting::Pipe);
     let load_cpus = layout.load_cpus.iter().take(1).copied().collect();
@@ -60,15 +80,12 @@ pub(super) fn echo(layout: &Layout, target: Target, shape: Shape) -> Sample {
         drain: Duration::from_secs(1),
         ..PointSpec::new("echo", Mode::Closed, traffic)
     };
-    let point = run_point(&spec, &mut subject, &conditions, &mut |_| {})?.point;
+    let recorded = run_point(&spec, &mut subject, &conditions, &mut |_| {})?;
+    let point = &recorded.point;
     if !point.balanced || point.connections.lost > 0 {
         return Err(io::Error::other(format!("requests were lost: {:?}", point.ledger)));
     }
-    let each = point
-        .server
-        .iter()
-        .map(|shard| Some((shard.user_ns_per_req? + shard.sys_ns_per_req?) / 1e3));
-    each.sum::<Option<f64>>().ok_or_else(|| io::Error::other("the server's CPU is unknown"))
+    Ok(recorded)
 }
 
 /// Microseconds of server CPU for a connection that is made, used once and closed.
@@ -82,6 +99,20 @@ pub(super) fn accept(layout: &Layout, target: Target) -> Sample {
         drop(connect_and_echo(&server)?);
     }
     Ok(shard_use(&server)?.since(&before).cpu_ns as f64 / ACCEPTS as f64 / 1e3)
+}
+
+/// Microseconds for a connection that is made, used once and closed, and how long each took.
+pub(super) fn accept_rtt(layout: &Layout, target: Target) -> Timed {
+    let server = start(layout, target, FRAME_BYTES)?;
+    if let Some(cpu) = layout.load_cpus.first() {
+        threads::pin(*cpu);
+    }
+    let mut laps = Laps::begin(ACCEPTS);
+    for _ in 0..ACCEPTS {
+        drop(connect_and_echo(&server)?);
+        laps.lap();
+    }
+    Ok(laps.end())
 }
 
 /// What the one shard of a server has used.

@@ -1,23 +1,29 @@
 //! Samples to rows, and rows to tables.
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::benches::Bench;
+use super::reading::Reading;
 use super::side::Side;
+use crate::clock::read_cost_ns;
+use crate::report::{Summary, format_ns, to_ascii};
 use crate::statistics::median;
 
 /// The samples of one side, or why there are none.
 pub(super) struct Taken {
     side: Side,
     samples: Vec<f64>,
+    /// Single times of all samples.
+    times: Option<Histogram<u64>>,
     not_available: Option<String>,
 }
 
 impl Taken {
     /// None yet.
     pub(super) fn new(side: Side) -> Self {
-        Taken { side, samples: Vec::new(), not_available: None }
+        Taken { side, samples: Vec::new(), times: None, not_available: None }
     }
 
     /// Whose.
@@ -32,15 +38,29 @@ impl Taken {
     /// As `sample`, whose inner error is the reason why there is none.
     pub(super) fn add<E>(
         &mut self,
-        sample: impl FnOnce(Side) -> Result<Result<f64, String>, E>,
+        sample: impl FnOnce(Side) -> Result<Result<Reading, String>, E>,
     ) -> Result<(), E> {
         if self.not_available.is_none() {
             match sample(self.side)? {
-                Ok(value) => self.samples.push(value),
+                Ok(reading) => {
+                    self.samples.push(reading.value);
+                    self.add_times(reading.times);
+                }
                 Err(reason) => self.not_available = Some(reason),
             }
         }
         Ok(())
+    }
+
+    fn add_times(&mut self, more: Option<Histogram<u64>>) {
+        self.times = match (self.times.take(), more) {
+            (Some(mut sum), Some(more)) => {
+                // All have the same bounds, and so there is room.
+                let _ = sum.add(&more);
+                Some(sum)
+            }
+            (sum, more) => sum.or(more),
+        };
     }
 }
 
@@ -53,10 +73,18 @@ pub(crate) struct Figures {
     pub(crate) median: Option<f64>,
     /// Best sample.
     pub(crate) best: Option<f64>,
+    /// Worst sample.
+    pub(crate) worst: Option<f64>,
+    /// Half of the samples lie no farther from the median.
+    pub(crate) median_deviation: Option<f64>,
     /// By how much the worst sample exceeds the best.
     pub(crate) spread_pct: Option<f64>,
     /// Median of ours in units of this one.
     pub(crate) ratio: Option<f64>,
+    /// Single times of all samples, where they are taken.
+    pub(crate) times: Option<Summary>,
+    /// Percent of their mean that is a look at the clock.
+    pub(crate) overhead_pct: Option<f64>,
     /// Why there are no samples, or no more of them.
     pub(crate) not_available: Option<String>,
 }
@@ -66,10 +94,20 @@ impl Figures {
         let median = median(&mut taken.samples);
         let (best, worst) = (taken.samples.first().copied(), taken.samples.last().copied());
         let spread = |(best, worst): (f64, f64)| (best > 0.0).then(|| (worst / best - 1.0) * 100.0);
+        let mut deviations: Vec<f64> = median
+            .iter()
+            .flat_map(|middle| taken.samples.iter().map(move |it| (it - middle).abs()))
+            .collect();
+        let times = taken.times.as_ref().map(Summary::new);
+        let mean_ns = times.as_ref().and_then(|times| times.mean_ns);
         Figures {
             side: taken.side.name().to_owned(),
             median,
             best,
+            worst,
+            median_deviation: crate::statistics::median(&mut deviations),
+            overhead_pct: mean_ns.map(|mean_ns| read_cost_ns() / mean_ns * 100.0),
+            times,
             spread_pct: best.zip(worst).and_then(spread),
             ratio: ours.zip(median.filter(|median| *median > 0.0)).map(|(ours, it)| ours / it),
             not_available: taken.not_available,
@@ -112,6 +150,7 @@ impl Row {
         let mut all = Taken::new(Side::Corelane);
         for taken in ours {
             all.samples.extend(taken.samples);
+            all.add_times(taken.times);
             all.not_available = all.not_available.or(taken.not_available);
         }
         let ours = median(&mut all.samples);
@@ -126,6 +165,11 @@ impl Row {
             best_rival: best(&others),
             others,
         }
+    }
+
+    /// Ours and the others.
+    fn sides(&self) -> impl Iterator<Item = &Figures> {
+        [&self.corelane].into_iter().chain(&self.others)
     }
 
     fn other(&self, side: &str) -> Option<&Figures> {
@@ -198,11 +242,48 @@ pub(crate) fn render(rows: &[Row], ascii: bool) -> String {
     if rows.iter().any(|row| row.others.len() > 1) {
         text.push_str(&format!("\n{}\n", everybody(rows, ascii)));
     }
+    if let Some(table) = times(rows, ascii) {
+        let table = table.to_string();
+        let table = if ascii { to_ascii(&table) } else { table };
+        text.push_str(&format!("\n{table}\n{TIMES_LEGEND}"));
+    }
     text + &reasons(rows)
 }
 
-const SIDE_HEADERS: [&str; 7] =
-    ["bench", "side", "median", "best", "spread", "corelane/side", "unit"];
+/// Of what times are taken one by one, and of whom to look at the clock takes most: its name and the percentage.
+pub(crate) fn heaviest_overhead(rows: &[Row]) -> Option<(String, f64)> {
+    let sides = rows.iter().flat_map(|row| row.sides().map(move |figures| (row, figures)));
+    let known = sides.filter_map(|(row, figures)| {
+        Some((format!("{} on {}", row.name, figures.side), figures.overhead_pct?))
+    });
+    known.max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
+const TIMES_HEADERS: [&str; 8] = ["bench", "side", "times", "p50", "p90", "p99", "max", "clock"];
+
+const TIMES_LEGEND: &str =
+    "single times of all samples; clock is the share of a look at it in their mean\n";
+
+/// How the single times of those benchmarks lie that take them.
+fn times(rows: &[Row], ascii: bool) -> Option<Table> {
+    let mut table = table(ascii, &TIMES_HEADERS);
+    let mut is_empty = true;
+    for row in rows {
+        for figures in row.sides() {
+            let Some(times) = &figures.times else { continue };
+            let value = |value: Option<u64>| value.map_or("-".to_owned(), format_ns);
+            let [p50, p90, p99] = ["50", "90", "99"].map(|name| value(times.percentile(name)));
+            let (count, clock) = (times.count.to_string(), percent(figures.overhead_pct));
+            let (name, side) = (row.name.clone(), figures.side.clone());
+            add(&mut table, 2, [name, side, count, p50, p90, p99, value(times.max_ns), clock]);
+            is_empty = false;
+        }
+    }
+    (!is_empty).then_some(table)
+}
+
+const SIDE_HEADERS: [&str; 8] =
+    ["bench", "side", "median", "deviation", "min", "max", "corelane/side", "unit"];
 
 /// All sides of all benchmarks, the best first.
 fn everybody(rows: &[Row], ascii: bool) -> Table {
@@ -224,8 +305,9 @@ fn everybody(rows: &[Row], ascii: bool) -> Table {
                     figures
                         .median
                         .map_or("not available".to_owned(), |median| number(Some(median))),
+                    number(figures.median_deviation),
                     number(figures.best),
-                    percent(figures.spread_pct),
+                    number(figures.worst),
                     if ours { String::new() } else { row.ratio(Some(figures)) },
                     row.unit.clone(),
                 ],
@@ -237,9 +319,7 @@ fn everybody(rows: &[Row], ascii: bool) -> Table {
 
 /// A line for each side that gave no samples.
 fn reasons(rows: &[Row]) -> String {
-    let sides = rows.iter().flat_map(|row| {
-        row.others.iter().chain([&row.corelane]).map(move |figures| (&row.name, figures))
-    });
+    let sides = rows.iter().flat_map(|row| row.sides().map(move |figures| (&row.name, figures)));
     let lines = sides.filter_map(|(name, figures)| {
         let reason = figures.not_available.as_ref()?;
         Some(format!("  {name} on {}: not available: {reason}\n", figures.side))

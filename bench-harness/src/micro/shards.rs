@@ -8,7 +8,7 @@ use corelane::{Idle, spawn, yield_now};
 use corelane_shards::{LaneStats, Placement, Shard, ShardId, Shards};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Sample, each_ns, twin};
+use super::{Laps, Reading, Sample, Timed, each_ns, twin};
 use crate::clock::now_ns;
 use crate::layout::Layout;
 use crate::threads;
@@ -30,19 +30,19 @@ thread_local! {
 }
 
 /// Runs `body` on the first of two shards while the second answers.
-fn on_two_shards(
+fn on_two_shards<R: Clone + Send + 'static>(
     layout: &Layout,
-    body: impl AsyncFnOnce(Shard) -> corelane::Result<f64> + Clone + Send + 'static,
-) -> Sample {
+    body: impl AsyncFnOnce(Shard) -> corelane::Result<R> + Clone + Send + 'static,
+) -> io::Result<R> {
     on_two_idle(layout, Idle::Park, body)
 }
 
 /// The same on shards that are idle in some way.
-fn on_two_idle(
+fn on_two_idle<R: Clone + Send + 'static>(
     layout: &Layout,
     idle: Idle,
-    body: impl AsyncFnOnce(Shard) -> corelane::Result<f64> + Clone + Send + 'static,
-) -> Sample {
+    body: impl AsyncFnOnce(Shard) -> corelane::Result<R> + Clone + Send + 'static,
+) -> io::Result<R> {
     let results = Shards::builder()
         .idle(idle)
         .placement(Placement::Cores(cpus(layout).to_vec()))
@@ -50,23 +50,23 @@ fn on_two_idle(
         .handle_signals(false)
         .permits(IN_FLIGHT as u32)
         .run(async move |shard: Shard| match shard.id().index() {
-            0 => body(shard).await,
-            _ => Ok(0.0),
+            0 => body(shard).await.map(Some),
+            _ => Ok(None),
         })
         .map_err(io::Error::from)?;
-    results.first().copied().ok_or_else(|| io::Error::other("no shard has run"))
+    results.into_iter().next().flatten().ok_or_else(|| io::Error::other("no shard has run"))
 }
 
-pub(super) fn corelane_rtt(layout: &Layout) -> Sample {
+pub(super) fn corelane_rtt(layout: &Layout) -> Timed {
     on_two_shards(layout, round_trips)
 }
 
-pub(super) fn corelane_rtt_spin(layout: &Layout) -> Sample {
+pub(super) fn corelane_rtt_spin(layout: &Layout) -> Timed {
     on_two_idle(layout, Idle::Spin, round_trips)
 }
 
 /// A task that is always ready keeps the first shard awake.
-pub(super) fn corelane_rtt_half(layout: &Layout) -> Sample {
+pub(super) fn corelane_rtt_half(layout: &Layout) -> Timed {
     on_two_shards(layout, async |shard: Shard| {
         let restless = spawn(async {
             loop {
@@ -80,30 +80,31 @@ pub(super) fn corelane_rtt_half(layout: &Layout) -> Sample {
 }
 
 /// Microseconds for a call and its answer, one after the other.
-async fn round_trips(shard: Shard) -> corelane::Result<f64> {
+async fn round_trips(shard: Shard) -> corelane::Result<Reading> {
     let peer = ShardId::new(1);
-    let begin_ns = now_ns();
+    let mut laps = Laps::begin(ROUND_TRIPS);
     for number in 0..ROUND_TRIPS {
         std::hint::black_box(shard.invoke(peer, move || number + 1).await?);
+        laps.lap();
     }
-    Ok(each_ns(begin_ns, ROUND_TRIPS) / 1e3)
+    Ok(laps.end())
 }
 
-pub(super) fn corelane_rate(layout: &Layout) -> Sample {
-    on_two_shards(layout, async |shard: Shard| {
+pub(super) fn corelane_rate(layout: &Layout, in_flight: usize) -> Sample {
+    on_two_shards(layout, async move |shard: Shard| {
         let begin_ns = now_ns();
-        call_in_flight(&shard).await?;
+        call_in_flight(&shard, in_flight).await?;
         Ok(each_ns(begin_ns, CALLS))
     })
 }
 
 /// Makes all calls, so many at a time.
-async fn call_in_flight(shard: &Shard) -> corelane::Result<()> {
+async fn call_in_flight(shard: &Shard, in_flight: usize) -> corelane::Result<()> {
     let peer = ShardId::new(1);
-    let mut calls = VecDeque::with_capacity(IN_FLIGHT);
+    let mut calls = VecDeque::with_capacity(in_flight);
     for number in 0..CALLS {
         // The window slides: while the oldest answer is waited for, the others are on their way.
-        if calls.len() == IN_FLIGHT
+        if calls.len() == in_flight
             && let Some(oldest) = calls.pop_front()
         {
             std::hint::black_box(oldest.await?);
@@ -120,7 +121,7 @@ async fn call_in_flight(shard: &Shard) -> corelane::Result<()> {
 pub(super) fn corelane_wakes(layout: &Layout) -> Sample {
     on_two_shards(layout, async |shard: Shard| {
         let (here, peer) = (shard.id(), ShardId::new(1));
-        call_in_flight(&shard).await?;
+        call_in_flight(&shard, IN_FLIGHT).await?;
         let theirs = move || Shard::current().map(|shard| shard.lane_stats(here));
         let ours = shard.lane_stats(peer);
         let both = [Some(ours), shard.invoke(peer, theirs).await?];
@@ -146,7 +147,7 @@ pub(super) fn ended() -> io::Error {
     io::Error::other("the other thread ended")
 }
 
-pub(super) fn tokio_rtt(layout: &Layout) -> Sample {
+pub(super) fn tokio_rtt(layout: &Layout) -> Timed {
     let [here, there] = cpus(layout);
     threads::pin(here);
     let (call, mut calls) = mpsc::channel::<u64>(16);
@@ -160,27 +161,28 @@ pub(super) fn tokio_rtt(layout: &Layout) -> Sample {
         })
     })?;
     let each = twin::runtime()?.block_on(async {
-        let begin_ns = now_ns();
+        let mut laps = Laps::begin(ROUND_TRIPS);
         for number in 0..ROUND_TRIPS {
             call.send(number).await.map_err(|_| ended())?;
             std::hint::black_box(answers.recv().await.ok_or_else(ended)?);
+            laps.lap();
         }
         drop(call);
-        io::Result::Ok(each_ns(begin_ns, ROUND_TRIPS) / 1e3)
+        io::Result::Ok(laps.end())
     })?;
     peer.join().map_err(|_| ended())??;
     Ok(each)
 }
 
 /// A call and its answer, which comes through a channel of its own; the same sliding window.
-pub(super) fn tokio_rate(layout: &Layout) -> Sample {
+pub(super) fn tokio_rate(layout: &Layout, in_flight: usize) -> Sample {
     let [here, there] = cpus(layout);
     threads::pin(here);
-    let (call, mut calls) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(IN_FLIGHT);
+    let (call, mut calls) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(in_flight);
     let peer = threads::spawn("peer", Some(there), move || -> io::Result<()> {
         twin::runtime()?.block_on(async {
-            let mut batch = Vec::with_capacity(IN_FLIGHT);
-            while calls.recv_many(&mut batch, IN_FLIGHT).await > 0 {
+            let mut batch = Vec::with_capacity(in_flight);
+            while calls.recv_many(&mut batch, in_flight).await > 0 {
                 for (number, answer) in batch.drain(..) {
                     answer.send(number + 1).map_err(|_| ended())?;
                 }
@@ -189,10 +191,10 @@ pub(super) fn tokio_rate(layout: &Layout) -> Sample {
         })
     })?;
     let each = twin::runtime()?.block_on(async {
-        let mut answers = VecDeque::<oneshot::Receiver<u64>>::with_capacity(IN_FLIGHT);
+        let mut answers = VecDeque::<oneshot::Receiver<u64>>::with_capacity(in_flight);
         let begin_ns = now_ns();
         for number in 0..CALLS {
-            if answers.len() == IN_FLIGHT
+            if answers.len() == in_flight
                 && let Some(oldest) = answers.pop_front()
             {
                 std::hint::black_box(oldest.await.map_err(|_| ended())?);

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::{Sample, each_cpu_ns, twin};
+use super::{Reading, Sample, each_cpu_ns, twin};
 use crate::clock::{now_ns, process_cpu_ns, thread_cpu_ns};
 use crate::rng::Rng;
 
@@ -126,9 +126,10 @@ impl Firing {
         self.cpu_ns as f64 / self.late_ns.len().max(1) as f64
     }
 
-    /// A quantile of the lateness in microseconds.
-    pub(super) fn late_us(mut self, quantile: f64) -> f64 {
-        crate::selftest::quantile(&mut self.late_ns, quantile) / 1e3
+    /// A quantile of the lateness in microseconds, and how late each was.
+    pub(super) fn lateness(mut self, quantile: f64) -> Reading {
+        let late_us = crate::selftest::quantile(&mut self.late_ns, quantile) / 1e3;
+        Reading::with(late_us, self.late_ns)
     }
 }
 

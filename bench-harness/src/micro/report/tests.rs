@@ -6,7 +6,7 @@ fn row(sides: &[(Side, &[f64])]) -> Row {
     let taken = sides.iter().map(|(side, samples)| {
         let mut taken = Taken::new(*side);
         for sample in *samples {
-            taken.add(|_| Ok::<_, ()>(Ok(*sample))).unwrap();
+            taken.add(|_| Ok::<_, ()>(Ok(Reading::from(*sample)))).unwrap();
         }
         if samples.is_empty() {
             taken.add(|_| Ok::<_, ()>(Err("io_uring is blocked".to_owned()))).unwrap();
@@ -62,7 +62,7 @@ fn a_ratio_needs_both_sides() {
 #[test]
 fn a_side_that_failed_is_not_asked_again_and_keeps_its_samples() {
     let mut taken = Taken::new(Side::Glommio);
-    taken.add(|_| Ok::<_, ()>(Ok(5.0))).unwrap();
+    taken.add(|_| Ok::<_, ()>(Ok(Reading::from(5.0)))).unwrap();
     taken.add(|_| Ok::<_, ()>(Err("no memory".to_owned()))).unwrap();
     taken.add(|_| -> Result<_, ()> { panic!("asked again") }).unwrap();
     let figures = Figures::of(taken, Some(10.0));
@@ -107,4 +107,27 @@ fn with_more_rivals_a_second_table_ranks_them_and_says_why_one_is_missing() {
     let place = |word| ranks.find(word).unwrap();
     assert!(place("corelane") < place("monoio") && place("monoio") < place("tokio"), "{text}");
     assert!(place("tokio") < place("glommio"), "{text}");
+}
+
+#[test]
+fn single_times_of_all_samples_are_added_up_and_weighed_against_the_clock() {
+    let mut taken = Taken::new(Side::Corelane);
+    for times in [[1_000, 3_000], [2_000, 90_000]] {
+        taken.add(|_| Ok::<_, ()>(Ok(Reading::with(2.0, times)))).unwrap();
+    }
+    taken.add(|_| Ok::<_, ()>(Ok(Reading::from(5.0)))).unwrap();
+    let figures = Figures::of(taken, None);
+    let times = figures.times.as_ref().unwrap();
+    assert_eq!((times.count, times.max_ns.map(|ns| ns / 100)), (4, Some(900)));
+    let (share, mean) = (figures.overhead_pct.unwrap(), times.mean_ns.unwrap());
+    assert!(share > 0.0 && mean > 20_000.0, "{share} % of {mean}");
+    assert_eq!((figures.worst, figures.median_deviation), (Some(5.0), Some(0.0)));
+    let bench = Bench { name: "xshard_rtt", unit: "us", what: "there and back", sides: Vec::new() };
+    let mut taken = Taken::new(Side::Corelane);
+    taken.add(|_| Ok::<_, ()>(Ok(Reading::with(2.0, [1, 1])))).unwrap();
+    let row = Row::of(&bench, vec![taken]);
+    let (name, percent) = heaviest_overhead(std::slice::from_ref(&row)).unwrap();
+    assert!(name == "xshard_rtt on corelane" && percent > 100.0, "{name}: {percent}");
+    let text = render(&[row], true);
+    assert!(text.contains("single times") && text.is_ascii(), "{text}");
 }

@@ -11,8 +11,8 @@ mod threads;
 
 use std::io;
 
-use super::benches::Body;
-use super::{Sample, Side};
+use super::benches::{Body, body};
+use super::{Reading, Sample, Side};
 use crate::serve::Target;
 use primitives::{AsyncChannel, LocalChannel, LocalSync};
 use runtimes::{Glommio, Monoio, MonoioUring, Smol};
@@ -27,12 +27,12 @@ pub(super) const TCP: [(Side, Target); 3] = [
 /// A benchmark body, on each runtime.
 macro_rules! everywhere {
     ($body:path) => {{
-        use $body as body;
+        use $body as take;
         vec![
-            side(Side::Glommio, body::<Glommio>),
-            side(Side::Monoio, body::<Monoio>),
-            side(Side::MonoioUring, body::<MonoioUring>),
-            side(Side::Smol, body::<Smol>),
+            side(Side::Glommio, take::<Glommio>),
+            side(Side::Monoio, take::<Monoio>),
+            side(Side::MonoioUring, take::<MonoioUring>),
+            side(Side::Smol, take::<Smol>),
         ]
     }};
 }
@@ -97,12 +97,12 @@ pub(super) fn sides(bench: &str) -> Vec<(Side, Body)> {
     }
 }
 
-fn side(side: Side, body: fn() -> Sample) -> (Side, Body) {
-    (side, Box::new(move |_| body()))
+fn side<R: Into<Reading> + 'static>(side: Side, take: fn() -> io::Result<R>) -> (Side, Body) {
+    (side, body(move |_| take()))
 }
 
-fn beside(side: Side, body: fn(&crate::layout::Layout) -> Sample) -> (Side, Body) {
-    (side, Box::new(body))
+fn beside(side: Side, take: fn(&crate::layout::Layout) -> Sample) -> (Side, Body) {
+    (side, body(take))
 }
 
 fn no_fair_yield() -> Sample {

@@ -16,7 +16,7 @@ use crate::micro::timers::{
     self, Firing, Price, lateness, lengths, mean_cancel, mean_insert, price,
 };
 use crate::micro::twin::{RING_TASKS, ring_hops, ring_member};
-use crate::micro::{Sample, each_cpu_ns};
+use crate::micro::{Sample, Timed, each_cpu_ns};
 
 pub(super) fn spawn_join<R: Rival>() -> Sample {
     R::run(async |rival: R| {
@@ -116,12 +116,12 @@ pub(super) fn timer_fire<R: Rival>() -> Sample {
     Ok(firing::<R>()?.cpu_ns_each())
 }
 
-pub(super) fn timer_late_p50<R: Rival>() -> Sample {
-    Ok(firing::<R>()?.late_us(0.5))
+pub(super) fn timer_late_p50<R: Rival>() -> Timed {
+    Ok(firing::<R>()?.lateness(0.5))
 }
 
-pub(super) fn timer_late_p99<R: Rival>() -> Sample {
-    Ok(firing::<R>()?.late_us(0.99))
+pub(super) fn timer_late_p99<R: Rival>() -> Timed {
+    Ok(firing::<R>()?.lateness(0.99))
 }
 
 thread_local! {
