@@ -66,7 +66,7 @@ async fn serve(
                 turn = (turn + 1) % others.len();
                 answer_there(shard, others[turn], &mut frame, sampled).await?;
             }
-            writer.write(&frame)?;
+            writer.write(frame)?;
             tally.add(1, 0);
         }
         writer.drain().await?;
