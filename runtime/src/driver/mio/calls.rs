@@ -320,12 +320,16 @@ pub(super) fn attach_steering(
     Ok(())
 }
 
-/// Whether what is watched has happened: a process has ended, a pipe has lost its reading end.
+/// Whether what is watched has happened: a process has ended, a pipe has lost its reading end, a connection waits
+/// at a listener.
 pub(super) fn has_happened(watched: BorrowedFd<'_>, kind: SourceKind) -> Result<bool, Errno> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     // Errors and the loss of the other end are told without being asked for. Nothing else is meant of what
     // bytes are sent to: a terminal may have bytes to read, and a file is always ready.
-    let asked = if kind == SourceKind::Process { PollFlags::IN } else { PollFlags::empty() };
+    let asked = match kind {
+        SourceKind::Process | SourceKind::Listener => PollFlags::IN,
+        _ => PollFlags::empty(),
+    };
     let mut watched = [PollFd::from_borrowed_fd(watched, asked)];
     retry(|| rustix::event::poll(&mut watched, Some(&now))).map(|count| count > 0)
 }

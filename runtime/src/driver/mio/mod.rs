@@ -11,7 +11,8 @@
 //! Every source is registered once, edge-triggered and for both directions. An edge is told once, so a
 //! readiness bit stays until an attempt finds nothing, or until a short read of a TCP socket shows the
 //! same for the price of no further call; a read that ends with such a piece stays where it is for the
-//! next event. A warm request costs one `recv`, one `send` and its share of one `epoll_wait`.
+//! next event. A warm request costs one `recv`, one `send` and its share of one `epoll_wait`. After an accept the
+//! listener is looked at by `poll`, which costs a tenth of an accept that finds nobody.
 //!
 //! Deadlines go through a timerfd: `epoll_wait` counts in milliseconds. It is set only when it is not
 //! set to an earlier moment already, so a deadline that moves away with each request (a time-out) costs

@@ -231,7 +231,12 @@ impl Source {
             return None;
         }
         match calls::accept(self.descriptor.as_fd()) {
-            Ok((descriptor, kind)) => Some(ReadEnd::Accepted(descriptor, kind)),
+            Ok((descriptor, kind)) => {
+                // An accept that finds nobody first makes a socket and a file and throws them away: a look is
+                // far cheaper.
+                self.readable = !matches!(self.watch(), Err(Errno::AGAIN));
+                Some(ReadEnd::Accepted(descriptor, kind))
+            }
             Err(Errno::AGAIN) => {
                 self.readable = false;
                 None
@@ -240,6 +245,7 @@ impl Source {
         }
     }
 
+    /// Sees whether what is waited for has happened.
     fn watch(&self) -> Result<Outcome, Errno> {
         match calls::has_happened(self.descriptor.as_fd(), self.kind)? {
             true => Ok(Outcome::Happened),

@@ -22,12 +22,24 @@ fn turn(driver: &mut MioDriver, millis: u64) -> Vec<Completion> {
     done
 }
 
+/// What the one op comes to that waits.
+fn completed(driver: &mut MioDriver) -> Outcome {
+    let limit = driver.now() + Duration::from_secs(20);
+    loop {
+        assert!(driver.now() < limit, "it never ended");
+        // An event of another source ends a turn, too.
+        if let Some(completion) = turn(driver, 10_000).pop() {
+            return completion.outcome;
+        }
+    }
+}
+
 /// Accepts the connection that is waiting or on its way.
 fn accept(driver: &mut MioDriver, listener: SourceId) -> SourceId {
     let started = driver.start(OpId::new(0), Op::Accept { source: listener });
     let outcome = match started {
         Started::Done(outcome) => outcome,
-        Started::Parked => turn(driver, 10_000).pop().unwrap().outcome,
+        Started::Parked => completed(driver),
     };
     let Outcome::Accepted { source, .. } = outcome else { panic!("{outcome:?}") };
     source
@@ -59,6 +71,21 @@ fn a_short_read_and_a_full_socket_clear_their_bits() {
     let write = Op::Write { source, data };
     assert!(matches!(driver.start(OpId::new(2), write), Started::Parked));
     assert_eq!(driver.source(source).unwrap().readiness(), (false, false));
+}
+
+#[test]
+fn an_accept_that_leaves_nobody_waiting_clears_the_bit() {
+    let (mut driver, listener, addr) = listening();
+    for _ in 0..3 {
+        let _peer = TcpStream::connect(addr).unwrap();
+        let source = accept(&mut driver, listener);
+        assert_eq!(driver.source(listener).unwrap().readiness(), (false, false));
+        driver.close(source);
+    }
+    let _peers = [addr; 3].map(|addr| TcpStream::connect(addr).unwrap());
+    let accepted = [listener; 3].map(|listener| accept(&mut driver, listener));
+    assert!(accepted.iter().all(|source| driver.source(*source).is_ok()));
+    assert_eq!(driver.source(listener).unwrap().readiness(), (false, false));
 }
 
 #[test]
