@@ -2,8 +2,12 @@
 //!
 //! A loop that ends gives its id back, and the next loop adopts the mailbox and goes on with the
 //! generations where the old one stopped, so that wakers of the old loop stay stale. So ids run out only
-//! when 65,535 loops live at the same time.
+//! when 65,535 loops live at the same time, or have on threads that live.
+//!
+//! A stale waker may still wake a task of the new loop for nothing, and on another thread it would do so at any time.
+//! Simulations on several threads must not notice each other, so a thread keeps the ids of its loops for its next ones.
 
+use std::cell::RefCell;
 use std::sync::{Mutex, OnceLock};
 
 use super::mailbox::Mailbox;
@@ -21,6 +25,19 @@ struct Free {
     next: u32,
 }
 
+thread_local! {
+    static KEPT: RefCell<Kept> = const { RefCell::new(Kept(Vec::new())) };
+}
+
+/// The ids that loops of this thread have given back, as in [`Free`].
+struct Kept(Vec<(u16, u32)>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        lock(&FREE).ids.append(&mut self.0);
+    }
+}
+
 /// An id and its mailbox, for as long as a loop lives.
 pub(crate) struct Lease {
     id: u16,
@@ -31,8 +48,10 @@ pub(crate) struct Lease {
 impl Lease {
     /// An id that no living loop has; `None` when all 65,535 are taken.
     pub(crate) fn new() -> Option<Self> {
+        // A thread that is ending keeps none.
+        let kept = KEPT.try_with(|kept| kept.borrow_mut().0.pop()).ok().flatten();
         let mut free = lock(&FREE);
-        let (id, first_generation) = match free.ids.pop() {
+        let (id, first_generation) = match kept.or_else(|| free.ids.pop()) {
             Some(old) => old,
             None => {
                 let id = u16::try_from(free.next).ok()?;
@@ -58,8 +77,10 @@ impl Lease {
     /// Gives the id back; the next loop's slots begin with `next_generation`.
     pub(crate) fn end(&self, next_generation: u32) {
         self.mailbox.close();
-        let mut free = lock(&FREE);
-        free.ids.push((self.id, next_generation));
+        let given_back = (self.id, next_generation);
+        if KEPT.try_with(|kept| kept.borrow_mut().0.push(given_back)).is_err() {
+            lock(&FREE).ids.push(given_back);
+        }
     }
 }
 
