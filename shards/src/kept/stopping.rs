@@ -1,14 +1,15 @@
 //! A service that is being stopped.
 //!
 //! A task sees to it. It may be cancelled, as all tasks are at the end of a run, and then whoever ends the shard
-//! goes on with it: half of a stop is worse than none.
+//! goes on with it: half of a stop is worse than none. For a while there may be two tasks, as one that was created
+//! when all had been cancelled is not: whichever was woken goes on, and both hear of the end.
 
 use std::any::{Any, type_name};
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use corelane::{Result, Task, task};
 
@@ -38,7 +39,12 @@ pub(super) struct Stopping {
     name: Rc<str>,
     /// Nothing while it is polled, and when it has ended.
     body: Rc<RefCell<Option<Body>>>,
+    /// The tasks that see to it. The body wakes the one that has polled it last.
+    tasks: Rc<RefCell<Vec<Waker>>>,
 }
+
+/// One task's part in it.
+struct Share(Stopping);
 
 impl Stopping {
     /// Begins to stop `value`, which is dropped after it.
@@ -48,7 +54,8 @@ impl Stopping {
             drop(value);
             outcome
         };
-        Self { name: name.into(), body: Rc::new(RefCell::new(Some(Box::pin(body)))) }
+        let body = Rc::new(RefCell::new(Some(Box::pin(body) as Body)));
+        Self { name: name.into(), body, tasks: Rc::default() }
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -60,8 +67,7 @@ impl Stopping {
     /// # Errors
     /// Runtime, on a loop that is closing.
     pub(super) fn go_on(&self) -> Result<Task<()>> {
-        let own = self.clone();
-        task().name(&*self.name).try_create(poll_fn(move |context| own.poll(context)))
+        task().name(&*self.name).try_create(Share(self.clone()))
     }
 
     /// Ready also if it has ended before. One that panics has.
@@ -71,7 +77,27 @@ impl Stopping {
         let polled = body.as_mut().poll(context);
         if polled.is_pending() {
             self.body.replace(Some(body));
+            let waker = context.waker();
+            let mut tasks = self.tasks.borrow_mut();
+            if !tasks.iter().any(|task| task.will_wake(waker)) {
+                tasks.push(waker.clone());
+            }
         }
         polled
+    }
+}
+
+impl Future for Share {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.0.poll(context)
+    }
+}
+
+impl Drop for Share {
+    /// It has ended, or this task was cancelled: another one, if there is one, looks and goes on.
+    fn drop(&mut self) {
+        self.0.tasks.take().into_iter().for_each(Waker::wake);
     }
 }

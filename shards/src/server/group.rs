@@ -83,7 +83,8 @@ impl Group {
     /// system chose, they are taken again.
     fn comes(&self) -> io::Result<()> {
         let mut state = self.state();
-        if self.is_chosen && state.reserved.is_empty() {
+        // In a simulation nothing is kept: who serves there keeps the port.
+        if self.is_chosen && state.reserved.is_empty() && state.is_deserted() {
             let reserved = self.addrs.iter().map(|addr| Ok(reserve(*addr)?.0));
             let reserved = reserved.collect::<io::Result<Vec<_>>>()?;
             state.reserved = reserved.into_iter().flatten().collect();
