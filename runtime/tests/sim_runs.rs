@@ -469,3 +469,18 @@ fn s81_a_peer_that_resets_fails_both_halves_and_nobody_else() {
         Ok(())
     });
 }
+
+#[test]
+fn a_program_of_the_system_is_refused_before_it_runs() {
+    let mut sim = Simulation::new(1);
+    let host = sim.host("only").unwrap();
+    let file = std::env::temp_dir().join(format!("corelane-simulated-{}", std::process::id()));
+    let touched = file.clone();
+    let refused = sim.run(host, async move || {
+        let touch = corelane::create_subprocess_exec("touch", [touched]);
+        Ok(touch.spawn().await.map(drop)?)
+    });
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("cannot start touch: a simulation starts no programs"), "{refused}");
+    assert!(!file.exists());
+}

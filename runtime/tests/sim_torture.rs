@@ -131,6 +131,19 @@ async fn handovers() -> Result<()> {
         }
         timeout(Duration::from_secs(1), async |_| second.await).await?;
     }
+    // The same by hand: it was given one, and is cancelled before it can take it.
+    for _ in 0..5 {
+        let queue: Queue<u32> = Queue::new(0);
+        let (hasty, patient) = (queue.clone(), queue.clone());
+        let first = create_task(async move { Ok(hasty.get().await?) });
+        sleep(MILLI).await;
+        let second = create_task(async move { Ok(patient.get().await?) });
+        sleep(MILLI).await;
+        queue.put_nowait(1)?;
+        first.cancel();
+        assert_eq!(timeout(Duration::from_secs(1), async |_| second.await).await?, 1);
+        assert!(first.await.unwrap_err().is_cancelled());
+    }
     Ok(())
 }
 

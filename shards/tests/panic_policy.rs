@@ -14,7 +14,7 @@ use corelane_shards::sync::oneshot;
 use corelane_shards::{
     CallError, PanicPolicy, Phase, Shard, ShardId, ShardsHandle, Silence, TryPostError,
 };
-use support::{FAR, call_error, run_to_end, shards, wait_until};
+use support::{FAR, call_error, ends_everywhere, shards, wait_until};
 
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -43,14 +43,20 @@ async fn until_far_has_ended(shard: &Shard) {
 
 #[test]
 fn isolated_a_panic_is_the_matter_of_its_task() {
-    let ending = run_to_end(shards(2), async |shard: Shard| {
+    let main = async |shard: Shard| {
         let task = spawn(async { panic!("on purpose") });
         assert!(task.await.unwrap_err().is_panic());
         let peer = ShardId::new(1 - shard.id().index() as u16);
         shard.invoke(peer, || ()).await
-    });
-    assert!(ending.failure.is_none() && ending.lost.is_empty() && ending.late.is_empty());
-    assert_eq!(ending.into_result().unwrap().len(), 2);
+    };
+    ends_everywhere(
+        &shards(2),
+        || main,
+        |ending| {
+            assert!(ending.failure.is_none() && ending.lost.is_empty() && ending.late.is_empty());
+            assert_eq!(ending.into_result().unwrap().len(), 2);
+        },
+    );
 }
 
 /// Every way to shard 1 is refused at once.
@@ -66,50 +72,54 @@ async fn check_refused(shard: &Shard, outside: &ShardsHandle) {
 #[test]
 fn a_shard_that_is_shut_is_seen_by_the_others_at_once_and_they_go_on() {
     let builder = shards(3).panic_policy(PanicPolicy::ShutShard);
-    let (release, released) = oneshot::channel::<()>();
-    let released = Arc::new(std::sync::Mutex::new(Some(released)));
-    let release = Arc::new(std::sync::Mutex::new(Some(release)));
-    let ending = run_to_end(builder, async move |shard: Shard| {
-        if shard.id() == FAR {
-            // It is still cleaning up when the others have long been told.
-            let released = released.lock().unwrap().take().unwrap();
-            let _ = catch_cancel(std::future::pending::<Result<()>>()).await;
-            let error = shard.invoke(ShardId::new(0), || ()).await.unwrap_err();
-            assert!(matches!(call_error(&error), CallError::ShardGone(_)), "{error}");
-            let _ = released.await;
-            return Ok(0);
+    let make = || {
+        let (release, released) = oneshot::channel::<()>();
+        let released = Arc::new(std::sync::Mutex::new(Some(released)));
+        let release = Arc::new(std::sync::Mutex::new(Some(release)));
+        async move |shard: Shard| {
+            if shard.id() == FAR {
+                // It is still cleaning up when the others have long been told.
+                let released = released.lock().unwrap().take().unwrap();
+                let _ = catch_cancel(std::future::pending::<Result<()>>()).await;
+                let error = shard.invoke(ShardId::new(0), || ()).await.unwrap_err();
+                assert!(matches!(call_error(&error), CallError::ShardGone(_)), "{error}");
+                let _ = released.await;
+                return Ok(0);
+            }
+            if shard.id() == ShardId::new(2) {
+                shard.shutdown().requested().await;
+                return Ok(2);
+            }
+            let waiting = create_task(shard.call(FAR, std::future::pending::<Result<()>>));
+            let queued = shard
+                .invoke(FAR, || drop(create_task(async { panic!("on purpose") as Result<()> })));
+            queued.await?;
+            assert!(is_gone(&waiting.await.unwrap_err()), "a call that was under way fails");
+            check_refused(&shard, &shard.handle()).await;
+            drop(release.lock().unwrap().take());
+            until_far_has_ended(&shard).await;
+            check_refused(&shard, &shard.handle()).await;
+            let answer = shard.invoke(ShardId::new(2), || 5).await?;
+            shard.shutdown().request();
+            Ok(answer)
         }
-        if shard.id() == ShardId::new(2) {
-            shard.shutdown().requested().await;
-            return Ok(2);
-        }
-        let waiting = create_task(shard.call(FAR, std::future::pending::<Result<()>>));
-        let queued =
-            shard.invoke(FAR, || drop(create_task(async { panic!("on purpose") as Result<()> })));
-        queued.await?;
-        assert!(is_gone(&waiting.await.unwrap_err()), "a call that was under way fails");
-        check_refused(&shard, &shard.handle()).await;
-        drop(release.lock().unwrap().take());
-        until_far_has_ended(&shard).await;
-        check_refused(&shard, &shard.handle()).await;
-        let answer = shard.invoke(ShardId::new(2), || 5).await?;
-        shard.shutdown().request();
-        Ok(answer)
+    };
+    ends_everywhere(&builder, make, |ending| {
+        let [first, far, last] = &ending.mains[..] else { panic!("three mains") };
+        assert_eq!((first.as_ref().ok(), last.as_ref().ok()), (Some(&5), Some(&2)));
+        assert_eq!(far.as_ref().ok(), Some(&0), "it ended by itself, with clean-up");
+        let [(FAR, panic)] = &ending.lost[..] else { panic!("{:?}", ending.lost) };
+        assert!(panic.is_panic() && panic.to_string().contains("on purpose (in task "), "{panic}");
+        assert!(ending.late.is_empty());
+        assert!(ending.into_result().unwrap_err().is_panic());
     });
-    let [first, far, last] = &ending.mains[..] else { panic!("three mains") };
-    assert_eq!((first.as_ref().ok(), last.as_ref().ok()), (Some(&5), Some(&2)));
-    assert_eq!(far.as_ref().ok(), Some(&0), "it ended by itself, with clean-up");
-    let [(FAR, panic)] = &ending.lost[..] else { panic!("{:?}", ending.lost) };
-    assert!(panic.is_panic() && panic.to_string().contains("on purpose (in task "), "{panic}");
-    assert!(ending.late.is_empty());
-    assert!(ending.into_result().unwrap_err().is_panic());
 }
 
 #[test]
 fn a_shard_that_is_shut_and_does_not_clean_up_in_time_is_aborted_alone() {
     let builder = shards(2).panic_policy(PanicPolicy::ShutShard).drain(LONG);
     let builder = builder.clean_up(Duration::from_millis(20));
-    let ending = run_to_end(builder, async |shard: Shard| {
+    let main = async |shard: Shard| {
         if shard.id() == FAR {
             drop(corelane::task().name("stubborn").spawn(resist()));
             panic!("main panics")
@@ -117,41 +127,59 @@ fn a_shard_that_is_shut_and_does_not_clean_up_in_time_is_aborted_alone() {
         until_far_has_ended(&shard).await;
         assert!(!shard.shutdown().is_requested(), "nobody has asked for the end of all");
         Ok(1)
-    });
-    assert_eq!(ending.mains[0].as_ref().ok(), Some(&1));
-    // On a slow machine the time is up before its panic has come to who waits for it.
-    assert!(ending.mains[1].is_err());
-    let [late] = &ending.late[..] else { panic!("{:?}", ending.late) };
-    assert_eq!((late.phase, late.id), (Phase::CleanUp, FAR));
-    assert!(late.tasks.iter().any(|task| task.name == "stubborn"));
-    let [(FAR, panic)] = &ending.lost[..] else { panic!("{:?}", ending.lost) };
-    assert!(panic.is_panic());
+    };
+    ends_everywhere(
+        &builder,
+        || main,
+        |ending| {
+            assert_eq!(ending.mains[0].as_ref().ok(), Some(&1));
+            // On a slow machine the time is up before its panic has come to who waits for it.
+            assert!(ending.mains[1].is_err());
+            let [late] = &ending.late[..] else { panic!("{:?}", ending.late) };
+            assert_eq!((late.phase, late.id), (Phase::CleanUp, FAR));
+            assert!(late.tasks.iter().any(|task| task.name == "stubborn"));
+            let [(FAR, panic)] = &ending.lost[..] else { panic!("{:?}", ending.lost) };
+            assert!(panic.is_panic());
+        },
+    );
 }
 
 #[test]
 fn every_shard_may_be_shut_one_by_one() {
     let builder = shards(3).panic_policy(PanicPolicy::ShutShard);
-    let ending = run_to_end(builder, async |_| -> Result<()> {
+    let main = async |_: Shard| -> Result<()> {
         drop(create_task(async { panic!("on purpose") as Result<()> }));
         std::future::pending().await
-    });
-    assert!(!ending.lost.is_empty() && ending.late.is_empty());
-    assert!(ending.into_result().unwrap_err().is_panic());
+    };
+    ends_everywhere(
+        &builder,
+        || main,
+        |ending| {
+            assert!(!ending.lost.is_empty() && ending.late.is_empty());
+            assert!(ending.into_result().unwrap_err().is_panic());
+        },
+    );
 }
 
 #[test]
 fn all_shards_are_shut_by_a_panic_of_one() {
     let builder = shards(3).panic_policy(PanicPolicy::ShutAll);
-    let ending = run_to_end(builder, async |shard: Shard| {
+    let main = async |shard: Shard| {
         if shard.id() == FAR {
             drop(create_task(async { panic!("on purpose") as Result<()> }));
         }
         std::future::pending::<Result<()>>().await
-    });
-    assert!(ending.lost.is_empty());
-    assert!(ending.mains.iter().all(|main| main.as_ref().is_err_and(Error::is_cancelled)));
-    let error = ending.into_result().unwrap_err();
-    assert!(error.is_panic() && error.to_string().contains("on purpose"), "{error}");
+    };
+    ends_everywhere(
+        &builder,
+        || main,
+        |ending| {
+            assert!(ending.lost.is_empty());
+            assert!(ending.mains.iter().all(|main| main.as_ref().is_err_and(Error::is_cancelled)));
+            let error = ending.into_result().unwrap_err();
+            assert!(error.is_panic() && error.to_string().contains("on purpose"), "{error}");
+        },
+    );
 }
 
 /// Runs what the environment names, in the process that [`end_of`] starts.

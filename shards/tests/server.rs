@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use corelane::{RemoteLoop, Result, StreamReader, StreamWriter, sleep};
 use corelane_shards::{Accept, Builder, Shard, ShardServer};
-use support::{run_to_end, shards};
+use support::{run_everywhere, run_to_end, shards};
 
 /// Answers every line with the number of its shard.
 async fn answer(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
@@ -119,7 +119,7 @@ fn connections_that_stay_are_cut_at_the_deadline() {
 
 #[test]
 fn a_server_whose_handle_is_dropped_goes_on_until_the_end_and_is_drained() {
-    let answers = shards(1).run(async |shard: Shard| {
+    let answers = run_everywhere(shards(1), async |shard: Shard| {
         let addr = shard.serve("127.0.0.1:0", answer).await?.local_addrs()[0];
         let (mut reader, writer) = corelane::open_connection(addr).await?;
         writer.write(b"who\n")?;
@@ -211,7 +211,7 @@ fn an_address_that_this_machine_lacks_is_passed_over_beside_one_that_it_has() {
     // One that is kept for documents, and so is no machine's.
     let nobodys = "198.51.100.7:0";
     for accept in [Accept::ReusePort, Accept::LeastLoaded] {
-        let run = shards(SHARD_COUNT).run(async move |shard: Shard| {
+        let run = run_everywhere(shards(SHARD_COUNT), async move |shard: Shard| {
             let server = shard.serve_with(accept, [nobodys, "127.0.0.1:0"], answer).await?;
             let [addr] = server.local_addrs()[..] else { panic!("{server:?}") };
             assert!(addr.ip().is_loopback());

@@ -172,7 +172,8 @@ impl ProcessBuilder {
     /// # Errors
     /// What the system says of the program, for instance `NotFound` (rule P4): it is named. What a shell does not
     /// find is no error here, but its return code 127. `InvalidInput` for [`Stdio::Stdout`] in the wrong place,
-    /// two descriptors under one number, a limit of 0, or a zero byte in a word; `Unsupported` on a virtual clock.
+    /// two descriptors under one number, a limit of 0, or a zero byte in a word; `Unsupported` on a virtual clock and in
+    /// a simulation.
     ///
     /// # Cancel safety
     /// Safe: it does not suspend. If it fails, no child is left (rule P9).
@@ -180,6 +181,11 @@ impl ProcessBuilder {
         let io = current_io()?;
         if self.limit_bytes == 0 {
             return Err(refused("a reader's limit must not be 0"));
+        }
+        if io.chance().is_some() {
+            // It would run on this machine, in no time of the world's, and do there what it does.
+            let text = "a simulation starts no programs of the system";
+            return Err(self.name(&io::Error::new(io::ErrorKind::Unsupported, text)));
         }
         exit::reap_orphans();
         self.start(&io)

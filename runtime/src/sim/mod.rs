@@ -95,6 +95,10 @@
 //! kind `Unsupported`, as all of them are descriptors of the system, which no seed governs. Host names are looked up by
 //! the system, so use addresses. Files are the system's.
 //!
+//! A child process is another program, which runs on this machine, by its clock, and does there what it does: a seed
+//! that fails would not fail again. What a program has to do with its child it asks of something that a test can replace
+//! by a task, which sleeps, answers and ends as the child would.
+//!
 //! How fast it is on a machine says `cargo run --release -p corelane --features sim --example sim_speed`: hours of an
 //! idle cluster in a minute, and requests in a second.
 //!

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -65,9 +66,28 @@ pub(crate) fn run_everywhere<T: Send + fmt::Debug + 'static>(
     let run = builder.clone().run(main.clone());
     for seed in 0..SEED_COUNT {
         let again = simulated(builder.clone(), seed, main.clone()).into_result();
-        assert_eq!(tell(&again), tell(&run), "seed {seed}");
+        assert_eq!(tell(&again), tell(&run), "seed {seed}: {again:?}");
     }
     run
+}
+
+/// Runs `main` on all shards that might hang, on threads and then in simulation: each end is as `check` has it.
+pub(crate) fn ends_everywhere<T: Send + 'static, F>(
+    builder: &Builder,
+    make: impl Fn() -> F,
+    check: impl Fn(Ending<T>),
+) where
+    F: AsyncFnOnce(Shard) -> Result<T> + Clone + Send + 'static,
+{
+    check(run_to_end(builder.clone(), make()));
+    for seed in 0..SEED_COUNT {
+        let ending = simulated(builder.clone(), seed, make());
+        let checked = catch_unwind(AssertUnwindSafe(|| check(ending)));
+        checked.unwrap_or_else(|payload| {
+            eprintln!("seed {seed}");
+            resume_unwind(payload)
+        });
+    }
 }
 
 /// One run in simulation.
