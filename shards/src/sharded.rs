@@ -67,8 +67,8 @@ use crate::shard::Shard;
 ///             serve(shard, everywhere).await
 ///         });
 ///         serving.await?;
+///         # shard.shutdown().request();
 ///     }
-///     # shard.shutdown().request();
 ///     shard.shutdown().requested().await;
 ///     Ok(())
 /// })?;
