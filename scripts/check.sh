@@ -13,6 +13,8 @@ cargo fmt --all --check
 {
   cargo clippy $libraries --all-targets --all-features -- -D warnings
   cargo clippy $harness --all-targets -- -D warnings
+  # As a user builds them: the tests switch features on.
+  cargo clippy -p corelane -p corelane-shards -- -D warnings
   export RUSTDOCFLAGS="-D warnings"
   cargo doc $libraries --no-deps --all-features --document-private-items
   cargo doc $harness --no-deps --document-private-items

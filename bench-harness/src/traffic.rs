@@ -29,6 +29,8 @@ pub(crate) enum Traffic {
         host: String,
         /// What is asked for.
         path: String,
+        /// No connection is used a second time.
+        one_each: bool,
     },
 }
 
@@ -76,7 +78,9 @@ impl Traffic {
                     (Traffic::Memcache(workload), Some(tables)) => {
                         Box::new(Memcache::new(workload, tables, seed))
                     }
-                    (Traffic::Http { host, path }, _) => Box::new(Http::new(host, path)),
+                    (Traffic::Http { host, path, one_each }, _) => {
+                        Box::new(Http::new(host, path).one_each(*one_each))
+                    }
                     (Traffic::Hop { remote_percent }, _) => Box::new(Hop::new(*remote_percent)),
                     (Traffic::Echo { frame_bytes, verify_every }, _) => {
                         Box::new(Echo::new(*frame_bytes, *verify_every))

@@ -1,6 +1,7 @@
 //! Which errors are ordinary, and who is told of those that nobody waits for: rules E1, E3 and E20.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
+mod lines;
 mod task_support;
 
 use std::cell::RefCell;
@@ -11,9 +12,8 @@ use corelane::{
     CancelledError, Error, ReportKind, Result, call_soon, create_task, gather, set_report_handler,
     task_group, yield_now,
 };
+use lines::Lines;
 use task_support::{Log, fails, virtual_run};
-use tracing::field::{Field, Visit};
-use tracing::span;
 
 #[test]
 fn e1_cancellation_is_told_apart_and_the_question_mark_passes_it_on() {
@@ -95,42 +95,5 @@ fn e20_without_a_handler_and_with_one_that_fails_the_log_is_told() {
     assert_eq!(lines.len(), expected.len(), "{lines:?}");
     for (line, end) in lines.iter().zip(expected) {
         assert!(line.ends_with(end), "{line} ends with {end}");
-    }
-}
-
-/// A subscriber that keeps the texts of all events.
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0 = format!("{value:?}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Bad peers and hard times: resets, ends in mid-message, peers that stall, no descriptors, full queues.
 
 mod everywhere;
+mod lines;
 mod peer;
 
 use std::cell::{Cell, RefCell};
@@ -14,6 +15,7 @@ use corelane::{
     open_connection, open_unix_connection, set_report_handler, start_server, yield_now,
 };
 use everywhere::everywhere;
+use lines::Lines;
 use peer::{pair, pattern, receive, reset, run, settle};
 
 /// Messages of a hundred bytes, each answered by one.
@@ -334,4 +336,48 @@ fn s10_connections_that_a_full_queue_of_tcp_turns_away_come_again_and_none_is_lo
         check_all_are_served(&server, &gate, 8, || open_connection(addr)).await
     })
     .unwrap();
+}
+
+#[test]
+fn a_server_that_is_full_says_so_and_not_again_before_half_have_gone() {
+    run(async || {
+        let log = Lines::default();
+        let _logs = tracing::subscriber::set_default(log.clone());
+        let said = || {
+            let lines = log.0.lock().expect("nobody panics while it is held");
+            lines.iter().filter(|line| line.starts_with("a server has 4 connections")).count()
+        };
+        let echo = async |mut reader: StreamReader, writer: StreamWriter| {
+            while let Some(line) = reader.next_line().await? {
+                writer.write_bytes(line)?;
+            }
+            Ok(())
+        };
+        let server = Server::builder().max_connections(4).start(echo, "127.0.0.1:0").await?;
+        for round in 1..=2 {
+            let mut peers = Vec::new();
+            for _ in 0..4 {
+                assert_eq!(said(), round - 1);
+                peers.push(answered(&server).await?);
+            }
+            assert_eq!(said(), round);
+            drop(peers.pop());
+            peers.push(answered(&server).await?);
+            assert_eq!((said(), server.connection_count()), (round, 4));
+            drop(peers);
+            while server.connection_count() > 0 {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A connection that the server has taken.
+async fn answered(server: &Server) -> Result<(StreamReader, StreamWriter)> {
+    let (mut reader, writer) = open_connection(server.local_addrs()).await?;
+    writer.write("here\n")?;
+    reader.read_line().await?;
+    Ok((reader, writer))
 }

@@ -114,8 +114,9 @@ impl Kept {
         stoppable.next_back().map(|(number, _)| *number)
     }
 
-    /// Drops everything, the youngest first.
+    /// Drops everything, the youngest first, also what a stop that has not ended holds.
     pub(crate) fn clear(&self) {
+        self.stopping.take().into_iter().rev().for_each(|stopping| stopping.give_up());
         loop {
             let Some((_, entry)) = self.values.borrow_mut().pop_last() else { return };
             drop_quietly(entry);

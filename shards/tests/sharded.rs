@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use corelane::{Error, Result, gather, sleep, yield_now};
 use corelane_shards::{CallError, Foreign, Shard, ShardId, Sharded};
@@ -66,7 +67,7 @@ fn a_service_has_an_instance_on_each_shard_that_is_used_there() {
         let error = on(ShardId::new(3)).await.unwrap_err();
         assert!(matches!(call_error(&error), CallError::NoSuchShard { count: 3, .. }));
         let called = service.call_on(FAR, async |part| {
-            sleep(std::time::Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
             Ok(part.number.get() + 10)
         });
         assert_eq!(called.await?, 11);
@@ -211,7 +212,7 @@ fn a_stop_that_is_under_way_when_the_run_ends_comes_to_its_end() {
     on_first(shards(2), async move |shard| {
         let stop = async |part: Rc<Part>| {
             part.log.note("stop");
-            sleep(std::time::Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(20)).await;
             part.log.note("stopped");
             Ok(())
         };
@@ -223,6 +224,23 @@ fn a_stop_that_is_under_way_when_the_run_ends_comes_to_its_end() {
     let mut said = log.take();
     said.sort_unstable();
     assert_eq!(said, ["drop 0", "drop 1", "stop 0", "stop 1", "stopped 0", "stopped 1"]);
+}
+
+#[test]
+fn a_stop_that_does_not_end_is_dropped_on_its_shard() {
+    let log = Log::default();
+    let theirs = log.clone();
+    let limit = Duration::from_millis(20);
+    let ending = shards(1).drain(limit).clean_up(limit).run_to_end(async move |shard: Shard| {
+        let stop = async |part: Rc<Part>| {
+            part.log.note("stop");
+            std::future::pending().await
+        };
+        drop(Sharded::start_with(&shard, part(theirs.clone()), stop).await?);
+        Ok(())
+    });
+    assert!(!ending.unwrap().late.is_empty());
+    assert_eq!(log.take(), ["stop 0", "drop 0"]);
 }
 
 #[test]

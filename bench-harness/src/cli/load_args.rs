@@ -402,7 +402,8 @@ impl LoadArgs {
             if !path.starts_with('/') || path.contains(char::is_whitespace) {
                 return Err(format!("a path begins with / and has no blanks: {path:?}"));
             }
-            return Ok(Traffic::Http { host, path });
+            let one_each = self.reconnect == Some(1);
+            return Ok(Traffic::Http { host, path, one_each });
         }
         let keys = u32::try_from(self.keys).ok().filter(|keys| (1..=100_000_000).contains(keys));
         let workload = Workload {

@@ -8,6 +8,8 @@ use super::{Note, Protocol, ProtocolError, Reply};
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     request: Vec<u8>,
+    /// Nothing is asked for on a connection after its first response, so that may be its end.
+    one_each: bool,
     known: RefCell<Known>,
 }
 
@@ -46,7 +48,12 @@ impl Http {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench-harness\r\n\r\n");
         let known = Known { head: Vec::new(), reply: Reply { bytes: 0, ok: false } };
-        Http { request: request.into_bytes(), known: RefCell::new(known) }
+        Http { request: request.into_bytes(), one_each: false, known: RefCell::new(known) }
+    }
+
+    /// For connections that are used for one request each: the server may close them then.
+    pub(crate) fn one_each(self, one_each: bool) -> Self {
+        Http { one_each, ..self }
     }
 }
 
@@ -66,7 +73,9 @@ impl Protocol for Http {
         if let Some(reply) = known.find(input) {
             return Ok(reply);
         }
-        let Some(Response { reply, head_bytes }) = response(input)? else { return Ok(None) };
+        let Some(Response { reply, head_bytes }) = response(input, self.one_each)? else {
+            return Ok(None);
+        };
         if let Some(head_bytes) = head_bytes {
             known.learn(&input[..head_bytes], reply);
         }
@@ -85,8 +94,9 @@ struct Response {
 /// Statuses from 400 on are errors.
 ///
 /// # Errors
-/// If `input` is no HTTP/1.1, if the response ends with the connection, or if the server closes.
-fn response(input: &[u8]) -> Result<Option<Response>, ProtocolError> {
+/// If `input` is no HTTP/1, if the end of the connection tells where the response ends, or if the server closes and
+/// that `may_close` not be.
+fn response(input: &[u8], may_close: bool) -> Result<Option<Response>, ProtocolError> {
     let mut begin = 0;
     loop {
         let Some(head) = Head::parse(&input[begin..])? else { return Ok(None) };
@@ -101,9 +111,10 @@ fn response(input: &[u8]) -> Result<Option<Response>, ProtocolError> {
             Body::UntilClose => return Err(error("the length of the body is not told")),
         };
         let Some(end) = end else { return Ok(None) };
-        if head.closes {
+        if head.closes && !may_close {
             return Err(error(
-                "the server closes the connection after each response; allow it to keep them alive",
+                "the server closes the connection after each response; allow it to keep them alive, or take a \
+                 connection for each request with --reconnect 1",
             ));
         }
         let tells_all = begin == 0 && matches!(head.body, Body::Length(_));

@@ -62,6 +62,7 @@ pub(crate) enum SourceSpec {
     /// write into a pipe, and one adopts that.
     Signal {
         /// Which.
+        #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "none is simulated"))]
         number: i32,
     },
     /// A descriptor that somebody else made. The driver makes it non-blocking and owns it from here on.

@@ -23,6 +23,7 @@ use crate::io::{StreamReader, StreamWriter};
 
 mod builder;
 pub(super) mod listener;
+mod origin;
 mod service;
 
 /// Starts a server with the usual options: see [`ServerBuilder::start`].

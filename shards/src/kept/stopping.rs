@@ -13,6 +13,8 @@ use std::task::{Context, Poll, Waker};
 
 use corelane::{Result, Task, task};
 
+use crate::foreign::drop_quietly;
+
 type Body = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 /// What is to be done before a value may be dropped.
@@ -68,6 +70,11 @@ impl Stopping {
     /// Runtime, on a loop that is closing.
     pub(super) fn go_on(&self) -> Result<Task<()>> {
         task().name(&*self.name).try_create(Share(self.clone()))
+    }
+
+    /// Drops what has not ended of it, and the value with that.
+    pub(super) fn give_up(&self) {
+        drop_quietly(self.body.take());
     }
 
     /// Ready also if it has ended before. One that panics has.

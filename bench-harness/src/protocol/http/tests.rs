@@ -72,6 +72,18 @@ const HEADS: [&str; 8] = [
     "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n",
 ];
 
+#[test]
+fn who_asks_once_a_connection_may_be_closed_upon() {
+    let once = Http::new("localhost", "/").one_each(true);
+    for response in [
+        "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n!",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n!",
+    ] {
+        let reply = once.parse(0, Note::ANY, response.as_bytes());
+        assert_eq!(reply, Ok(Some(Reply { bytes: response.len(), ok: true })));
+    }
+}
+
 proptest! {
     #[test]
     fn what_was_seen_before_changes_nothing(

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::listener::{ListenAddr, Unstarted};
-use super::service::{Begin, Limits, Service, handle};
+use super::service::{Begin, Service, handle};
 use super::{ConnectionChange, Server};
 use crate::driver::{End, SourceId, SourceKind, SourceSpec};
 use crate::error::{Error, Result};
@@ -24,6 +24,19 @@ use crate::task::ReportKind;
 
 /// Connections that the system keeps waiting unless told otherwise.
 pub(in crate::net) const DEFAULT_BACKLOG: u32 = 1024;
+
+/// Limits of a service.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    /// Of each reader.
+    pub(super) read_bytes: usize,
+    /// Of each writer: bytes that may wait to be sent.
+    pub(super) write_bytes: usize,
+    /// Of each listener: connections that the system keeps waiting.
+    pub(super) backlog: u32,
+    /// Of the service.
+    pub(super) max_connections: usize,
+}
 
 /// What a server is started with.
 ///
@@ -85,8 +98,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The most connections at a time; further ones wait in the backlog. Unlimited by default. Each listener
-    /// but the first may exceed it by one.
+    /// The most connections at a time; further ones wait in the backlog, of which the log tells. Unlimited by
+    /// default. Each listener but the first may exceed it by one.
     pub fn max_connections(mut self, max_connections: usize) -> Self {
         self.limits.max_connections = max_connections;
         self

@@ -23,17 +23,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::ConnectionChange;
-use super::builder::Observer;
+use super::builder::{Limits, Observer};
 use super::listener::{Accepting, Listener};
+use super::origin::Origin;
 use crate::driver::{CpuSteering, Op, Outcome, SourceId, SourceKind, Started};
 use crate::error::{Error, Result};
-use crate::executor::{IoHandle, OpOwner, SchedulingGroup};
+use crate::executor::{IoHandle, OpOwner};
 use crate::io::stream::{ConnectionList, List, Stream};
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::tcp::{adopt, streams};
 use crate::sync::Event;
 use crate::sync::wait_list::{Place, Standing, WaitList};
-use crate::task::{LocalContext, ReportKind};
+use crate::task::ReportKind;
 use crate::util::slab::{Key, Slab};
 use crate::util::wait_kind::WaitKind;
 
@@ -51,23 +52,6 @@ pub(super) enum Begin {
     Give(Box<dyn Fn(OwnedFd)>),
 }
 
-/// What went with the task that had the service begin to serve. It goes with the connections too (rule T42).
-struct Origin {
-    context: LocalContext,
-    group: SchedulingGroup,
-}
-
-impl Origin {
-    fn current() -> Self {
-        Self { context: LocalContext::current(), group: SchedulingGroup::current() }
-    }
-
-    /// Calls `f` as that task would. Off the loop, where there are no tasks, it is dropped.
-    fn enter(&self, f: impl FnOnce()) {
-        drop(self.group.enter(|| self.context.enter(f)));
-    }
-}
-
 /// What the accept loops, the connections and the handle share.
 pub(super) struct Service {
     io: IoHandle,
@@ -78,6 +62,8 @@ pub(super) struct Service {
     observer: Option<Observer>,
     /// No connection is accepted for the time being.
     is_paused: Cell<bool>,
+    /// It was said that there are as many connections as allowed.
+    is_told_full: Cell<bool>,
     listeners: RefCell<Vec<Listener>>,
     connections: RefCell<Slab<Weak<Stream>>>,
     /// Itself, as long as there are connections that know it.
@@ -97,19 +83,6 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// Limits of a service.
-#[derive(Debug, Clone)]
-pub(super) struct Limits {
-    /// Of each reader.
-    pub(super) read_bytes: usize,
-    /// Of each writer: bytes that may wait to be sent.
-    pub(super) write_bytes: usize,
-    /// Of each listener: connections that the system keeps waiting.
-    pub(super) backlog: u32,
-    /// Of the service.
-    pub(super) max_connections: usize,
-}
-
 impl Service {
     pub(super) fn new(
         io: IoHandle,
@@ -125,6 +98,7 @@ impl Service {
             limits,
             observer,
             is_paused: Cell::new(false),
+            is_told_full: Cell::new(false),
             listeners: RefCell::new(listeners),
             connections: RefCell::default(),
             list: RefCell::new(Weak::new()),
@@ -166,6 +140,7 @@ impl Service {
     /// Accepts what is waiting, then starts an accept that waits.
     fn accept_on(self: &Rc<Self>, number: usize) {
         for _ in 0..ACCEPTS_IN_A_ROW {
+            self.watch_limit();
             let is_full = self.is_full();
             let (source, op) = {
                 let mut listeners = self.listeners.borrow_mut();
@@ -194,6 +169,18 @@ impl Service {
 
     fn is_full(&self) -> bool {
         self.is_paused.get() || self.connections.borrow().len() >= self.limits.max_connections
+    }
+
+    /// Says when there are as many connections as allowed, and not again before half of them have gone.
+    fn watch_limit(&self) {
+        let (count, limit) = (self.connection_count(), self.limits.max_connections);
+        if count < limit {
+            self.is_told_full.set(self.is_told_full.get() && count > limit / 2);
+        } else if !self.is_told_full.replace(true) {
+            tracing::warn!(
+                "a server has {limit} connections, the most it may have: more have to wait"
+            );
+        }
     }
 
     /// Stops accepting, or goes on with it. Those who come meanwhile wait in the backlog.
