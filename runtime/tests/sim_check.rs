@@ -100,6 +100,24 @@ fn threads_find_the_lowest_seed_that_fails_and_no_other() {
 }
 
 #[test]
+fn a_check_has_worlds_of_other_settings_also_when_it_looks_for_fewer_faults() {
+    let minute = 60 * SECOND;
+    let text = refusal(|| {
+        Check::new(20).threads(2).world(|world| world.calm().time_limit(minute)).run(|sim| {
+            let host = sim.host("only")?;
+            sim.faults(Fault::stall("only", SECOND));
+            sim.run(host, async move || {
+                sleep(2 * minute).await;
+                Ok(())
+            })
+        });
+    });
+    assert!(text.contains("it goes on after 60s of its time"), "{text}");
+    assert!(text.contains("seed 0;"), "{text}");
+    assert!(text.contains("it fails without any of its 1 faults too"), "{text}");
+}
+
+#[test]
 fn traces_are_those_of_the_seeds_in_their_order() {
     let program = |sim: &mut Simulation| {
         let host = sim.host("only")?;

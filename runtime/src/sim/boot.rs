@@ -143,8 +143,8 @@ impl Simulation {
                     machine.end();
                     continue;
                 }
-                machine.restart(&self.world)?;
-                self.world.stall(machine.seat, down);
+                self.begin_anew(index)?;
+                self.world.stall(self.machines[index].seat, down);
             }
         }
         drop(mains);
@@ -174,12 +174,14 @@ impl Simulation {
 
     /// A main that was started and has failed fails the run.
     pub(super) fn check_mains(&mut self) -> std::result::Result<(), Reason> {
-        for site in self.sites.values_mut() {
-            let Some(place) = site.mains.iter().position(|(_, main)| main.done()) else { continue };
-            let (_, mut main) = site.mains.swap_remove(place);
-            match main.take_output() {
-                Some(Err(error)) if !error.is_cancelled() => return Err(error.into()),
-                _ => {}
+        while let Some(host) = self.unchecked.pop() {
+            let Some(site) = self.sites.get_mut(&host) else { continue };
+            while let Some(place) = site.mains.iter().position(|(_, main)| main.done()) {
+                let (_, mut main) = site.mains.swap_remove(place);
+                match main.take_output() {
+                    Some(Err(error)) if !error.is_cancelled() => return Err(error.into()),
+                    _ => {}
+                }
             }
         }
         Ok(())

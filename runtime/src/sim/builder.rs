@@ -29,6 +29,16 @@ impl Builder {
         Self { settings, step_limit: STEP_LIMIT, time_limit: TIME_LIMIT }
     }
 
+    /// The same world under another seed.
+    pub(super) fn with_seed(&self, seed: u64) -> Self {
+        let settings = Settings { seed, ..self.settings.clone() };
+        Self { settings, ..self.clone() }
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.settings.seed
+    }
+
     /// A world without mishaps: tasks run in their order, nothing is woken for nothing, receives give all there
     /// is, and messages take a fixed time. Which loop turns next is still drawn.
     pub fn calm(mut self) -> Self {
@@ -80,6 +90,7 @@ impl Builder {
             seed: self.settings.seed,
             world: World::new(self.settings),
             machines: Vec::new(),
+            seated: Vec::new(),
             step_limit: self.step_limit,
             step_count: Cell::new(0),
             time_limit: Instant::ZERO + self.time_limit,
@@ -91,6 +102,7 @@ impl Builder {
             action_count: 0,
             panics: Vec::new(),
             sites: BTreeMap::new(),
+            unchecked: Vec::new(),
             running: None,
         }
     }

@@ -10,7 +10,7 @@ use std::thread;
 
 use super::failure::replay;
 use super::shrink::{self, Planned};
-use super::{Failure, Simulation};
+use super::{Builder, Failure, Simulation};
 use crate::util::atomic::lock;
 
 /// Runs `program` with the seeds from 0 to `count`, each in a world of its own, and shuts the world down after it.
@@ -19,7 +19,7 @@ use crate::util::atomic::lock;
 /// fails in which [faults](Simulation::faults) had to happen, it is run again with fewer and smaller ones, for as
 /// long as it fails, and what is left is printed.
 ///
-/// [`Check`] does the same on several threads.
+/// [`Check`] does the same on several threads, and in worlds of other settings.
 ///
 /// # Panics
 /// At the first seed that fails, with the report on it; if one of those variables is no number.
@@ -42,7 +42,7 @@ fn check_alone(
     mut program: impl FnMut(&mut Simulation) -> Result<(), Failure>,
 ) {
     for seed in seeds(count) {
-        if let Err(defeat) = run_seed(seed, is_twice, &mut program) {
+        if let Err(defeat) = run_seed(&Simulation::builder(seed), is_twice, &mut program) {
             defeat.raise();
         }
     }
@@ -65,6 +65,7 @@ fn check_alone(
 #[must_use = "settings run nothing"]
 pub struct Check {
     count: u64,
+    world: Builder,
     is_twice: bool,
     threads: Option<usize>,
 }
@@ -72,7 +73,28 @@ pub struct Check {
 impl Check {
     /// The seeds from 0 to `count`, unless `CORELANE_SEED` or `CORELANE_SEEDS` is set.
     pub fn new(count: u64) -> Self {
-        Self { count, is_twice: false, threads: None }
+        Self { count, world: Simulation::builder(0), is_twice: false, threads: None }
+    }
+
+    /// In worlds of other settings than those of [`Simulation::new`]: with other limits, for instance.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use corelane::sim::Check;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// Check::new(20).world(|world| world.time_limit(minute).step_limit(10_000)).run(|sim| {
+    ///     let host = sim.host("only")?;
+    ///     sim.run(host, async move || {
+    ///         corelane::sleep(minute / 2).await;
+    ///         Ok(())
+    ///     })
+    /// });
+    /// ```
+    pub fn world(mut self, settings: impl FnOnce(Builder) -> Builder) -> Self {
+        self.world = settings(self.world);
+        self
     }
 
     /// Each seed is run twice, as by [`check_twice`].
@@ -110,7 +132,8 @@ impl Check {
             lowest: AtomicU64::new(u64::MAX),
             ended: Mutex::new(Vec::new()),
         };
-        let program = |seed| run_seed(seed, self.is_twice, &mut |sim| program(sim));
+        let program =
+            |seed| run_seed(&self.world.with_seed(seed), self.is_twice, &mut |sim| program(sim));
         work.spread(self.thread_count(), seeds.end, &program);
         let mut ended = work.ended.into_inner().unwrap_or_default();
         ended.sort_unstable_by_key(|(seed, _)| *seed);
@@ -214,11 +237,11 @@ pub(super) type Program<'a> = &'a mut dyn FnMut(&mut Simulation) -> Result<(), F
 
 /// One run: its trace, the faults of it, and how it ended.
 pub(super) fn attempt(
-    seed: u64,
+    world: &Builder,
     instead: Option<Vec<Planned>>,
     program: Program<'_>,
 ) -> (u64, Vec<Planned>, Result<(), Ending>) {
-    let mut sim = Simulation::new(seed);
+    let mut sim = world.clone().build();
     sim.instead = instead;
     sim.is_checked = true;
     let run = AssertUnwindSafe(|| program(&mut sim).and_then(|()| sim.shut_down()));
@@ -230,16 +253,16 @@ pub(super) fn attempt(
 }
 
 /// Runs one seed, and again if that is wanted.
-fn run_seed(seed: u64, is_twice: bool, program: Program<'_>) -> Run {
-    let trace = run_once(seed, program)?;
+fn run_seed(world: &Builder, is_twice: bool, program: Program<'_>) -> Run {
+    let trace = run_once(world, program)?;
     if is_twice {
-        let again = run_once(seed, program)?;
+        let again = run_once(world, program)?;
         if trace != again {
             let text = format!(
                 "two runs with one seed differ ({trace:016x} and {again:016x}): the program depends on something \
                  that the simulation does not own, such as the system's clock, a thread, or the order of a hash \
                  map\n{}",
-                replay(seed),
+                replay(world.seed()),
             );
             return Err(Defeat { text, payload: None });
         }
@@ -248,10 +271,10 @@ fn run_seed(seed: u64, is_twice: bool, program: Program<'_>) -> Run {
 }
 
 /// Runs one seed; if it fails with faults, looks for fewer.
-fn run_once(seed: u64, program: Program<'_>) -> Run {
-    let (trace, plan, outcome) = attempt(seed, None, program);
+fn run_once(world: &Builder, program: Program<'_>) -> Run {
+    let (trace, plan, outcome) = attempt(world, None, program);
     let Err(fault) = outcome else { return Ok(trace) };
-    let shrunk = shrink::shrink(seed, plan, &fault, program);
+    let (shrunk, seed) = (shrink::shrink(world, plan, &fault, program), world.seed());
     Err(match fault {
         Ending::Panicked(payload) => {
             Defeat { text: format!("{}{shrunk}", replay(seed)), payload: Some(payload) }

@@ -164,12 +164,15 @@ impl Simulation {
         let now = self.world.now();
         let mut panics = std::mem::take(&mut self.panics);
         panics.retain(|(name, until)| {
-            let mut strike = |machine: &mut super::Machine| {
+            let strike = |machine: &mut super::Machine| {
                 let strike = || executor::with(|core| core.home().panic_task(name));
                 let struck = machine.attend(|event_loop| event_loop.enter(strike));
-                matches!(struck, Some(Ok(Ok(true))))
+                matches!(struck, Some(Ok(Ok(true)))).then_some(machine.host)
             };
-            *until > now && !self.machines.iter_mut().any(&mut strike)
+            let struck =
+                (*until > now).then(|| self.machines.iter_mut().find_map(strike)).flatten();
+            self.unchecked.extend(struck);
+            *until > now && struck.is_none()
         });
         self.panics = panics;
     }
@@ -203,9 +206,8 @@ impl Simulation {
     /// # Errors
     /// An I/O error if the new loop cannot be made; the old one has ended all the same.
     pub fn restart(&mut self, place: Place) -> Result<()> {
-        let machine = &mut self.machines[place.index];
-        self.world.kill(machine.seat);
-        machine.restart(&self.world)
+        self.world.kill(self.machines[place.index].seat);
+        self.begin_anew(place.index)
     }
 }
 

@@ -96,7 +96,7 @@ impl Machine {
     }
 
     /// The same, and there is a new one then that nobody keeps.
-    pub(super) fn restart(&mut self, world: &World) -> Result<()> {
+    fn begin_anew(&mut self, world: &World) -> Result<()> {
         self.end();
         let (seat, made) = make_loop(world, self.host, &LoopConfig::default());
         self.seat = seat;
@@ -138,13 +138,20 @@ impl Simulation {
         let mut event_loop = made.map_err(Error::from)?;
         let keeper = make(&mut event_loop)?;
         let name = format!("{}, {name}", self.machines[place.index].name);
-        self.add_machine(Machine {
+        Ok(self.add_machine(Machine {
             name,
             host,
             seat,
             event_loop: Some(event_loop),
             keeper: Some(Box::new(keeper)),
-        })
+        }))
+    }
+
+    /// Gives a machine a new loop.
+    pub(super) fn begin_anew(&mut self, index: usize) -> Result<()> {
+        self.machines[index].begin_anew(&self.world)?;
+        self.seat(index);
+        Ok(())
     }
 
     /// Ends the loop at `place` at once and for good, as [`restart`](Self::restart) does before it makes a new one.

@@ -154,6 +154,8 @@ pub struct Simulation {
     seed: u64,
     world: World,
     machines: Vec<Machine>,
+    /// Of which machine each loop of the world is, by its number.
+    seated: Vec<usize>,
     step_limit: u64,
     step_count: Cell<u64>,
     time_limit: Instant,
@@ -171,6 +173,8 @@ pub struct Simulation {
     panics: Vec<(String, Instant)>,
     /// What runs on hosts whenever they begin.
     sites: BTreeMap<HostId, Site>,
+    /// Where mains may have ended since the last look at them.
+    unchecked: Vec<HostId>,
     /// Where the main of a `run` is, and how it stands with SIGINT.
     running: Option<(HostId, Interrupt)>,
 }
@@ -230,13 +234,22 @@ impl Simulation {
 
     fn add_loop(&mut self, name: String, host: HostId) -> Result<Place> {
         let machine = Machine::new(&self.world, host, name)?;
-        self.add_machine(machine)
+        Ok(self.add_machine(machine))
     }
 
-    fn add_machine(&mut self, machine: Machine) -> Result<Place> {
+    fn add_machine(&mut self, machine: Machine) -> Place {
         let ip = self.world.ip(machine.host);
         self.machines.push(machine);
-        Ok(Place { index: self.machines.len() - 1, ip })
+        let index = self.machines.len() - 1;
+        self.seat(index);
+        Place { index, ip }
+    }
+
+    /// A machine has a loop, or another one.
+    fn seat(&mut self, index: usize) {
+        let number = self.machines[index].seat.number();
+        self.seated.resize(self.seated.len().max(number + 1), usize::MAX);
+        self.seated[number] = index;
     }
 
     /// Begins `main` as a task at `place`. It goes on whenever the simulation is run.
@@ -394,7 +407,10 @@ impl Simulation {
             let is_over = self.world.now() > self.time_limit;
             return if is_over { Err(Reason::TimeLimit(self.time_limit)) } else { Ok(jumped) };
         };
-        if let Some(machine) = self.machines.iter_mut().find(|machine| machine.seat == seat) {
+        let index = self.seated.get(seat.number()).copied();
+        let machine = index.and_then(|index| self.machines.get_mut(index));
+        if let Some(machine) = machine.filter(|machine| machine.seat == seat) {
+            self.unchecked.push(machine.host);
             machine.turn()?;
         }
         Ok(true)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::Builder;
 use super::check::{self, Program};
 use super::fault::{Fault, What};
 use crate::driver::sim::Harm;
@@ -17,7 +18,7 @@ const SHORT: Duration = Duration::from_millis(1);
 
 /// What a search for fewer faults has come to.
 struct Search<'a, 'b> {
-    seed: u64,
+    world: &'a Builder,
     failure: &'a check::Ending,
     program: Program<'b>,
     plan: Vec<Planned>,
@@ -27,7 +28,7 @@ struct Search<'a, 'b> {
 /// Looks for fewer and smaller faults with which the program fails in the same way, and says what there is left;
 /// nothing if there were none.
 pub(super) fn shrink(
-    seed: u64,
+    world: &Builder,
     plan: Vec<Planned>,
     failure: &check::Ending,
     program: Program<'_>,
@@ -36,7 +37,7 @@ pub(super) fn shrink(
         return String::new();
     }
     let count = plan.len();
-    let mut search = Search { seed, failure, program, plan, run_count: 0 };
+    let mut search = Search { world, failure, program, plan, run_count: 0 };
     // With all of them once more: a program that fails by chance cannot be searched.
     if !search.fails_with(search.plan.clone()) {
         return "\nwith the same faults it did not fail again: the program depends on more than the seed".into();
@@ -66,7 +67,7 @@ impl Search<'_, '_> {
             return false;
         }
         self.run_count += 1;
-        let (_, _, outcome) = check::attempt(self.seed, Some(plan), self.program);
+        let (_, _, outcome) = check::attempt(self.world, Some(plan), self.program);
         outcome.is_err_and(|failure| failure.is_like(self.failure))
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct SimDriver {
     parked_at: BTreeMap<usize, SourceId>,
     /// Ops that ended by `cancel` and `close`, for the next turn.
     ended: Vec<Completion>,
+    /// Keeps its memory from turn to turn.
+    hot: Vec<Key>,
 }
 
 impl SimDriver {
@@ -53,6 +55,7 @@ impl SimDriver {
             pool: BufPool::new(),
             parked_at: BTreeMap::new(),
             ended: Vec::new(),
+            hot: Vec::new(),
         })
     }
 
@@ -340,15 +343,16 @@ impl Driver for SimDriver {
     }
 
     fn turn(&mut self, park: Park, done: &mut Vec<Completion>) -> io::Result<()> {
-        let (hot, is_rung) = {
-            let mut state = self.world.0.borrow_mut();
-            let is_rung = state.seats[self.seat.0].bell.take();
-            (state.take_hot(self.seat, EVENTS_PER_TURN), is_rung)
-        };
+        let mut hot = std::mem::take(&mut self.hot);
+        let mut state = self.world.0.borrow_mut();
+        let is_rung = state.seats[self.seat.0].bell.take();
+        state.take_hot(self.seat, EVENTS_PER_TURN, &mut hot);
+        drop(state);
         done.append(&mut self.ended);
-        for source in hot {
+        for source in hot.drain(..) {
             self.serve(SourceId(source), done);
         }
+        self.hot = hot;
         if !done.is_empty() || is_rung {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 //! one turn, and lets time move when none has. Nothing here waits, and whatever could happen in one way or
 //! another is a draw from the world's generator, so that a run can be had again.
 //!
-//! `world` has the clock and what is on its way, `net` the connections and `wire` what is between their ends,
+//! `world` has the clock and what is on its way, `agenda` which loop can turn when, `net` the connections and `wire` what is between their ends,
 //! `listeners` who takes them, `spread` which of those that share an address, `unix` those within a host, `datagrams` UDP,
 //! `signals` those of a process, `names` the addresses of all, `rules` what goes wrong, `draws` the generator and the
 //! trace; `driver` is a loop's way into it all, and `source` what that knows of each of its
@@ -18,9 +18,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::world::State;
-use crate::util::chance::Chance;
 use crate::util::instant::Instant;
 
+mod agenda;
 mod clock;
 mod datagrams;
 mod descriptors;
@@ -93,12 +93,7 @@ impl World {
 
     /// Draws which of the loops turns next: one of those that have something to do.
     pub(crate) fn draw_turn(&self) -> Option<SeatId> {
-        let mut state = self.0.borrow_mut();
-        let awake = state.awake();
-        let place = state.draws.below("whose turn", awake.len() as u64);
-        let seat = *awake.get(place as usize)?;
-        state.begin_turn(seat);
-        Some(seat)
+        self.0.borrow_mut().draw_turn()
     }
 
     /// The loop is about to turn, without a draw.
@@ -110,7 +105,7 @@ impl World {
     /// Whether the loop has something to do.
     #[cfg(test)]
     pub(crate) fn is_awake(&self, seat: SeatId) -> bool {
-        self.0.borrow().awake().contains(&seat)
+        self.0.borrow_mut().is_awake(seat)
     }
 
     /// Lets nothing pass between two hosts, or again.
@@ -135,14 +130,12 @@ impl World {
 
     /// The clock of a host goes so many parts in a million too fast.
     pub(crate) fn set_drift(&self, host: HostId, drift_ppm: i32) {
-        let state = &mut *self.0.borrow_mut();
-        state.hosts[host.0].clock.set_drift(state.now, drift_ppm);
+        self.0.borrow_mut().set_clock(host, |clock, now| clock.set_drift(now, drift_ppm));
     }
 
     /// The clock of a host jumps.
     pub(crate) fn go_ahead(&self, host: HostId, by: Duration) {
-        let state = &mut *self.0.borrow_mut();
-        state.hosts[host.0].clock.go_ahead(state.now, by);
+        self.0.borrow_mut().set_clock(host, |clock, now| clock.go_ahead(now, by));
     }
 
     /// A signal comes to the process on a host: whether somebody there hears it.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::agenda::Agenda;
 use super::clock::Clock;
 use super::datagrams::Socket;
 use super::descriptors::Deed;
@@ -41,6 +42,13 @@ pub(crate) struct HostId(pub(super) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SeatId(pub(super) usize);
 
+impl SeatId {
+    /// From zero, in the order in which the loops were made.
+    pub(crate) fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// The world, as the drivers in it and the one who turns it see it.
 pub(super) struct State {
     pub(super) draws: Rc<Draws>,
@@ -55,6 +63,9 @@ pub(super) struct State {
     /// What came to a cut, in its order: it arrives when the cut is healed.
     held: Vec<Held>,
     pub(super) seats: Vec<Seat>,
+    agenda: Agenda,
+    /// A bell of any of them was rung since it was last looked for.
+    rings: Arc<AtomicBool>,
     pub(super) hosts: Vec<Host>,
     pub(super) ends: Slab<End>,
     pub(super) listeners: Slab<Listener>,
@@ -91,8 +102,8 @@ pub(super) struct Seat {
     /// It makes no turn before.
     stalled_until: Instant,
     pub(super) bell: Arc<Bell>,
-    /// Its sources to which something has happened.
-    pub(super) hot: BTreeSet<Key>,
+    /// Its sources to which something has happened, sorted.
+    pub(super) hot: Vec<Key>,
     is_gone: bool,
     /// It ends as a process that is killed does.
     pub(super) is_killed: bool,
@@ -128,6 +139,8 @@ impl State {
             rules: Vec::new(),
             held: Vec::new(),
             seats: Vec::new(),
+            agenda: Agenda::default(),
+            rings: Arc::default(),
             hosts: Vec::new(),
             ends: Slab::new(),
             listeners: Slab::new(),
@@ -154,25 +167,26 @@ impl State {
 
     /// One more loop on a host.
     pub(super) fn add_seat(&mut self, host: HostId) -> SeatId {
+        let rings = Arc::clone(&self.rings);
         self.seats.push(Seat {
             host,
             is_awake: true,
             alarm: None,
             stalled_until: Instant::ZERO,
-            bell: Arc::default(),
-            hot: BTreeSet::new(),
+            bell: Arc::new(Bell { is_rung: AtomicBool::new(false), rings }),
+            hot: Vec::new(),
             is_gone: false,
             is_killed: false,
         });
-        SeatId(self.seats.len() - 1)
+        let seat = SeatId(self.seats.len() - 1);
+        self.plan_turn(seat);
+        seat
     }
 
     /// A loop has ended.
     pub(super) fn leave(&mut self, seat: SeatId) {
-        let seat = &mut self.seats[seat.0];
-        seat.is_gone = true;
-        seat.is_awake = false;
-        seat.alarm = None;
+        self.seats[seat.0].is_gone = true;
+        self.plan_turn(seat);
     }
 
     /// The host with this address, as seen from `host`.
@@ -268,24 +282,29 @@ impl State {
 
     /// Has a loop make no turn for so long.
     pub(super) fn stall(&mut self, seat: SeatId, duration: Duration) {
-        let seat = &mut self.seats[seat.0];
-        seat.stalled_until = seat.stalled_until.max(self.now + duration);
+        let until = self.now + duration;
+        let stalled_until = &mut self.seats[seat.0].stalled_until;
+        *stalled_until = until.max(*stalled_until);
+        self.plan_turn(seat);
     }
 
     /// Something has happened to a source.
     pub(super) fn heat(&mut self, owner: (SeatId, SourceId)) {
-        let (seat, source) = owner;
-        let seat = &mut self.seats[seat.0];
+        let (id, source) = owner;
+        let seat = &mut self.seats[id.0];
         if !seat.is_gone && source != SourceId::NONE {
-            seat.hot.insert(source.0);
-            seat.is_awake = true;
+            if let Err(place) = seat.hot.binary_search(&source.0) {
+                seat.hot.insert(place, source.0);
+            }
+            self.stir(id);
         }
     }
 
     /// There is something to do for a loop.
     pub(super) fn stir(&mut self, seat: SeatId) {
-        let seat = &mut self.seats[seat.0];
-        seat.is_awake = !seat.is_gone;
+        if !std::mem::replace(&mut self.seats[seat.0].is_awake, true) {
+            self.plan_turn(seat);
+        }
     }
 
     /// Whether something has happened to a source of the loop.
@@ -294,9 +313,10 @@ impl State {
     }
 
     /// Takes the sources to which something has happened, `limit` at most and perhaps not all, in a drawn order.
-    pub(super) fn take_hot(&mut self, seat: SeatId, limit: usize) -> Vec<Key> {
+    pub(super) fn take_hot(&mut self, seat: SeatId, limit: usize, taken: &mut Vec<Key>) {
         let hot = &mut self.seats[seat.0].hot;
-        let mut taken: Vec<_> = std::mem::take(hot).into_iter().collect();
+        debug_assert!(taken.is_empty());
+        std::mem::swap(hot, taken);
         let mut count = limit.min(taken.len());
         if self.draws.happens("short poll", self.settings.short) {
             count = 1 + self.draws.below("events", count as u64) as usize;
@@ -306,56 +326,98 @@ impl State {
             self.draws.shuffle("order of events", len, &mut |one, other| taken.swap(one, other));
         }
         hot.extend(taken.drain(count.min(taken.len())..));
-        taken
+        hot.sort_unstable();
     }
 
     /// The loop waits, until `alarm` at the latest.
-    pub(super) fn sleep(&mut self, seat: SeatId, alarm: Option<Instant>) {
+    pub(super) fn sleep(&mut self, id: SeatId, alarm: Option<Instant>) {
         self.draws.note(alarm.map_or(u64::MAX, Instant::as_nanos));
-        let seat = &mut self.seats[seat.0];
+        let seat = &mut self.seats[id.0];
         seat.is_awake = false;
         seat.alarm = alarm;
+        self.plan_turn(id);
+    }
+
+    /// Draws which of the loops turns next: one of those that can, if there are any.
+    pub(super) fn draw_turn(&mut self) -> Option<SeatId> {
+        self.answer_bells();
+        let place = self.draws.below("whose turn", self.agenda.now_count() as u64);
+        let seat = self.agenda.nth_now(place as usize)?;
+        self.begin_turn(seat);
+        Some(seat)
     }
 
     /// The loop is about to turn: that takes a moment.
     pub(super) fn begin_turn(&mut self, seat: SeatId) {
         let seat_number = seat.0 as u64;
         self.draws.note(seat_number);
-        self.now += self.draws.duration("turn time", &self.settings.turn_time);
-        let seat = &mut self.seats[seat.0];
-        seat.is_awake = true;
-        seat.alarm = None;
+        let now = self.now + self.draws.duration("turn time", &self.settings.turn_time);
+        self.seats[seat.0].alarm = None;
+        self.stir(seat);
+        self.pass(now);
         self.collect_given();
         self.settle();
     }
 
-    /// The loops that do not wait.
-    pub(super) fn awake(&self) -> Vec<SeatId> {
-        let is_awake = |seat: &Seat| self.wakes_at(seat).is_some_and(|wakes| wakes <= self.now);
-        let numbered = self.seats.iter().enumerate();
-        numbered.filter(|(_, seat)| is_awake(seat)).map(|(number, _)| SeatId(number)).collect()
+    /// Who was rung for can turn.
+    fn answer_bells(&mut self) {
+        // Pairs with the store in `unpark`: of whom it speaks is known by then.
+        if self.rings.swap(false, Ordering::Acquire) {
+            for number in 0..self.seats.len() {
+                if self.seats[number].bell.is_rung() {
+                    self.stir(SeatId(number));
+                }
+            }
+        }
+    }
+
+    /// Whether a loop can turn.
+    #[cfg(test)]
+    pub(super) fn is_awake(&mut self, seat: SeatId) -> bool {
+        self.answer_bells();
+        self.agenda.is_now(seat)
     }
 
     /// When a loop can have its next turn, if nothing happens before.
     fn wakes_at(&self, seat: &Seat) -> Option<Instant> {
-        let is_up = seat.is_awake || seat.bell.is_rung();
         let clock = &self.hosts[seat.host.0].clock;
         let alarm = seat.alarm.map(|alarm| clock.when(alarm));
-        let wakes = if is_up { Some(Instant::ZERO) } else { alarm };
+        let wakes = if seat.is_awake { Some(Instant::ZERO) } else { alarm };
         wakes.filter(|_| !seat.is_gone).map(|wakes| wakes.max(seat.stalled_until))
+    }
+
+    /// What decides about the next turn of a loop has changed.
+    fn plan_turn(&mut self, seat: SeatId) {
+        let wakes = self.wakes_at(&self.seats[seat.0]);
+        self.agenda.plan(seat, wakes, self.now);
+    }
+
+    /// Changes the clock of a host: who waits for a time there waits for another one of the world.
+    pub(super) fn set_clock(&mut self, host: HostId, change: impl FnOnce(&mut Clock, Instant)) {
+        change(&mut self.hosts[host.0].clock, self.now);
+        for number in 0..self.seats.len() {
+            if self.seats[number].host == host {
+                self.plan_turn(SeatId(number));
+            }
+        }
+    }
+
+    /// It is `now`.
+    fn pass(&mut self, now: Instant) {
+        self.now = now;
+        self.agenda.come_to(now);
     }
 
     /// Moves the clock to the next thing that will happen, but not past `limit`. False if nothing will and there
     /// is no limit.
     pub(super) fn jump(&mut self, limit: Instant) -> bool {
+        self.answer_bells();
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        let wakes = self.seats.iter().filter_map(|seat| self.wakes_at(seat));
-        let alarm = wakes.filter(|wakes| *wakes > self.now).min();
-        let next = [event, alarm].into_iter().flatten().fold(limit, Instant::min);
+        let next = [event, self.agenda.next()].into_iter().flatten().fold(limit, Instant::min);
         if next == Instant::MAX {
             return false;
         }
-        self.now = self.now.max(next);
+        self.pass(self.now.max(next));
         self.draws.note(self.now.as_nanos());
         self.settle();
         true
@@ -388,23 +450,29 @@ impl State {
 }
 
 /// What others ring to wake a loop. It remembers one ring.
-#[derive(Debug, Default)]
-pub(super) struct Bell(AtomicBool);
+#[derive(Debug)]
+pub(super) struct Bell {
+    is_rung: AtomicBool,
+    /// One for all loops of the world.
+    rings: Arc<AtomicBool>,
+}
 
 impl Bell {
     fn is_rung(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.is_rung.load(Ordering::Acquire)
     }
 
     /// Whether it was rung since the last look.
     pub(super) fn take(&self) -> bool {
         // Pairs with the store in `unpark`: what was sent before the ring is seen after it.
-        self.0.swap(false, Ordering::Acquire)
+        self.is_rung.swap(false, Ordering::Acquire)
     }
 }
 
 impl Unpark for Bell {
     fn unpark(&self) {
-        self.0.store(true, Ordering::Release);
+        self.is_rung.store(true, Ordering::Release);
+        // Pairs with the swap in `answer_bells`.
+        self.rings.store(true, Ordering::Release);
     }
 }
