@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-expected="100 seeds: a3cdf3c239f63d71"
+expected="100 seeds: ce4a847a9a8948b0"
 count=${1:-1000}
 
 cargo build --release --quiet -p corelane --features sim --example sim_traces

@@ -17,16 +17,17 @@ impl Home {
     pub(crate) fn meddle(&self, chance: &dyn Chance) {
         let tasks = &mut *self.tasks.borrow_mut();
         if chance.happens("spurious wake", chance.spurious_wakes()) {
-            let waiting: Vec<u32> = tasks.table.unfinished_slots().collect();
-            let place = chance.below("who is woken for nothing", waiting.len() as u64);
-            if let Some(slot) = waiting.get(place as usize).copied()
+            let count = tasks.table.unfinished() as u64;
+            let place = chance.below("who is woken for nothing", count);
+            let slot = tasks.table.unfinished_slots().nth(place as usize);
+            if let Some(slot) = slot
                 && tasks.table.wake_slot(slot)
             {
                 tasks.ready.push(Entry::task(slot));
             }
         }
         let ready = &mut tasks.ready;
-        if chance.shuffles() {
+        if ready.len() > 1 && chance.shuffles() {
             let places: Vec<usize> =
                 (0..ready.len()).filter(|place| ready[*place].unpack().is_ok()).collect();
             chance.shuffle("order of tasks", places.len(), &mut |one, other| {

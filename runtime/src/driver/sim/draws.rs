@@ -1,7 +1,7 @@
 //! The generator of a world, and what it has drawn.
 
+use std::array;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,14 +10,15 @@ use super::settings::Settings;
 use crate::util::chance::Chance;
 
 /// How many of the last draws are kept, to be shown when a run fails.
-const KEPT_COUNT: usize = 24;
+const KEPT_COUNT: u64 = 32;
 
 /// All chance of one world, and the trace of what has happened in it.
 pub(crate) struct Draws {
     generator: RefCell<fastrand::Rng>,
     trace: Cell<u64>,
     count: Cell<u64>,
-    last: RefCell<VecDeque<Draw>>,
+    /// The draw of a number is at the place of that number, by the count.
+    last: [Cell<Draw>; KEPT_COUNT as usize],
     shuffles: bool,
     parts: u64,
     spurious_wakes: u64,
@@ -35,9 +36,9 @@ impl Draws {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             generator: RefCell::new(fastrand::Rng::with_seed(settings.seed)),
-            trace: Cell::new(FNV_BASIS),
+            trace: Cell::new(GOLDEN),
             count: Cell::new(0),
-            last: RefCell::default(),
+            last: array::from_fn(|_| Cell::new(Draw { what: "", bound: 0, value: 0 })),
             shuffles: settings.shuffles,
             parts: settings.short,
             spurious_wakes: settings.spurious_wakes,
@@ -46,7 +47,14 @@ impl Draws {
 
     /// Takes note of bytes.
     pub(super) fn note_bytes(&self, bytes: &[u8]) {
-        self.trace.set(fold(self.trace.get(), bytes));
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut trace = fold(self.trace.get(), bytes.len() as u64);
+        for word in words {
+            trace = fold(trace, u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.trace.set(fold(trace, u64::from_le_bytes(last)));
     }
 
     /// A time in a range, both ends included.
@@ -67,7 +75,10 @@ impl Draws {
 
     /// The last draws, oldest first.
     pub(crate) fn last(&self) -> Vec<Draw> {
-        self.last.borrow().iter().copied().collect()
+        let count = self.count.get();
+        let place = |number: u64| (number % KEPT_COUNT) as usize;
+        let numbers = count.saturating_sub(KEPT_COUNT)..count;
+        numbers.map(|number| self.last[place(number)].get()).collect()
     }
 
     /// How many draws were made.
@@ -84,17 +95,13 @@ impl Chance for Draws {
         let value = self.generator.borrow_mut().u64(..bound);
         self.note(bound);
         self.note(value);
-        self.count.set(self.count.get() + 1);
-        let mut last = self.last.borrow_mut();
-        if last.len() == KEPT_COUNT {
-            last.pop_front();
-        }
-        last.push_back(Draw { what, bound, value });
+        let count = self.count.replace(self.count.get() + 1);
+        self.last[(count % KEPT_COUNT) as usize].set(Draw { what, bound, value });
         value
     }
 
     fn note(&self, value: u64) {
-        self.note_bytes(&value.to_le_bytes());
+        self.trace.set(fold(self.trace.get(), value));
     }
 
     fn parts(&self) -> u64 {
@@ -117,18 +124,13 @@ impl fmt::Display for Draw {
     }
 }
 
-/// FNV-1a: written down nowhere else, so it need not withstand anybody, and it is the same everywhere and in every
-/// version of the standard library.
-const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+/// The fractional part of the golden ratio, made odd.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A number for some bytes, the same everywhere.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
-    fold(FNV_BASIS, bytes)
-}
-
-fn fold(trace: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(trace, |trace, byte| (trace ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
+/// Mixes a number into the trace. Whatever it does can be undone, so two traces that differ go on to differ as long as
+/// the same comes after. Nobody tries to make two runs look alike, so it need not withstand more.
+fn fold(trace: u64, value: u64) -> u64 {
+    (trace.rotate_left(23) ^ value).wrapping_mul(GOLDEN)
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::draws;
 use crate::driver::source::CpuSteering;
+
+/// Of FNV-1a, which is the same everywhere and in every version of the standard library.
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// The hash of two addresses, and of what else makes it another one: a world has its own, as a system has that was
 /// started anew.
@@ -20,7 +23,8 @@ fn hash(salt: u64, from: SocketAddr, to: SocketAddr) -> u64 {
         bytes.extend(addr.port().to_le_bytes());
     }
     // The last byte has not come into the upper bits yet, and those decide.
-    let hash = draws::hash(&bytes);
+    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME);
+    let hash = bytes.iter().fold(FNV_BASIS, fnv);
     let hash = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     hash ^ (hash >> 32)
 }
