@@ -150,6 +150,29 @@ fn sockets_that_share_an_address_get_the_same_peers_each_time() {
     });
 }
 
+#[test]
+fn of_sockets_that_share_an_address_the_one_that_is_connected_gets_what_its_peer_sends() {
+    check_twice(20, |sim| {
+        let (one, _) = hosts(sim)?;
+        sim.run(one, async move || {
+            let addr = one.addr(9);
+            let peers = [UdpSocket::bind(one.addr(0)).await?, UdpSocket::bind(one.addr(0)).await?];
+            let connected = UdpSocket::bind_shared(addr).await?;
+            connected.connect(peers[0].local_addr()?).await?;
+            // Sent from anywhere, they have two others to go to.
+            let others = [UdpSocket::bind_shared(addr).await?, UdpSocket::bind_shared(addr).await?];
+            for (number, peer) in peers.iter().enumerate() {
+                peer.send_to(b"x", addr).await?;
+                sleep(SECOND).await;
+                assert_eq!(connected.try_recv_datagram().is_ok(), number == 0);
+                let elsewhere = others.iter().filter(|other| other.try_recv_datagram().is_ok());
+                assert_eq!(elsewhere.count(), number);
+            }
+            Ok(())
+        })
+    });
+}
+
 /// Sends every line back.
 async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     while let Some(line) = reader.next_line().await? {

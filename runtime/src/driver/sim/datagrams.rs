@@ -145,15 +145,14 @@ impl State {
                 && overlap(socket.local, to)
                 && socket.peer.is_none_or(|peer| peer == from)
         };
-        let meant: Vec<Key> = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| is_meant(socket))
-            .map(|(key, _)| key)
-            .collect();
-        if meant.is_empty() {
+        let meant = || self.sockets.iter().filter(|(_, socket)| is_meant(socket));
+        // Who is connected to the sender goes before who is not, and who has this very address before who has any.
+        let rank = |socket: &Socket| (socket.peer.is_some(), !socket.local.ip().is_unspecified());
+        let Some(best) = meant().map(|(_, socket)| rank(socket)).max() else {
             return self.tell_nobody_is_there(host, sender, to);
-        }
+        };
+        let meant = meant().filter(|(_, socket)| rank(socket) == best).map(|(key, _)| key);
+        let meant: Vec<Key> = meant.collect();
         let place = spread::place(self.settings.seed, from, to, meant.len());
         let limit_bytes = self.settings.buffer_bytes;
         let Some(socket) = self.sockets.get_mut(meant[place]) else { return };
