@@ -32,6 +32,7 @@
 //! - The [first SIGINT or SIGTERM](Simulation::signal) to the host asks for the orderly end, the second ends all at once,
 //!   and SIGUSR1 prints what the tasks are doing, unless the run does not
 //!   [handle signals](crate::Builder::handle_signals).
+//! - A fault or a report that names one shard calls it by its host: `server, shard 0`.
 //! - Time limits and deadlines, those of the end of a run included, are in the time of the world.
 //! - [`Site::crash`] ends all shards of a host at once, as a machine does that loses its power.
 //!
@@ -95,7 +96,7 @@ use rustix::thread::gettid;
 
 use self::keeper::{Outcomes, ShardKeeper};
 use self::signals::Ears;
-use self::watch::WatchKeeper;
+use self::watch::{Course, WatchKeeper};
 use crate::call::ShardsHandle;
 use crate::cores::AllowedCores;
 use crate::drift::DriftWatch;
@@ -121,7 +122,7 @@ pub struct Site<T> {
     shards: Vec<Place>,
     supervisor: Place,
     outcomes: Outcomes<T>,
-    notes: Rc<RefCell<Option<EndNotes>>>,
+    course: Rc<RefCell<Course>>,
 }
 
 impl Builder {
@@ -165,8 +166,8 @@ impl Builder {
         let heard_by = events.clone();
         let (handle, dealt) = self.deal(loops, report, events);
         starts.iter().zip(dealt).for_each(|(start, go)| start.set(Some(go)));
-        let notes = Rc::new(RefCell::new(None));
-        let keeper = WatchKeeper::new(supervisor, heard, handle.clone(), Rc::clone(&notes));
+        let course = Rc::default();
+        let keeper = WatchKeeper::new(supervisor, heard, handle.clone(), Rc::clone(&course));
         let (config, shards_handle) = (LoopConfig::default(), handle.clone());
         let supervisor = sim.keep(place, "supervisor of shards", &config, |event_loop| {
             if self.handle_signals {
@@ -176,7 +177,7 @@ impl Builder {
             }
             Ok(keeper)
         })?;
-        Ok(Site { handle, shards, supervisor, outcomes, notes })
+        Ok(Site { handle, shards, supervisor, outcomes, course })
     }
 
     /// Adds the loop of one shard.
@@ -239,17 +240,25 @@ impl<T: 'static> Site<T> {
         self.shards[id.index()]
     }
 
-    /// Whether every shard has ended.
+    /// Whether every shard has ended: in order, or because the [host was killed](Self::was_killed).
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.notes.borrow().is_some()
+        !matches!(*self.course.borrow(), Course::Going)
+    }
+
+    /// Whether the host has ended before its shards had: by a [kill](corelane::sim::Fault::kill), a
+    /// [crash](corelane::sim::Fault::crash), or a signal that the run did not handle. Nobody knows then what the mains
+    /// would have returned, and what begins anew on the host is another run.
+    #[must_use]
+    pub fn was_killed(&self) -> bool {
+        matches!(*self.course.borrow(), Course::Killed)
     }
 
     /// Runs the world until every shard has ended, and gives what the mains returned in the order of the shards. It
     /// does not ask for the end.
     ///
     /// # Errors
-    /// As [`run`](Builder::run), and what fails a simulation: that nothing can happen any more, for instance.
+    /// As [`run`](Builder::run), and as [`join_to_end`](Self::join_to_end).
     pub fn join(self, sim: &mut Simulation) -> Result<Vec<T>, Failure> {
         let ending = self.join_to_end(sim)?;
         ending.into_result().map_err(|error| sim.fail(error))
@@ -258,10 +267,14 @@ impl<T: 'static> Site<T> {
     /// The same, with all that there is to say about the end.
     ///
     /// # Errors
-    /// What fails a simulation.
+    /// What fails a simulation: that nothing can happen any more, for instance. Runtime, if the host
+    /// [was killed](Self::was_killed).
     pub fn join_to_end(self, sim: &mut Simulation) -> Result<Ending<T>, Failure> {
         sim.run_until(|| self.is_over())?;
-        let notes = self.notes.take().unwrap_or_default();
+        let Course::Over(notes) = self.course.take() else {
+            let killed = "the host was killed before its shards had ended";
+            return Err(sim.fail(Error::runtime(killed)));
+        };
         let left_behind = || Err(Error::runtime("the shard was left behind"));
         let mains = self.outcomes.iter().map(|main| main.take().unwrap_or_else(left_behind));
         let EndNotes { failure, late, lost } = notes;

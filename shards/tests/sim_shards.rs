@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::sim::{Failure, Reason, Simulation, check, check_twice};
+use corelane::sim::{Failure, Fault, Reason, Simulation, check, check_twice};
 use corelane::{
     Result, StreamReader, StreamWriter, catch_cancel_plain, now, open_connection, sleep, spawn,
 };
@@ -323,6 +323,32 @@ fn what_is_wrong_with_the_settings_is_said_before_anything_runs() -> Result<(), 
     sim.shut_down()
 }
 
+#[test]
+fn who_joins_shards_whose_host_was_killed_is_told_so() {
+    let second = Duration::from_secs(1);
+    for fall in [Fault::kill("server", second), Fault::crash("server", second)] {
+        check(20, |sim| {
+            let (server, other) = (sim.host("server")?, sim.host("other")?);
+            // Somebody else goes on for ever.
+            let goes_on = async move || -> Result<()> {
+                loop {
+                    sleep(second).await;
+                }
+            };
+            drop(sim.spawn(other, goes_on));
+            let site = shards(2).simulate(sim, server, async |shard| {
+                shard.shutdown().requested().await;
+                Ok(())
+            })?;
+            sim.faults(fall.clone().at(5 * second));
+            let failure = site.join(sim).unwrap_err();
+            let told = "the host was killed before its shards had ended";
+            assert!(failure.to_string().contains(told), "{failure}");
+            Ok(())
+        });
+    }
+}
+
 /// Connections to each shard of a server that deals them out.
 fn dealt(sim: &mut Simulation, accept: Accept, count: usize) -> Result<Vec<usize>, Failure> {
     let (server, client) = (sim.host("server")?, sim.host("client")?);
@@ -439,7 +465,9 @@ fn a_run_that_handles_no_signals_ends_by_them() {
         sim.signal(server, SIGINT)?;
         sim.run_for(Duration::from_secs(1))?;
         // Nobody is there to say how it ended.
-        assert!(!site.is_over());
+        assert!(site.is_over() && site.was_killed());
+        let failure = site.join(sim).unwrap_err();
+        assert!(failure.to_string().contains("the host was killed"), "{failure}");
         Ok(())
     });
 }

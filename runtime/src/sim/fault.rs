@@ -129,7 +129,7 @@ impl Fault {
 
     /// A loop makes no turn for so long, once, as [`Simulation::stall`](super::Simulation::stall) does. The first
     /// loop of a host has the host's name; one [beside](super::Simulation::beside) it has `, loop` and its number
-    /// added.
+    /// added, and a [kept](super::Simulation::keep) one, as shards have, a name of its own.
     pub fn stall(loop_name: &str, duration: Duration) -> Self {
         Self::new(What::Stall(loop_name.to_owned(), duration))
     }

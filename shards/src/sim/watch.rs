@@ -13,12 +13,23 @@ use crate::call::ShardsHandle;
 use crate::clock;
 use crate::supervisor::{EndNotes, Event, Supervisor};
 
+/// How it stands with a run, to be asked by whoever started it.
+#[derive(Default)]
+pub(super) enum Course {
+    #[default]
+    Going,
+    /// Every shard has ended.
+    Over(EndNotes),
+    /// The process was ended from outside, and nobody is there to say more.
+    Killed,
+}
+
 /// Keeps the loop of a supervisor. What shards tell it wakes no loop: a thread waits at the channel itself.
 pub(super) struct WatchKeeper {
     supervisor: Option<Supervisor>,
     heard: Receiver<Event>,
     shards: ShardsHandle,
-    notes: Rc<RefCell<Option<EndNotes>>>,
+    course: Rc<RefCell<Course>>,
     /// When it has to look even if it hears nothing, and what wakes the loop then.
     alarm: Option<(Instant, Task<()>)>,
 }
@@ -28,9 +39,9 @@ impl WatchKeeper {
         supervisor: Supervisor,
         heard: Receiver<Event>,
         shards: ShardsHandle,
-        notes: Rc<RefCell<Option<EndNotes>>>,
+        course: Rc<RefCell<Course>>,
     ) -> Self {
-        Self { supervisor: Some(supervisor), heard, shards, notes, alarm: None }
+        Self { supervisor: Some(supervisor), heard, shards, course, alarm: None }
     }
 
     /// Has the loop wake at `moment`.
@@ -58,8 +69,9 @@ impl Keeper for WatchKeeper {
         let event = self.heard.try_recv().ok();
         event_loop.enter(|| supervisor.go_on(event, &self.shards))?;
         if supervisor.is_over() {
-            let notes = self.supervisor.take().map(Supervisor::into_notes);
-            self.notes.replace(notes);
+            if let Some(over) = self.supervisor.take() {
+                self.course.replace(Course::Over(over.into_notes()));
+            }
             return Ok(false);
         }
         let next = event_loop.enter(|| supervisor.next_look())?;
@@ -70,5 +82,14 @@ impl Keeper for WatchKeeper {
 
     fn has_mail(&self) -> bool {
         !self.heard.is_empty()
+    }
+}
+
+impl Drop for WatchKeeper {
+    fn drop(&mut self) {
+        let mut course = self.course.borrow_mut();
+        if matches!(*course, Course::Going) {
+            *course = Course::Killed;
+        }
     }
 }
