@@ -15,7 +15,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use corelane::lowlevel::{EventLoop, LoopConfig};
-use corelane::{Result, Runner, Task, sleep, spawn, yield_now};
+use corelane::{
+    LocalContext, LocalKey, Result, Runner, Task, create_task, sleep, spawn, yield_now,
+};
 
 fn event_loop() -> EventLoop {
     EventLoop::new(&LoopConfig::default()).unwrap()
@@ -279,4 +281,30 @@ fn g8_a_timer_is_not_late_by_many_long_steps() {
         Ok(steps)
     });
     assert!(steps.unwrap() <= 12, "a busy loop looks at the clock when its turns are long");
+}
+
+#[test]
+fn t3_a_family_of_tasks_can_be_spared_when_all_are_cancelled() {
+    static FAMILY: LocalKey<u8> = LocalKey::new();
+    let mut event_loop = event_loop();
+    let parent = async |which: u8| {
+        FAMILY.set(which);
+        let child = create_task(async {
+            yield_now().await;
+            yield_now().await;
+            Ok(FAMILY.get())
+        });
+        child.await
+    };
+    let (spared, asked) = (event_loop.create_task(parent(1)), event_loop.create_task(parent(2)));
+    let (spared, asked) = (spared.unwrap(), asked.unwrap());
+    let plain = event_loop.create_task(pending::<Result<()>>()).unwrap();
+    event_loop.turn(false).unwrap();
+    let is_spared = |context: &LocalContext| context.enter(|| FAMILY.get()) == Some(1);
+    let cancelled = event_loop.begin_cancel_all_but(is_spared).unwrap();
+    assert_eq!(cancelled.left(), 3, "two parents and one child are asked, but for the family");
+    turns(&mut event_loop);
+    assert_eq!(cancelled.left(), 0);
+    assert!(asked.cancelled() && plain.cancelled());
+    assert_eq!(spared.result().unwrap(), Some(1));
 }

@@ -1,4 +1,4 @@
-//! Foreign code where nobody could catch its panic: wakers that are woken, values that are dropped.
+//! Foreign code where nobody could catch its panic: wakers that are woken, values that are dropped, errors that are told.
 //!
 //! What runs here may do as it likes, so nothing is borrowed around it; and a panic of it goes no
 //! further, because what comes after it is somebody else's.
@@ -27,6 +27,17 @@ pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     for waker in wakers {
         guarded(|| waker.wake());
     }
+}
+
+/// The text of an error, which is the application's to make.
+pub(crate) fn text_of(error: &Error) -> String {
+    let made = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+    made.unwrap_or_else(|payload| {
+        let panic = Error::panicked(payload);
+        let text = format!("an error whose text cannot be had: {panic}");
+        drop_quietly(panic);
+        text
+    })
 }
 
 #[cold]

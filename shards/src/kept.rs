@@ -22,12 +22,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use corelane::{Error, RemoteLoop, Result, shield};
+use corelane::{Error, RemoteLoop, Result, Task, shield};
 
-pub(crate) use self::stopping::Stop;
-use self::stopping::Stopping;
+pub(crate) use self::stopping::{Stop, Stopping};
 use crate::call::CallError;
-use crate::foreign::drop_quietly;
+use crate::foreign::{drop_quietly, text_of};
 use crate::id::ShardId;
 use crate::shard::Shard;
 
@@ -63,7 +62,7 @@ impl Kept {
         let Some(Entry { value, stop }) = self.take(number) else { return };
         let Some(stop) = stop else { return drop_quietly(value) };
         // Nobody is there to be told of an error, so the rule of tasks holds: it is reported.
-        drop(self.begin(stop, value).go_on());
+        drop(self.begin(stop, value));
     }
 
     /// Stops one value and drops it. `Ok` if it is gone already.
@@ -74,35 +73,37 @@ impl Kept {
             return Ok(());
         };
         // A task of its own, so that whoever gives the wait up does not leave it half stopped.
-        shield(self.begin(stop, value).go_on()?).await
+        shield(self.begin(stop, value)?).await
     }
 
     fn take(&self, number: u64) -> Option<Entry> {
         self.values.borrow_mut().remove(&number)
     }
 
-    fn begin(&self, stop: Stop, value: Rc<dyn Any>) -> Stopping {
-        let begun = Stopping::new(stop, value);
+    /// Has a task stop `value`.
+    fn begin(&self, stop: Stop, value: Rc<dyn Any>) -> Result<Task<()>> {
+        let (begun, task) = Stopping::begin(stop, value)?;
         let mut stopping = self.stopping.borrow_mut();
         stopping.retain(|stopping| !stopping.has_ended());
-        stopping.push(begun.clone());
-        begun
+        stopping.push(begun);
+        Ok(task)
     }
 
-    /// Stops what has to be stopped: what was begun, then the rest, the youngest first.
+    /// Stops what has to be stopped: what was begun, whose errors are reported as those of all tasks, then the
+    /// rest, the youngest first.
     pub(crate) async fn stop_all(&self) {
         loop {
             let begun = self.stopping.borrow_mut().pop();
             let outcome = match (begun, self.youngest()) {
-                (Some(begun), _) => match begun.go_on() {
-                    Ok(stopping) => stopping.await,
-                    Err(error) => Err(error),
-                },
+                (Some(begun), _) => {
+                    begun.wait().await;
+                    Ok(())
+                }
                 (None, Some(number)) => self.stop(number).await,
                 (None, None) => return,
             };
             if let Err(error) = outcome {
-                tracing::error!("a service could not be stopped: {error}");
+                tracing::error!("a service could not be stopped: {}", text_of(&error));
             }
         }
     }
@@ -114,9 +115,8 @@ impl Kept {
         stoppable.next_back().map(|(number, _)| *number)
     }
 
-    /// Drops everything, the youngest first, also what a stop that has not ended holds.
+    /// Drops everything, the youngest first. What a stop that has not ended holds goes with its task.
     pub(crate) fn clear(&self) {
-        self.stopping.take().into_iter().rev().for_each(|stopping| stopping.give_up());
         loop {
             let Some((_, entry)) = self.values.borrow_mut().pop_last() else { return };
             drop_quietly(entry);

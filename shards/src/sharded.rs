@@ -12,6 +12,7 @@ use std::sync::Arc;
 use corelane::Result;
 
 use crate::call::{Answers, CallError};
+use crate::foreign::text_of;
 use crate::id::ShardId;
 use crate::kept::{Foreign, Stop, no_shard};
 use crate::shard::Shard;
@@ -102,7 +103,8 @@ impl<S: 'static> Sharded<S> {
     /// The same for instances that have to be stopped: `stop` is called for each, once, on its shard,
     /// before it is dropped: by [`stop`](Self::stop), by a start that failed elsewhere, when the last
     /// handle is gone, or at the end of the run, when tasks have been cancelled and shards still
-    /// answer.
+    /// answer. One that is under way when tasks are cancelled is spared, with the tasks that it has created and
+    /// the calls that it has made: within the time to clean up it comes to its end.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -161,7 +163,8 @@ impl<S: 'static> Sharded<S> {
         let Some(error) = failure else { return Ok(Self { parts: parts.into() }) };
         // The start's own error is what its caller wants to know.
         if let Err(stopping) = stop_in_reverse(&parts).await {
-            tracing::error!("a service whose start failed could not be stopped: {stopping}");
+            let text = text_of(&stopping);
+            tracing::error!("a service whose start failed could not be stopped: {text}");
         }
         Err(error)
     }

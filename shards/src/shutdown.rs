@@ -144,8 +144,10 @@ impl Shutdown {
 
     /// Asks for the orderly end of all shards, as SIGTERM does. Asking again changes nothing.
     pub fn request(&self) {
-        // Refused means that nobody supervises any more: the run is over.
-        let _ = self.events.send(Event::StopRequested);
+        if !self.is_requested() {
+            // Refused means that nobody supervises any more: the run is over.
+            let _ = self.events.send(Event::StopRequested);
+        }
     }
 
     /// Whether the end has been asked for, as far as this shard knows.

@@ -62,7 +62,7 @@
 //! | the permits of one scheduling group's posts go home as another's | 1 |
 //! | of several posts that may leave at once the last leaves first | 2 |
 //! | a post from outside counts as under way for ever | 1 |
-//! | a stop of a service that was cancelled half-way is not gone on with | 1 |
+//! | a stop of a service that is under way is cancelled with everything else | 1 |
 //!
 //! One that nobody had planted came with the last of these programs, after 43 seeds: of two tasks that saw to the stop
 //! of one service only the one that ended it heard of that, and the shard waited for the other until its time was up.

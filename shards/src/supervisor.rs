@@ -14,6 +14,7 @@ use crate::clock;
 use crate::drift::DriftWatch;
 use crate::dump;
 use crate::ending::{LateShard, Phase};
+use crate::foreign::text_of;
 use crate::id::ShardId;
 use crate::panics::PanicPolicy;
 use crate::report::{ShardStart, StartReport};
@@ -166,11 +167,13 @@ impl Supervisor {
     /// Watches over the shards until all have ended.
     pub(crate) fn watch(&mut self, heard: &Receiver<Event>, shards: &ShardsHandle) {
         while !self.is_over() {
-            let event = match self.next_look() {
+            let first = match self.next_look() {
                 Some(moment) => heard.recv_deadline(moment).ok(),
                 None => heard.recv().ok(),
             };
-            self.go_on(event, shards);
+            // What comes from now on puts no deadline off.
+            let others = heard.try_iter().take(heard.len());
+            self.go_on(first.into_iter().chain(others), shards);
         }
     }
 
@@ -187,19 +190,23 @@ impl Supervisor {
         looks.into_iter().flatten().chain(of_the_lost).min()
     }
 
-    /// Does what is to be done at this moment, having heard `event` or nothing.
-    pub(crate) fn go_on(&mut self, event: Option<Event>, shards: &ShardsHandle) {
+    /// Does what is to be done at this moment, having heard `events`, all of which have come.
+    pub(crate) fn go_on(&mut self, events: impl IntoIterator<Item = Event>, shards: &ShardsHandle) {
         let now = clock::instant();
         self.drift.look(now);
         self.watchdog.look(now);
-        match event {
-            Some(Event::DumpRequested) => print_tasks(shards),
-            Some(event) => self.hear(event),
-            None if self.deadline.is_some_and(|deadline| deadline <= now) => {
-                self.pass_deadline(shards);
+        for event in events {
+            match event {
+                Event::DumpRequested => print_tasks(shards),
+                event => self.hear(event),
             }
-            None => self.abort_the_lost(now, shards),
+            self.advance();
         }
+        // Whatever came: a queue that never empties must not keep a run from its end.
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.pass_deadline(shards);
+        }
+        self.abort_the_lost(now, shards);
         self.advance();
     }
 
@@ -364,7 +371,8 @@ impl Supervisor {
 
     fn fail(&mut self, id: ShardId, error: Error) {
         if self.failure.is_none() {
-            tracing::error!(shard = id.index(), "a shard failed, all are ended: {error}");
+            let text = text_of(&error);
+            tracing::error!(shard = id.index(), "a shard failed, all are ended: {text}");
             self.failure = Some(error);
         }
         self.enter(Stage::Cancelling);
@@ -390,8 +398,9 @@ impl Supervisor {
                 self.deadline = self.abort_at;
             }
             Stage::Aborting => self.deadline = soon,
-            // Functions that block threads of `to_thread` have what is left of the time.
-            Stage::Ended => self.deadline = self.abort_at.max(soon),
+            // Functions that block threads of `to_thread` have what is left of the time, which has no end if
+            // there was none.
+            Stage::Ended => self.deadline = self.abort_at.and_then(|moment| Some(moment).max(soon)),
         }
     }
 
@@ -411,3 +420,6 @@ fn print_tasks(shards: &ShardsHandle) {
         tracing::warn!("the tasks cannot be printed: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests;

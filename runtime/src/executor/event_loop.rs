@@ -12,7 +12,7 @@ use super::inbox::RemoteLoop;
 use super::stalls::LoopPulse;
 use super::turn::Buffers;
 use crate::error::{Error, Result};
-use crate::task::{Home, Task};
+use crate::task::{Home, LocalContext, Task};
 
 /// One event loop. It belongs to the thread that made it; whoever owns it turns it.
 ///
@@ -119,8 +119,20 @@ impl EventLoop {
     /// # Errors
     /// As [`enter`](Self::enter).
     pub fn begin_cancel_all(&mut self) -> Result<Cancelled> {
+        self.begin_cancel_all_but(|_| false)
+    }
+
+    /// The same, but spares the tasks of which `is_spared` says so. It is asked with what each has set in its
+    /// [`LocalContext`], which it has from the task that created it: so whole families can be spared.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub fn begin_cancel_all_but(
+        &mut self,
+        is_spared: impl FnMut(&LocalContext) -> bool,
+    ) -> Result<Cancelled> {
         let home = Rc::clone(self.core.home());
-        self.enter(|| home.cancel_all())?;
+        self.enter(|| home.cancel_all(is_spared))?;
         Ok(Cancelled(home))
     }
 

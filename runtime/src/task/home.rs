@@ -433,14 +433,6 @@ impl Home {
         self.tasks.borrow().table.unfinished()
     }
 
-    /// Requests the cancellation of all tasks, oldest first (rules T3, X7), and counts them as leftovers.
-    pub(crate) fn cancel_all(&self) {
-        for (_, slot) in self.unfinished() {
-            self.tasks.borrow_mut().table.mark_leftover(slot);
-            self.cancel(slot, &None);
-        }
-    }
-
     /// Leftovers that have not ended.
     pub(crate) fn leftovers(&self) -> usize {
         self.tasks.borrow().table.leftovers()

@@ -17,6 +17,7 @@ use std::rc::{Rc, Weak};
 use super::cell::{Ended, TaskCell};
 use super::home::Home;
 use super::id::{TaskId, WakeId};
+use super::locals::LocalContext;
 use super::table::Standing;
 use crate::error::CancelledError;
 use crate::util::cancel::tree;
@@ -71,6 +72,19 @@ impl Home {
         let is_there = is_running
             || self.tasks.borrow_mut().table.cell(slot).is_some_and(|cell| cell.id() == id);
         is_there && self.cancel(slot, &None)
+    }
+
+    /// Requests the cancellation of all tasks, oldest first (rules T3, X7), and counts them as leftovers; not of
+    /// those whose context `is_spared`.
+    pub(crate) fn cancel_all(&self, mut is_spared: impl FnMut(&LocalContext) -> bool) {
+        for (_, slot) in self.unfinished() {
+            let context = self.tasks.borrow().table.locals(slot);
+            if is_spared(&context) {
+                continue;
+            }
+            self.tasks.borrow_mut().table.mark_leftover(slot);
+            self.cancel(slot, &None);
+        }
     }
 
     /// Asks, and whomever those forward to, depth first and in order.

@@ -1,21 +1,22 @@
 //! A service that is being stopped.
 //!
-//! A task sees to it. It may be cancelled, as all tasks are at the end of a run, and then whoever ends the shard
-//! goes on with it: half of a stop is worse than none. For a while there may be two tasks, as one that was created
-//! when all had been cancelled is not: whichever was woken goes on, and both hear of the end.
+//! A task sees to it. When all tasks are cancelled at the end of a run this one is spared, with those that it
+//! has created, here and by calls on other shards, because half of a stop is worse than none: whoever ends the
+//! shard waits for it.
 
 use std::any::{Any, type_name};
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Weak};
 
-use corelane::{Result, Task, task};
-
-use crate::foreign::drop_quietly;
+use corelane::sync::Event;
+use corelane::{LocalContext, LocalKey, Result, Task, task};
 
 type Body = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// The stop that a task is part of: it counts as long as that is under way.
+static PART_OF: LocalKey<Weak<()>> = LocalKey::sendable();
 
 /// What is to be done before a value may be dropped.
 pub(crate) struct Stop {
@@ -35,76 +36,57 @@ impl Stop {
     }
 }
 
-/// A stop that has begun; a clone is the same.
-#[derive(Clone)]
-pub(super) struct Stopping {
-    name: Rc<str>,
-    /// Nothing while it is polled, and when it has ended.
-    body: Rc<RefCell<Option<Body>>>,
-    /// The tasks that see to it. The body wakes the one that has polled it last.
-    tasks: Rc<RefCell<Vec<Waker>>>,
+/// A stop that has begun.
+pub(crate) struct Stopping {
+    ended: Event,
 }
 
-/// One task's part in it.
-struct Share(Stopping);
+/// Goes with the task of a stop, in whichever way.
+struct UnderWay {
+    ended: Event,
+    _counts: Arc<()>,
+}
 
 impl Stopping {
-    /// Begins to stop `value`, which is dropped after it.
-    pub(super) fn new(Stop { name, begin }: Stop, value: Rc<dyn Any>) -> Self {
+    /// A task that stops `value` and then drops it, and what tells that it has ended.
+    ///
+    /// # Errors
+    /// Runtime, on a loop that is closing.
+    pub(super) fn begin(
+        Stop { name, begin }: Stop,
+        value: Rc<dyn Any>,
+    ) -> Result<(Self, Task<()>)> {
+        let (ended, counts) = (Event::new(), Arc::new(()));
+        let part_of = Arc::downgrade(&counts);
+        let under_way = UnderWay { ended: ended.clone(), _counts: counts };
         let body = async move {
+            let _under_way = under_way;
             let outcome = begin().await;
             drop(value);
             outcome
         };
-        let body = Rc::new(RefCell::new(Some(Box::pin(body) as Body)));
-        Self { name: name.into(), body, tasks: Rc::default() }
+        let task = PART_OF.sync_scope(part_of, || task().name(name).try_create(body))?;
+        Ok((Self { ended }, task))
+    }
+
+    /// Whether a task with this context is to be left alone because it is part of a stop.
+    pub(crate) fn is_part_of(context: &LocalContext) -> bool {
+        let counts = |stop: Option<&Weak<()>>| stop.is_some_and(|stop| stop.strong_count() > 0);
+        context.enter(|| PART_OF.with(counts))
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.body.borrow().is_none()
+        self.ended.is_set()
     }
 
-    /// A task that goes on with it.
-    ///
-    /// # Errors
-    /// Runtime, on a loop that is closing.
-    pub(super) fn go_on(&self) -> Result<Task<()>> {
-        task().name(&*self.name).try_create(Share(self.clone()))
-    }
-
-    /// Drops what has not ended of it, and the value with that.
-    pub(super) fn give_up(&self) {
-        drop_quietly(self.body.take());
-    }
-
-    /// Ready also if it has ended before. One that panics has.
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let taken = self.body.borrow_mut().take();
-        let Some(mut body) = taken else { return Poll::Ready(Ok(())) };
-        let polled = body.as_mut().poll(context);
-        if polled.is_pending() {
-            self.body.replace(Some(body));
-            let waker = context.waker();
-            let mut tasks = self.tasks.borrow_mut();
-            if !tasks.iter().any(|task| task.will_wake(waker)) {
-                tasks.push(waker.clone());
-            }
-        }
-        polled
+    /// Ready also if it has ended before.
+    pub(super) async fn wait(self) {
+        self.ended.wait().await;
     }
 }
 
-impl Future for Share {
-    type Output = Result<()>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        self.0.poll(context)
-    }
-}
-
-impl Drop for Share {
-    /// It has ended, or this task was cancelled: another one, if there is one, looks and goes on.
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.tasks.take().into_iter().for_each(Waker::wake);
+        self.ended.set();
     }
 }

@@ -3,8 +3,8 @@
 //! ```text
 //!  Living ──▶ Cancelling ──▶ Stopping ──▶ Answering ──▶ Over
 //! ```
-//! Living: main runs, and connections are drained. Cancelling: what is left cleans up. Stopping: services that
-//! nobody has stopped are. Answering: other shards may still call. Each phase but the last ends early when the run
+//! Living: main runs, and connections are drained. Cancelling: what is left cleans up, but for stops of services that
+//! are under way. Stopping: those end, and services that nobody has stopped are stopped. Answering: other shards may still call. Each phase but the last ends early when the run
 //! aborts.
 
 use std::cell::RefCell;
@@ -17,6 +17,7 @@ use corelane::lowlevel::{Cancelled, EventLoop, shut_down_threads};
 use corelane::{Error, Result, Task, yield_now};
 
 use super::Shard;
+use crate::kept::Stopping;
 use crate::overdue;
 use crate::shutdown::{Stage, first_of};
 use crate::supervisor::Event;
@@ -74,7 +75,10 @@ impl<T: 'static> Life<T> {
     /// Goes on to the next phase.
     pub(crate) fn go_on(&mut self, event_loop: &mut EventLoop) -> Result<()> {
         self.phase = match mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Living(_) => Phase::Cancelling(event_loop.begin_cancel_all()?),
+            // Half of a stop is worse than none: what is under way of them comes to its end.
+            Phase::Living(_) => {
+                Phase::Cancelling(event_loop.begin_cancel_all_but(Stopping::is_part_of)?)
+            }
             Phase::Cancelling(cancelled) => {
                 event_loop.enter(|| cancelled.report())?;
                 // Services that nobody has stopped. Peers still answer, and tasks use them no more.

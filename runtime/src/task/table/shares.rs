@@ -150,6 +150,14 @@ impl TaskTable {
         self.rare.get_mut(&index).map(|rare| std::mem::take(&mut rare.locals)).unwrap_or_default()
     }
 
+    /// What a task that makes no step has set in its context.
+    pub(in crate::task) fn locals(&self, index: u32) -> LocalContext {
+        if self.slots[index as usize].word & LOCALS == 0 {
+            return LocalContext::default();
+        }
+        self.rare_if_any(index).map(|rare| rare.locals.clone()).unwrap_or_default()
+    }
+
     /// The scheduling group of whatever task is in the slot.
     pub(in crate::task) fn group(&self, index: u32) -> GroupNumber {
         let word = self.slots[index as usize].word;
