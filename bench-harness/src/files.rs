@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 
@@ -30,7 +30,8 @@ impl Files {
         result: &mut RunResult,
         recorded: &mut [Recorded],
     ) -> io::Result<()> {
-        make_directory(out)?;
+        // It stays, whatever happens to what goes into it.
+        let _ = make_directory(out)?;
         let names = log_names(recorded);
         for (recorded, name) in recorded.iter_mut().zip(names) {
             let mut file = BufWriter::new(File::create(out.join(&name))?);
@@ -83,15 +84,37 @@ impl Files {
     }
 }
 
+/// Directories that were not there before.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Made {
+    /// The innermost first.
+    directories: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Takes those away again that are empty: nobody looks for a run that never began.
+    pub(crate) fn undo(self) {
+        for directory in self.directories {
+            if fs::remove_dir(directory).is_err() {
+                return;
+            }
+        }
+    }
+}
+
 /// Makes the directory of a run, unless it is there.
 ///
 /// # Errors
 /// If it cannot be made or written to.
-pub(crate) fn make_directory(out: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(out: &Path) -> io::Result<Made> {
     let probe = out.join(".writable");
+    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let directories = out.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
     fs::create_dir_all(out)
         .and_then(|()| File::create(&probe))
         .and_then(|_| fs::remove_file(&probe))
+        .map(|()| Made { directories })
         .map_err(|error| {
             let text = format!(
                 "the results cannot be written to {}: {error}; choose another directory with --out, or --no-files",

@@ -13,6 +13,36 @@ pub(crate) struct Layout {
     pub(crate) load_cpus: Vec<usize>,
     /// Whether a server and a load thread share a CPU: such numbers are indicative at best.
     pub(crate) shared: bool,
+    /// Whether threads were bound to their CPUs.
+    #[serde(default)]
+    pub(crate) pin: Pin,
+}
+
+/// Whether threads are bound to their CPUs.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Pin {
+    /// Each to its own; where one cannot be, nothing is measured.
+    Strict,
+    /// Each to its own where the system allows it, with a warning where not.
+    #[default]
+    Prefer,
+    /// None: the kernel moves them as it likes, and the result is indicative at best.
+    Off,
+}
+
+impl Layout {
+    /// Server and generator on these CPUs.
+    pub(crate) fn new(server_cpus: Vec<usize>, load_cpus: Vec<usize>, shared: bool) -> Self {
+        Layout { server_cpus, load_cpus, shared, pin: Pin::default() }
+    }
+
+    /// The CPU that a load thread is bound to, by the number of the thread.
+    pub(crate) fn load_cpu(&self, thread: usize) -> Option<usize> {
+        self.load_cpus.get(thread).copied().filter(|_| self.pin != Pin::Off)
+    }
 }
 
 /// The CPUs that this process may use, as its affinity mask and its cpuset have them; ascending. The first look
@@ -37,17 +67,15 @@ pub(crate) fn automatic() -> std::io::Result<Layout> {
 fn divide(cores: &[Vec<usize>]) -> Layout {
     let flat = |cores: &[Vec<usize>]| cores.iter().flatten().copied().collect::<Vec<_>>();
     match cores {
-        [] => Layout { server_cpus: vec![0], load_cpus: vec![0], shared: true },
+        [] => Layout::new(vec![0], vec![0], true),
         [only] => match only[..] {
             // Two siblings share a core, which is better than sharing one CPU, but still shared.
-            [first, second, ..] => {
-                Layout { server_cpus: vec![second], load_cpus: vec![first], shared: true }
-            }
-            _ => Layout { server_cpus: flat(cores), load_cpus: flat(cores), shared: true },
+            [first, second, ..] => Layout::new(vec![second], vec![first], true),
+            _ => Layout::new(flat(cores), flat(cores), true),
         },
         _ => {
             let (load, server) = cores.split_at(cores.len().div_ceil(3));
-            Layout { server_cpus: flat(server), load_cpus: flat(load), shared: false }
+            Layout::new(flat(server), flat(load), false)
         }
     }
 }

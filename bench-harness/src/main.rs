@@ -11,6 +11,7 @@
 //! Every request has three times: when it should have begun, when it was sent, when it was done.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod backlog;
 mod cli;
 mod clock;

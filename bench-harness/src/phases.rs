@@ -6,6 +6,9 @@
 //! The probe is a closed loop that estimates the capacity; it runs if a rate is given in percent of
 //! it. A point of the quick look that the machine spoiled is tried once more. The floor is a null server under the lightest load; it is printed, never subtracted.
 
+mod detail;
+mod silence;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +18,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::console::Console;
 use crate::doctor;
-use crate::files::{self, Files};
+use crate::files::{self, Files, Made};
 use crate::layout::Layout;
 use crate::noise::{self, Noise};
 use crate::peer::Peer;
@@ -133,6 +136,8 @@ pub(crate) struct Session<'a> {
     console: &'a Console,
     conditions: Conditions,
     subject: Subject,
+    /// Directories that were made for the results.
+    made: Made,
     /// When the first point begins.
     begin_unix_ns: Option<u64>,
     result: RunResult,
@@ -159,8 +164,10 @@ impl<'a> Session<'a> {
             Aim::External { .. } => None,
         };
         let subject = prepare(plan, console)?;
+        console.detail(&detail::places(&conditions.layout, &subject));
         // Now, and not after minutes of measuring.
-        plan.out.as_deref().map_or(Ok(()), files::make_directory)?;
+        let made =
+            plan.out.as_deref().map_or_else(|| Ok(Made::default()), files::make_directory)?;
         let result = RunResult {
             schema: SCHEMA.to_owned(),
             tool: Tool {
@@ -184,7 +191,7 @@ impl<'a> Session<'a> {
             artifacts: Artifacts::default(),
         };
         let (begin_unix_ns, recorded) = (plan.begin_unix_ns, Vec::new());
-        Ok(Session { plan, console, conditions, subject, begin_unix_ns, result, recorded })
+        Ok(Session { plan, console, conditions, subject, made, begin_unix_ns, result, recorded })
     }
 
     /// Whether a signal has asked to end.
@@ -216,19 +223,21 @@ impl<'a> Session<'a> {
     /// If the server is gone.
     pub(crate) fn point(&mut self, spec: &PointSpec) -> io::Result<f64> {
         let spec = &PointSpec { begin_ns: self.begin_ns()?, ..spec.clone() };
+        self.console.detail(&detail::begins(spec));
         let mut bar = self.console.bar(&spec.label, bar_length(spec));
         let (subject, conditions) = (&mut self.subject, &self.conditions);
         let mut point = run_point(spec, subject, conditions, &mut |progress| bar.set(progress))?;
         bar.finish();
+        self.console.detail(&detail::ended(&point.point));
         self.tell_of_coarser_intervals(spec, &point);
         let slos = self.plan.slos.iter().map(|slo| slo.check(&point.point));
         // A closed loop is the probe of an open one, or says how much and not how long.
         let has_slos = spec.mode != Mode::Closed || self.plan.loads.contains(&LoadPlan::Closed);
         point.point.slo = slos.filter(|_| has_slos).collect();
         let achieved = point.point.achieved_rps;
-        let lost = every_connection_lost(spec, &point.point);
+        let error = silence::error_of(spec, &point.point).filter(|_| !self.interrupted());
         self.recorded.push(point);
-        lost.map_or(Ok(achieved), Err)
+        error.map_or(Ok(achieved), Err)
     }
 
     /// When the first point begins, if that was asked for; `None` for all others.
@@ -286,11 +295,18 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Ends the run and writes its files.
+    /// Ends the run and writes its files. A failure before anything was measured leaves none.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// If nothing was measured, or a file cannot be written.
     pub(crate) fn finish(mut self, failure: Option<io::Error>) -> io::Result<RunOutcome> {
+        let failure = match failure {
+            Some(failure) if self.recorded.is_empty() => {
+                self.made.undo();
+                return Err(failure);
+            }
+            other => other,
+        };
         self.result.complete = failure.is_none() && !self.interrupted();
         if let Some(out) = &self.plan.out {
             self.plan.files.write(out, &mut self.result, &mut self.recorded)?;
@@ -298,20 +314,6 @@ impl<'a> Session<'a> {
         self.result.points = self.recorded.iter().map(|recorded| recorded.point.clone()).collect();
         Ok(RunOutcome { result: self.result, recorded: self.recorded, failure })
     }
-}
-
-/// The error of a point that has nothing to say, as no connection lived.
-fn every_connection_lost(spec: &PointSpec, point: &Point) -> Option<io::Error> {
-    let lost = point.connections.lost;
-    let is_all = match spec.requests_each {
-        None => lost == spec.connections as u64,
-        Some(_) => point.ledger.ok + point.ledger.timeouts == 0,
-    };
-    let reason = point.connections.reason.as_ref().filter(|_| is_all && lost > 0)?;
-    let protocol = spec.traffic.wire().name();
-    Some(io::Error::other(format!(
-        "every connection was lost: {reason}; does the server run, and speak {protocol}?"
-    )))
 }
 
 /// How long a bar is; nothing for a point whose end is not known.
@@ -347,6 +349,7 @@ fn floor(
     let null = ServerSpec {
         target: Target::Synthetic,
         cpus: server.cpus.iter().take(1).copied().collect(),
+        pin: server.pin,
         accept: Accept::default(),
         frame_bytes,
         synthetic: SyntheticSpec::null(wire, frame_bytes),
@@ -397,8 +400,13 @@ fn prepare(plan: &RunPlan, console: &Console) -> io::Result<Subject> {
             Subject::external(peer.clone(), counting)
         }
     };
-    if plan.preload && plan.point.traffic.workload().is_some() {
-        console.status("writing the keys once");
+    if let Some(workload) = plan.point.traffic.workload().filter(|_| plan.preload) {
+        let text = format!("preload  {} keys are written once; see --no-preload", workload.keys);
+        match plan.aim {
+            Aim::Embedded(_) => console.detail(&text),
+            // What is not ours gets keys that somebody may wonder about.
+            Aim::External { .. } => console.note(&text),
+        }
         preload(subject.peer(), &plan.point.traffic)?;
     }
     Ok(subject)

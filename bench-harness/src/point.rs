@@ -2,6 +2,7 @@
 
 mod connect;
 mod control;
+mod doubts;
 
 pub(crate) use control::Progress;
 
@@ -17,7 +18,7 @@ use crate::generator::{Generator, Load, Pacing, ThreadOutcome, Times, Work};
 use crate::layout::Layout;
 use crate::plan::{Arrival, Rate, Schedule};
 use crate::poller::RealWorld;
-use crate::record::{Intervals, Metric, Recording, recorders};
+use crate::record::{DIGITS, Intervals, Metric, Recording, recorders};
 use crate::report::{Connections, GeneratorUse, Point, Recorded, ShardUse, Stationary, Summary};
 use crate::statistics::{Percentile, drift_percent, percentile_interval};
 use crate::subject::Subject;
@@ -28,6 +29,7 @@ use crate::verdict::{DRIFT_PERCENT, Evidence, Lag, judge};
 use crate::warmup::Warmup;
 use connect::connect;
 use control::{Control, LOOK};
+use doubts::with_doubts;
 
 /// When requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub(crate) struct PointSpec {
     pub(crate) pacing: Pacing,
     /// Length of the recorded intervals.
     pub(crate) interval: Duration,
+    /// Significant digits of what is recorded.
+    pub(crate) digits: u8,
     /// Seed of arrivals and keys.
     pub(crate) seed: u64,
     /// Percentiles that are reported beside the usual ones.
@@ -100,6 +104,7 @@ impl PointSpec {
             timeout: Duration::from_secs(2),
             pacing: Pacing::Hybrid,
             interval: Duration::from_millis(200),
+            digits: DIGITS,
             seed: 1,
             percentiles: Vec::new(),
         }
@@ -155,7 +160,8 @@ pub(crate) fn run_point(
     let encoders = spec.traffic.encoders(threads, spec.seed);
     let length_ns = ns(spec.interval).max(1);
     // Megabytes are written to for the first time here, before the clock is set.
-    let (mut recorders, mut collector) = recorders(threads, Intervals { origin_ns: 0, length_ns });
+    let (mut recorders, mut collector) =
+        recorders(threads, Intervals { origin_ns: 0, length_ns, digits: spec.digits });
     let origin_ns = wait_for_begin(spec, conditions);
     let before = Usage::take(subject);
     let times = times(spec, origin_ns);
@@ -187,7 +193,7 @@ pub(crate) fn run_point(
             measure_from: Arc::clone(&control.measure_from),
             stop: Arc::clone(&control.stop),
         };
-        handles.push(start(load, conditions.layout.load_cpus.get(thread).copied())?);
+        handles.push(start(load, conditions.layout.load_cpu(thread))?);
     }
     let times = control.collect(&mut collector, spec, &conditions.interrupted, progress);
     let (outcome, busiest) = join(handles)?;
@@ -347,6 +353,7 @@ impl Run<'_> {
             begin_s: self.times.start_ns.saturating_sub(self.conditions.began_ns) as f64 / 1e9,
             connections: self.connections(),
             depth: spec.depth,
+            digits: spec.digits,
             ledger: self.outcome.ledger,
             balanced: self.outcome.ledger.balanced(),
             response,
@@ -361,7 +368,7 @@ impl Run<'_> {
             steal: self.used.steal,
             throttled_us: self.used.throttled_us,
             stationary,
-            verdict: judge(&evidence),
+            verdict: with_doubts(judge(&evidence), &self.conditions.layout),
             slo: Vec::new(),
             hlog: None,
         }

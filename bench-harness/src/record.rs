@@ -68,13 +68,17 @@ impl Metric {
 /// The largest latency that a histogram holds; larger ones are counted there and as overflow.
 pub(crate) const MAX_LATENCY_NS: u64 = 60 * SECOND_NS;
 
-/// Significant decimal digits of a recorded latency.
+/// Significant decimal digits of a recorded latency, unless others are asked for.
 pub(crate) const DIGITS: u8 = 3;
 
 /// An empty histogram with the bounds that all of ours share.
 pub(crate) fn new_histogram<C: Counter>() -> Histogram<C> {
-    Histogram::new_with_bounds(1, MAX_LATENCY_NS, DIGITS)
-        .expect("the bounds are constants that fit")
+    histogram_with(DIGITS)
+}
+
+fn histogram_with<C: Counter>(digits: u8) -> Histogram<C> {
+    Histogram::new_with_bounds(1, MAX_LATENCY_NS, digits)
+        .expect("the bounds are constants that fit, and so are two digits or three")
 }
 
 /// The histograms of one thread and one interval.
@@ -86,8 +90,8 @@ pub(crate) struct IntervalSet {
 }
 
 impl IntervalSet {
-    fn new() -> Self {
-        let mut histograms = [(); METRICS].map(|()| new_histogram::<u32>());
+    fn new(digits: u8) -> Self {
+        let mut histograms = [(); METRICS].map(|()| histogram_with::<u32>(digits));
         for histogram in &mut histograms {
             // Writing to the whole array now keeps page faults out of the measurement.
             histogram.reset();
@@ -103,13 +107,15 @@ impl IntervalSet {
     }
 }
 
-/// When intervals begin and how long they are.
+/// When intervals begin, how long they are, and how exactly they are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Intervals {
     /// Monotonic time at which interval 0 begins.
     pub(crate) origin_ns: u64,
     /// Length of each.
     pub(crate) length_ns: u64,
+    /// Significant digits of the latencies: two or three.
+    pub(crate) digits: u8,
 }
 
 impl Intervals {
@@ -176,7 +182,10 @@ impl Recorder {
     fn hand_over(&mut self, now_ns: u64) {
         // The control thread returns sets as fast as it takes them; a new one is only made when it
         // was kept from running for a whole interval.
-        let next = self.empty.try_recv().unwrap_or_else(|_| Box::new(IntervalSet::new()));
+        let next = self.empty.try_recv().unwrap_or_else(|_| {
+            let digits = self.intervals.digits;
+            Box::new(IntervalSet::new(digits))
+        });
         let full = std::mem::replace(&mut self.current, next);
         self.current.number = self.intervals.number_at(now_ns);
         self.ends_ns = self.intervals.end_of(self.current.number);
@@ -250,11 +259,11 @@ pub(crate) fn recorders(threads: usize, intervals: Intervals) -> (Vec<Recorder>,
         // One set is being filled, the others wait or are on their way: a control thread that has no
         // CPU for some intervals must not make the load thread allocate.
         for _ in 0..SPARE_SETS {
-            let _ = to_thread.send(Box::new(IntervalSet::new()));
+            let _ = to_thread.send(Box::new(IntervalSet::new(intervals.digits)));
         }
         recorders.push(Recorder {
             thread,
-            current: Box::new(IntervalSet::new()),
+            current: Box::new(IntervalSet::new(intervals.digits)),
             intervals,
             ends_ns: intervals.end_of(0),
             full: full.clone(),

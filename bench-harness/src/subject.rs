@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use socket2::Socket;
 
+use crate::advice::{other_language, unreachable};
 use crate::peer::Peer;
 use crate::protocol::{Note, ProtocolError, command, parse_reply};
-use crate::serve::{Counters, Gap, Server, ShardInfo};
+use crate::serve::{Counters, Gap, Server, ShardInfo, Wire};
 use crate::traffic::Traffic;
 
 /// A server that can be loaded.
@@ -140,7 +141,8 @@ struct Asker {
 
 impl Asker {
     fn connect(peer: &Peer, counting: Counting) -> io::Result<Self> {
-        let client = Client::connect(peer)?;
+        let wire = if counting == Counting::Stats { Wire::Memcache } else { Wire::Resp };
+        let client = Client::connect(peer, wire)?;
         let mut asker = Asker { client, counting, each: Executed::default(), asked: 0 };
         let (first, second) = (asker.executed()?, asker.executed()?);
         let each = first.zip(second).and_then(|(first, second)| second.since(first));
@@ -173,18 +175,23 @@ pub(crate) fn preload(peer: &Peer, traffic: &Traffic) -> io::Result<()> {
     let keys = traffic.workload().map_or(0, |workload| workload.keys);
     let mut encoders = traffic.encoders(1, 0);
     let Some(encoder) = encoders.first_mut().filter(|_| keys > 0) else { return Ok(()) };
-    let mut client = Client::connect(peer)?;
+    let mut client = Client::connect(peer, traffic.wire())?;
     let mut out = Vec::new();
     for first in (0..keys).step_by(PRELOAD_BATCH as usize) {
         let last = first.saturating_add(PRELOAD_BATCH).min(keys);
         out.clear();
         (first..last).for_each(|key| encoder.encode_fill(key, &mut out));
-        client.stream.write_all(&out)?;
+        client.stream.write_all(&out).map_err(|error| client.unanswered(&error))?;
         for _ in first..last {
-            let (ok, reply) = client.reply(&|input| {
+            let answer = client.reply(&|input| {
                 let reply = encoder.parse(0, Note::ANY, input)?;
                 Ok(reply.map(|reply| (reply.bytes, reply.ok)))
-            })?;
+            });
+            let (ok, reply) = answer.map_err(|error| client.unanswered(&error))?;
+            if reply.starts_with(b"*") {
+                let text = format!("a SET gets no list; {}", other_language(client.wire, &reply));
+                return Err(client.unanswered(&io::Error::new(io::ErrorKind::InvalidData, text)));
+            }
             if !ok {
                 let text = String::from_utf8_lossy(&reply).trim().to_owned();
                 return Err(io::Error::other(format!("the server refused to store a key: {text}")));
@@ -200,7 +207,7 @@ pub(crate) fn preload(peer: &Peer, traffic: &Traffic) -> io::Result<()> {
 /// If the connection breaks or the server does not tell.
 pub(crate) fn shard_of(peer: &Peer, stream: &Socket) -> io::Result<u16> {
     let stream = stream.try_clone()?;
-    let mut client = Client { peer: peer.clone(), stream, input: Vec::new() };
+    let mut client = Client { peer: peer.clone(), wire: Wire::Resp, stream, input: Vec::new() };
     let shard = client.shard()?;
     shard.ok_or_else(|| io::Error::other(format!("{peer} does not tell the shard of a connection")))
 }
@@ -208,6 +215,7 @@ pub(crate) fn shard_of(peer: &Peer, stream: &Socket) -> io::Result<u16> {
 /// A blocking client for what is asked outside of the measurement.
 struct Client {
     peer: Peer,
+    wire: Wire,
     stream: Socket,
     input: Vec<u8>,
 }
@@ -216,24 +224,28 @@ struct Client {
 type FindReply<'a> = &'a dyn Fn(&[u8]) -> Result<Option<(usize, bool)>, ProtocolError>;
 
 impl Client {
-    fn connect(peer: &Peer) -> io::Result<Self> {
-        let stream = peer.connect(PATIENCE).map_err(|error| {
-            let text = format!("{peer} cannot be reached ({error}); does the server run?");
-            io::Error::new(error.kind(), text)
-        })?;
+    fn connect(peer: &Peer, wire: Wire) -> io::Result<Self> {
+        let stream = peer.connect(PATIENCE).map_err(|error| unreachable(peer, wire, &error))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client { peer: peer.clone(), stream, input: Vec::new() })
+        Ok(Client { peer: peer.clone(), wire, stream, input: Vec::new() })
     }
 
     /// Says of a question that got no answer who was asked and in which language.
-    fn unanswered(&self, protocol: &str, error: &io::Error) -> io::Error {
+    fn unanswered(&self, error: &io::Error) -> io::Error {
+        let protocol = if self.wire == Wire::Memcache { "memcached" } else { "redis" };
         let why = match error.kind() {
             io::ErrorKind::WouldBlock => format!("no answer within {} s", PATIENCE.as_secs()),
             io::ErrorKind::UnexpectedEof => "the connection was closed".to_owned(),
             _ => error.to_string(),
         };
-        let text = format!("{} does not answer as a {protocol} server does: {why}", self.peer);
+        // What is no reply tells that itself.
+        let advice = match error.kind() {
+            io::ErrorKind::InvalidData => String::new(),
+            _ => format!("; {}", other_language(self.wire, &self.input)),
+        };
+        let text =
+            format!("{} does not answer as a {protocol} server does: {why}{advice}", self.peer);
         io::Error::new(error.kind(), text)
     }
 
@@ -241,7 +253,7 @@ impl Client {
         self.stream.write_all(&command(&[b"INFO", b"stats"]))?;
         let (_, reply) = self
             .reply(&|input| Ok(parse_reply(input)?.map(|reply| (reply.bytes, reply.ok))))
-            .map_err(|error| self.unanswered("redis", &error))?;
+            .map_err(|error| self.unanswered(&error))?;
         let text = String::from_utf8_lossy(&reply);
         let value = |name: &str| -> Option<u64> {
             let digits = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -256,7 +268,7 @@ impl Client {
         self.stream.write_all(&command(&[b"CLIENT", b"INFO"]))?;
         let (_, reply) = self
             .reply(&|input| Ok(parse_reply(input)?.map(|reply| (reply.bytes, reply.ok))))
-            .map_err(|error| self.unanswered("redis", &error))?;
+            .map_err(|error| self.unanswered(&error))?;
         let text = String::from_utf8_lossy(&reply);
         let digits = text.split_whitespace().find_map(|word| word.strip_prefix("io-thread="));
         Ok(digits.and_then(|digits| digits.parse().ok()))
@@ -266,11 +278,15 @@ impl Client {
     fn memcached_commands(&mut self) -> io::Result<Option<Executed>> {
         self.stream.write_all(b"stats\r\n")?;
         let end_of_stats = |input: &[u8]| {
-            let last = b"END\r\n";
+            let (first, last) = (b"STAT ", b"END\r\n");
+            let head = &input[..input.len().min(first.len())];
+            if !first.starts_with(head) && !last.starts_with(head) {
+                return Err(ProtocolError(other_language(Wire::Memcache, input)));
+            }
             Ok(input.ends_with(last).then_some((input.len(), true)))
         };
         let answer = self.reply(&end_of_stats);
-        let (_, reply) = answer.map_err(|error| self.unanswered("memcached", &error))?;
+        let (_, reply) = answer.map_err(|error| self.unanswered(&error))?;
         let text = String::from_utf8_lossy(&reply);
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;

@@ -33,6 +33,15 @@ pub(crate) fn pin(cpu: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
 }
 
+/// Whether a thread of this process can be pinned to a CPU.
+///
+/// # Errors
+/// If no thread can be started.
+pub(crate) fn can_pin(cpu: usize) -> io::Result<bool> {
+    let tried = spawn("pin", None, move || pin(cpu))?.join();
+    tried.map_err(|_| io::Error::other("the thread that was to be pinned panicked"))
+}
+
 /// Asks the kernel to end this thread's timed waits within a nanosecond of their time instead of
 /// the usual 50 µs. Refused in some sandboxes, where waits are merely less exact.
 pub(crate) fn sharpen_timers() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::phases::RatePlan;
 use crate::plan::{Arrival, Rate};
 use crate::report::Column;
-use crate::serve::{Fault, FaultKind, Service, Stall};
+use crate::serve::{Driver, Fault, FaultKind, Service, Stall};
 use crate::statistics::Percentile;
 use crate::warmup::Warmup;
 use crate::workload::{KeyDistribution, SizeDistribution};
@@ -88,13 +88,36 @@ pub(crate) fn cpus(text: &str) -> Result<CpuList, String> {
     crate::layout::parse_list(text).map(CpuList)
 }
 
-/// A service time such as `200us` or `exp:200us`.
+/// A service time such as `200us`, `fixed:200us`, `exp:200us` or `bimodal:100us/10ms/1%`.
 pub(crate) fn service(text: &str) -> Result<Service, String> {
-    let (exponential, length) = match text.strip_prefix("exp:") {
-        Some(mean) => (true, mean),
-        None => (false, text),
-    };
-    Ok(Service { mean_ns: crate::clock::ns(duration(length)?), exponential })
+    let time_ns = |text: &str| duration(text).map(crate::clock::ns);
+    match text.split_once(':') {
+        None => time_ns(text).map(Service::Fixed),
+        Some(("fixed", time)) => time_ns(time).map(Service::Fixed),
+        Some(("exp", mean)) => time_ns(mean).map(Service::Exponential),
+        Some(("bimodal", parts)) if parts.split('/').count() == 3 => {
+            let parts: Vec<&str> = parts.split('/').collect();
+            let (short_ns, long_ns) = (time_ns(parts[0])?, time_ns(parts[1])?);
+            let long_ppm = (share(parts[2])? * 1e6).round() as u32;
+            Ok(Service::Bimodal { short_ns, long_ns, long_ppm })
+        }
+        _ => Err(format!(
+            "{text:?} is not TIME, fixed:TIME, exp:MEAN or bimodal:TIME/TIME/SHARE, such as bimodal:100us/10ms/1%"
+        )),
+    }
+}
+
+/// `auto` or `epoll`.
+pub(crate) fn driver(text: &str) -> Result<Driver, String> {
+    match text {
+        "auto" => Ok(Driver::Auto),
+        "epoll" => Ok(Driver::Epoll),
+        "io_uring" | "io-uring" | "uring" => {
+            Err("the runtime has no driver on io_uring yet; leave out --driver, or take epoll"
+                .to_owned())
+        }
+        _ => Err(format!("{text:?} is neither auto nor epoll")),
+    }
 }
 
 /// A fault such as `drop:1000`.

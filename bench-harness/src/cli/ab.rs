@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use super::compare::Judging;
+use super::talk::Talk;
 use super::{Exit, catch_interrupts, usage};
 use crate::clock;
 use crate::compare::{CompareResult, DEFAULT_PAIRS, NoiseFloor, Pairing, Run, compare};
 use crate::console::Console;
+use crate::files::make_directory;
 use crate::rng::Rng;
 
 /// Options of `ab`.
@@ -48,7 +50,7 @@ impl Ab {
     ///
     /// # Errors
     /// If a run fails or nothing can be written.
-    pub(super) fn execute(self) -> io::Result<Exit> {
+    pub(super) fn execute(self, talk: &Talk) -> io::Result<Exit> {
         let sides = match (words(&self.a), words(&self.b)) {
             (Ok(a), Ok(b)) => [a, b],
             (Err(text), _) | (_, Err(text)) => return Ok(usage(&text)),
@@ -60,27 +62,36 @@ impl Ab {
         let stamp = clock::utc_stamp(clock::unix_ns());
         let default = || PathBuf::from("bench-out").join(format!("{stamp}-ab"));
         let out = self.out.clone().unwrap_or_else(default);
-        fs::create_dir_all(&out)?;
+        let made = make_directory(&out)?;
+        let console = talk.console();
         let mut rounds = Rounds {
             sides,
             out: &out,
             rng: Rng::new(self.seed),
             interrupted: catch_interrupts()?,
             done: 0,
+            console,
         };
         let judge = |(a, b): &(Vec<Run>, Vec<Run>)| {
             compare(a, b, Pairing::Pairs, &self.judging.metric, &limits).map_err(io::Error::other)
         };
-        let Some(first) = rounds.run(self.pairs)? else { return Ok(rounds.interrupted(&out)) };
+        let first = match rounds.run(self.pairs) {
+            Ok(first) => first,
+            Err(error) => {
+                made.undo();
+                return Err(error);
+            }
+        };
+        let Some(first) = first else { return Ok(rounds.interrupted(&out)) };
         let mut result = judge(&first)?;
         let confirm = self.confirm.unwrap_or(self.pairs);
         if result.regressed() && confirm >= 2 {
-            Console::new(false).note("a change for the worse: once more, to confirm it");
+            console.note("a change for the worse: once more, to confirm it");
             let Some(again) = rounds.run(confirm)? else { return Ok(rounds.interrupted(&out)) };
             result.confirmed_by(&judge(&again)?);
         }
         self.keep(&out, &result)?;
-        self.judging.print(&result)?;
+        self.judging.print(&result, talk)?;
         Ok(self.judging.exit(&result, true))
     }
 
@@ -100,16 +111,16 @@ struct Rounds<'a> {
     rng: Rng,
     interrupted: std::sync::Arc<AtomicBool>,
     done: u32,
+    console: Console,
 }
 
 impl Rounds<'_> {
     /// Runs so many pairs; `None` if they were interrupted.
     fn run(&mut self, pairs: u32) -> io::Result<Option<(Vec<Run>, Vec<Run>)>> {
-        let console = Console::new(false);
         let mut runs = [Vec::new(), Vec::new()];
         for pair in 0..pairs {
             self.done += 1;
-            console.note(&format!("pair {} of {pairs}", pair + 1));
+            self.console.note(&format!("pair {} of {pairs}", pair + 1));
             let first = self.rng.below(2) as usize;
             for side in [first, 1 - first] {
                 let name = format!("{}-{}", ["a", "b"][side], self.done);

@@ -7,19 +7,22 @@ use clap::Args;
 use super::attack::Attack;
 use super::load_args::LoadArgs;
 use super::run::Run;
+use super::talk::Talk;
 use super::{Exit, usage};
 use crate::layout::Layout;
 use crate::phases::RunPlan;
 
 /// What is for a server of ours: beside a URL it would do nothing.
-const SERVER_OPTIONS: [&str; 10] = [
+const SERVER_OPTIONS: [&str; 12] = [
     "target",
     "runtime",
+    "driver",
     "shards",
     "server_cpus",
     "accept",
     "wire",
     "service_time",
+    "parallel",
     "stall",
     "fault",
     "spin",
@@ -67,9 +70,9 @@ impl Aimed {
     ///
     /// # Errors
     /// If nothing could be measured.
-    pub(super) fn execute(&self) -> io::Result<Exit> {
+    pub(super) fn execute(&self, talk: &Talk) -> io::Result<Exit> {
         match self.prepare()? {
-            Ok((plan, layout)) => self.load().execute(&plan, layout),
+            Ok((plan, layout)) => self.load().execute(&plan, layout, talk),
             Err(text) => Ok(usage(&text)),
         }
     }

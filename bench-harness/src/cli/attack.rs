@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::load_args::LoadArgs;
+use super::placement_args::check_pins;
+use super::talk::Talk;
 use super::{Exit, usage};
+use crate::advice::scheme;
 use crate::layout::{self, Layout, allowed_cpus};
 use crate::peer::Peer;
 use crate::phases::{Aim, RunPlan};
@@ -31,9 +34,9 @@ impl Attack {
     ///
     /// # Errors
     /// If nothing could be measured.
-    pub(super) fn execute(self) -> io::Result<Exit> {
+    pub(super) fn execute(self, talk: &Talk) -> io::Result<Exit> {
         match self.prepare()? {
-            Ok((plan, layout)) => self.load.execute(&plan, layout),
+            Ok((plan, layout)) => self.load.execute(&plan, layout, talk),
             Err(text) => Ok(usage(&text)),
         }
     }
@@ -57,9 +60,11 @@ impl Attack {
             Place::Network { authority, path } => {
                 let addr = resolve(&authority)?;
                 if !addr.ip().is_loopback() && !self.allow_remote {
-                    return Ok(Err(format!("{addr} is not of this machine; see --allow-remote")));
+                    return Ok(Err(format!(
+                        "{addr} is not of this machine; --allow-remote loads it, if you may"
+                    )));
                 }
-                if self.load.path().is_some() {
+                if self.load.workload.path().is_some() {
                     return Ok(Err("the path is a part of the URL; leave out --path".to_owned()));
                 }
                 (Peer::Tcp(addr), Some((authority, path)))
@@ -67,12 +72,17 @@ impl Attack {
         };
         let allowed = allowed_cpus()?;
         let automatic = layout::automatic()?;
-        let load_cpus = self.load.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
+        let load_cpus =
+            self.load.placement.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
         if let Some(cpu) = load_cpus.iter().find(|cpu| !allowed.contains(cpu)) {
             return Ok(Err(format!("this process may not use cpu {cpu}, only {allowed:?}")));
         }
         // Where the server runs is not known; with a single CPU it can only be the same one.
-        let layout = Layout { server_cpus: Vec::new(), load_cpus, shared: automatic.shared };
+        let pin = self.load.placement.pin;
+        let layout = Layout { pin, ..Layout::new(Vec::new(), load_cpus, automatic.shared) };
+        if let Err(text) = check_pins(&layout)? {
+            return Ok(Err(text));
+        }
         let aim = Aim::External { url: self.url.clone(), peer };
         let plan = self.load.plan(aim, wire, page, &layout);
         Ok(plan.map(|plan| (plan, layout)))
@@ -118,7 +128,10 @@ fn parse(url: &str) -> Result<Url, String> {
     if url.starts_with("unix:") {
         return Err(wrong("does not say what is spoken over the socket"));
     }
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("names no protocol"))?;
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| match likely(url) {
+        Some(scheme) => wrong(&format!("names no protocol, perhaps {scheme}://{url}")),
+        None => wrong("names no protocol"),
+    })?;
     let wire = wire_of(scheme).map_err(wrong)?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     if authority.contains('@') {
@@ -134,12 +147,35 @@ fn parse(url: &str) -> Result<Url, String> {
     // The colons of an IPv6 address stand in brackets.
     let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
     let at = |authority, path| Ok(Url { wire, place: Place::Network { authority, path } });
-    match (port.map(|(_, port)| port.parse::<u16>()), wire) {
-        (Some(Ok(_)), _) => at(authority.to_owned(), path),
-        (Some(Err(_)), _) => Err(wrong("has a port that is no number")),
-        (None, Wire::Http) if !authority.is_empty() => at(format!("{authority}:80"), path),
-        (None, _) => Err(wrong("names no port")),
+    match port.map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => at(authority.to_owned(), path),
+        Some(Err(_)) => Err(wrong("has a port that is no number")),
+        None if authority.is_empty() => Err(wrong("names no host")),
+        None => match usual_port(wire) {
+            Some(port) => at(format!("{authority}:{port}"), path),
+            None => Err(wrong("names no port")),
+        },
     }
+}
+
+/// Where such a server listens unless it is told otherwise.
+fn usual_port(wire: Wire) -> Option<u16> {
+    match wire {
+        Wire::Resp => Some(6_379),
+        Wire::Http => Some(80),
+        Wire::Memcache => Some(11_211),
+        Wire::Echo => None,
+    }
+}
+
+/// The protocol of an address without one, by its port.
+fn likely(address: &str) -> Option<&'static str> {
+    let authority = address.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':')?.1.parse::<u16>().ok()?;
+    let usual = |wire: &Wire| usual_port(*wire) == Some(port);
+    let web = matches!(port, 3_000 | 5_000 | 8_000 | 8_080 | 8_888).then_some(Wire::Http);
+    let known = [Wire::Resp, Wire::Http, Wire::Memcache].into_iter().find(usual).or(web);
+    known.map(scheme)
 }
 
 fn wire_of(scheme: &str) -> Result<Wire, &'static str> {
@@ -180,7 +216,9 @@ mod tests {
         assert_eq!(parse("http://a:8080/x?y=1/2"), url(Wire::Http, "a:8080", "/x?y=1/2"));
         assert_eq!(parse("http://a"), url(Wire::Http, "a:80", "/"));
         assert_eq!(parse("memcache://a:1"), url(Wire::Memcache, "a:1", "/"));
-        let bad = ["127.0.0.1:1", "https://a:1", "redis://host", "redis://u@h:1", "redis://h:1/0"];
+        assert_eq!(parse("redis://host"), url(Wire::Resp, "host:6379", "/"));
+        assert_eq!(parse("memcache://[::1]"), url(Wire::Memcache, "[::1]:11211", "/"));
+        let bad = ["127.0.0.1:1", "https://a:1", "echo://host", "redis://u@h:1", "redis://h:1/0"];
         for bad in bad.into_iter().chain([
             "http://",
             "http://a:b",
@@ -188,8 +226,24 @@ mod tests {
             "unix:/a",
             "redis+unix:",
             "tls+unix:/a",
+            "redis://",
         ]) {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_protocol_is_given_the_one_of_its_port() {
+        for (address, expected) in [
+            ("127.0.0.1:6379", Some("perhaps redis://127.0.0.1:6379")),
+            ("localhost:8080/x", Some("perhaps http://localhost:8080/x")),
+            ("[::1]:11211", Some("perhaps memcache://[::1]:11211")),
+            ("localhost:4711", None),
+            ("localhost", None),
+        ] {
+            let text = parse(address).unwrap_err();
+            assert_eq!(text.contains("perhaps"), expected.is_some(), "{text}");
+            assert!(expected.is_none_or(|expected| text.contains(expected)), "{text}");
         }
     }
 }

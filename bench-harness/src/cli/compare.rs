@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::talk::Talk;
 use super::{Exit, usage};
 use crate::compare::{CompareResult, Limits, Metric, NoiseFloor, Pairing, Run, compare};
+use crate::report::colored;
 use crate::units;
 
 /// Options of `compare`.
@@ -75,10 +77,14 @@ impl Judging {
     ///
     /// # Errors
     /// If the standard output is closed.
-    pub(super) fn print(&self, result: &CompareResult) -> io::Result<()> {
+    pub(super) fn print(&self, result: &CompareResult, talk: &Talk) -> io::Result<()> {
         let mut out = stdout().lock();
         match self.output {
-            Output::Table => out.write_all(result.table(!stdout().is_terminal()).as_bytes()),
+            Output::Table => {
+                let table = result.table(!stdout().is_terminal());
+                let table = if talk.has_colors() { colored(&table) } else { table };
+                out.write_all(table.as_bytes())
+            }
             Output::Markdown => out.write_all(result.markdown().as_bytes()),
             Output::Json => {
                 serde_json::to_writer_pretty(&mut out, result)?;
@@ -107,7 +113,7 @@ impl Compare {
     ///
     /// # Errors
     /// If a recording cannot be read.
-    pub(super) fn execute(self) -> io::Result<Exit> {
+    pub(super) fn execute(self, talk: &Talk) -> io::Result<Exit> {
         let load = |paths: &[PathBuf]| -> io::Result<Vec<Run>> {
             paths.iter().map(|path| Run::load(path)).collect()
         };
@@ -116,7 +122,7 @@ impl Compare {
         let limits = self.judging.limits()?;
         match compare(&base, &new, Pairing::Groups, &self.judging.metric, &limits) {
             Ok(result) => {
-                self.judging.print(&result)?;
+                self.judging.print(&result, talk)?;
                 let certain = self.force_single || result.method != "within-run";
                 Ok(self.judging.exit(&result, certain))
             }

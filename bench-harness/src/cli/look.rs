@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stdout};
 
 use clap::Args;
 
+use super::talk::Talk;
 use crate::report::{Column, Style, Unit};
 use crate::statistics::Percentile;
 use crate::units;
@@ -30,9 +31,14 @@ pub(crate) struct Look {
 
 impl Look {
     /// The style that was asked for.
-    pub(super) fn style(&self) -> Style {
+    pub(super) fn style(&self, talk: &Talk) -> Style {
         let ascii = self.ascii || !stdout().is_terminal();
-        Style { columns: self.percentiles.clone(), unit: self.unit, ascii }
+        Style {
+            columns: self.percentiles.clone(),
+            unit: self.unit,
+            ascii,
+            colors: talk.has_colors(),
+        }
     }
 
     /// The percentiles among the columns.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::aim::Aimed;
+use super::output_args::Format;
+use super::talk::Talk;
 use super::{Exit, catch_interrupts, usage};
 use crate::clock::{self, ns};
 use crate::console::Console;
@@ -46,7 +48,7 @@ impl MaxRate {
     ///
     /// # Errors
     /// If nothing could be measured.
-    pub(super) fn execute(self) -> io::Result<Exit> {
+    pub(super) fn execute(self, talk: &Talk) -> io::Result<Exit> {
         let load = self.aimed.load();
         if !load.has_slo() {
             return Ok(usage("max-rate needs a condition, for example --slo 'p99<1ms'"));
@@ -61,7 +63,7 @@ impl MaxRate {
         };
         let interrupted = catch_interrupts()?;
         let conditions = Conditions::new(layout, Arc::clone(&interrupted));
-        let console = Console::new(false);
+        let console = load.console(talk);
         let mut session = Session::open(&plan, conditions, &console)?;
         let mut search = None;
         let failure = self.search(&plan, &mut session, &console, &mut search).err();
@@ -70,11 +72,17 @@ impl MaxRate {
             session.set_bracket(bracket);
         }
         let outcome = session.finish(failure)?;
-        let exit = load.present(&plan, &outcome, interrupted.load(Ordering::Relaxed))?;
+        let exit = load.present(&plan, &outcome, interrupted.load(Ordering::Relaxed), talk)?;
         let Some(bracket) = bracket.filter(|_| exit == Exit::Done) else {
             return Ok(exit);
         };
-        println!("{}", describe(bracket));
+        let text = describe(bracket);
+        match load.output.format {
+            Format::Table => println!("{text}"),
+            Format::Markdown => println!("\n**{text}**"),
+            // What follows is for programs, and has it in its own words.
+            Format::Json | Format::Csv | Format::Quiet => console.note(&text),
+        }
         Ok(if bracket.passes_rps.is_some() { Exit::Done } else { Exit::SloMissed })
     }
 

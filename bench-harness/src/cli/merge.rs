@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::look::Look;
 use super::present::print_table;
+use super::talk::Talk;
 use super::{Exit, usage};
 use crate::files::Files;
 use crate::merge::merge;
@@ -31,7 +32,7 @@ impl Merge {
     ///
     /// # Errors
     /// If a recording cannot be read or the sum cannot be written.
-    pub(super) fn execute(self) -> io::Result<Exit> {
+    pub(super) fn execute(self, talk: &Talk) -> io::Result<Exit> {
         let runs = self.runs.iter().map(|path| load(path)).collect::<io::Result<Vec<_>>>()?;
         let (mut result, mut recorded) = match merge(runs, &self.look.percentiles()) {
             Ok(sum) => sum,
@@ -39,7 +40,7 @@ impl Merge {
         };
         result.command = std::env::args().collect();
         Files { svg: true, html: true }.write(&self.out, &mut result, &mut recorded)?;
-        print_table(&RunOutcome { result, recorded, failure: None }, &self.look.style())?;
+        print_table(&RunOutcome { result, recorded, failure: None }, &self.look.style(talk))?;
         Ok(Exit::Done)
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write, stdout};
 use clap::Args;
 
 use super::Exit;
-use crate::console::Console;
+use super::talk::Talk;
 use crate::micro::{Options, Side, heaviest_overhead, render, run, sample};
 
 #[cfg(feature = "rivals")]
@@ -49,13 +49,13 @@ impl Micro {
     ///
     /// # Errors
     /// If a benchmark fails or none has the name.
-    pub(super) fn execute(self) -> io::Result<Exit> {
+    pub(super) fn execute(self, talk: &Talk) -> io::Result<Exit> {
         let filter = self.filter.unwrap_or_default();
         if let Some(side) = self.sample {
             println!("{}", sample(&filter, side)?.line());
             return Ok(Exit::Done);
         }
-        let rows = run(&Options { filter, rounds: self.rounds }, &Console::new(false))?;
+        let rows = run(&Options { filter, rounds: self.rounds }, &talk.console())?;
         let mut out = stdout().lock();
         if self.json {
             serde_json::to_writer_pretty(&mut out, &rows)?;

@@ -12,12 +12,16 @@ mod max_rate;
 mod merge;
 mod micro;
 mod noise;
+mod output_args;
+mod placement_args;
 mod present;
 mod report;
 mod run;
 mod selftest;
 mod serve;
 mod sweep;
+mod talk;
+mod workload_args;
 
 use std::io;
 use std::process::ExitCode;
@@ -36,6 +40,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    talk: talk::Talk,
 }
 
 const EXIT_CODES: &str = "\
@@ -160,20 +166,21 @@ impl Exit {
 
 /// Reads the arguments, runs the command and turns its end into an exit code.
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        None => run::Run::quick_look().execute(),
-        Some(Command::Run(run)) => run.execute(),
-        Some(Command::Attack(attack)) => attack.execute(),
+    let Cli { command, talk } = Cli::parse();
+    let result = match command {
+        None => run::Run::quick_look().execute(&talk),
+        Some(Command::Run(run)) => run.execute(&talk),
+        Some(Command::Attack(attack)) => attack.execute(&talk),
         Some(Command::Serve(serve)) => serve.execute(),
-        Some(Command::Report(report)) => report.execute(),
-        Some(Command::Selftest(selftest)) => selftest.execute(),
-        Some(Command::Micro(micro)) => micro.execute(),
+        Some(Command::Report(report)) => report.execute(&talk),
+        Some(Command::Selftest(selftest)) => selftest.execute(&talk),
+        Some(Command::Micro(micro)) => micro.execute(&talk),
         Some(Command::Doctor(doctor)) => doctor.execute(),
-        Some(Command::Sweep(sweep)) => sweep.execute(),
-        Some(Command::MaxRate(max_rate)) => max_rate.execute(),
-        Some(Command::Ab(ab)) => ab.execute(),
-        Some(Command::Compare(compare)) => compare.execute(),
-        Some(Command::Merge(merge)) => merge.execute(),
+        Some(Command::Sweep(sweep)) => sweep.execute(&talk),
+        Some(Command::MaxRate(max_rate)) => max_rate.execute(&talk),
+        Some(Command::Ab(ab)) => ab.execute(&talk),
+        Some(Command::Compare(compare)) => compare.execute(&talk),
+        Some(Command::Merge(merge)) => merge.execute(&talk),
         Some(Command::Noise(noise)) => noise.execute(),
         Some(Command::Schema(schema)) => schema.execute(),
         Some(Command::Completions(completions)) => completions.execute(),

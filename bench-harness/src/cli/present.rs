@@ -4,14 +4,18 @@ use std::io::{self, Write, stdout};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::load_args::{Format, LoadArgs};
+use super::load_args::LoadArgs;
+use super::output_args::Format;
+use super::talk::Talk;
 use super::{Exit, catch_interrupts};
 use crate::console::Console;
 use crate::files::curves;
 use crate::layout::Layout;
 use crate::phases::{self, RunOutcome, RunPlan};
 use crate::point::Conditions;
-use crate::report::{Style, intervals_csv, percentile_picture, render_table, write_json};
+use crate::report::{
+    Style, intervals_csv, percentile_picture, render_markdown, render_table, write_json,
+};
 use crate::verdict::Status;
 
 impl LoadArgs {
@@ -19,12 +23,16 @@ impl LoadArgs {
     ///
     /// # Errors
     /// If nothing could be measured or the result cannot be printed.
-    pub(super) fn execute(&self, plan: &RunPlan, layout: Layout) -> io::Result<Exit> {
+    pub(super) fn execute(&self, plan: &RunPlan, layout: Layout, talk: &Talk) -> io::Result<Exit> {
         let interrupted = catch_interrupts()?;
         let conditions = Conditions::new(layout, Arc::clone(&interrupted));
-        let console = Console::new(self.format == Format::Quiet);
-        let outcome = phases::run(plan, conditions, &console)?;
-        self.present(plan, &outcome, interrupted.load(Ordering::Relaxed))
+        let outcome = phases::run(plan, conditions, &self.console(talk))?;
+        self.present(plan, &outcome, interrupted.load(Ordering::Relaxed), talk)
+    }
+
+    /// Where progress goes.
+    pub(super) fn console(&self, talk: &Talk) -> Console {
+        talk.console().silenced(self.output.format == Format::Quiet)
     }
 
     /// Prints what came of a plan.
@@ -36,16 +44,10 @@ impl LoadArgs {
         plan: &RunPlan,
         outcome: &RunOutcome,
         interrupted: bool,
+        talk: &Talk,
     ) -> io::Result<Exit> {
-        match self.format {
-            Format::Table => print_table(outcome, &self.look.style())?,
-            Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
-            Format::Csv => {
-                stdout().lock().write_all(intervals_csv(&outcome.recorded).as_bytes())?;
-            }
-            Format::Quiet => {}
-        }
-        if let Some(out) = plan.out.as_deref().filter(|_| self.format == Format::Table) {
+        print(self.output.format, outcome, &self.output.look.style(talk))?;
+        if let Some(out) = plan.out.as_deref().filter(|_| self.output.format == Format::Table) {
             let names: Vec<&str> = outcome.result.artifacts.names().collect();
             println!("wrote {}/  result.json {}", out.display(), names.join(" "));
         }
@@ -71,7 +73,7 @@ impl LoadArgs {
             return Exit::Interrupted;
         }
         let is_valid = |status| matches!(status, Status::Valid | Status::Capacity);
-        if self.strict && points.iter().any(|point| !is_valid(point.verdict.status)) {
+        if self.output.strict && points.iter().any(|point| !is_valid(point.verdict.status)) {
             return Exit::Invalid;
         }
         // The trials of a search are there to miss a condition; its bracket is the answer.
@@ -88,6 +90,21 @@ impl LoadArgs {
             exit = Exit::SloMissed;
         }
         exit
+    }
+}
+
+/// Prints a result.
+///
+/// # Errors
+/// If the standard output is closed.
+pub(super) fn print(format: Format, outcome: &RunOutcome, style: &Style) -> io::Result<()> {
+    let result = &outcome.result;
+    match format {
+        Format::Table => print_table(outcome, style),
+        Format::Markdown => stdout().lock().write_all(render_markdown(result, style).as_bytes()),
+        Format::Json => write_json(&mut stdout().lock(), result),
+        Format::Csv => stdout().lock().write_all(intervals_csv(&outcome.recorded).as_bytes()),
+        Format::Quiet => Ok(()),
     }
 }
 

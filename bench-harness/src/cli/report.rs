@@ -1,18 +1,19 @@
 //! `report`: table and pictures from a recording.
 
-use std::io::{self, Write, stdout};
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Exit;
-use super::load_args::Format;
 use super::look::Look;
-use super::present::print_table;
+use super::output_args::Format;
+use super::present::print;
+use super::talk::Talk;
 use crate::files::Files;
 use crate::phases::RunOutcome;
 use crate::record::Metric;
-use crate::report::{Summary, intervals_csv, load, write_json};
+use crate::report::{Summary, load};
 
 /// Options of `report`.
 #[derive(Debug, Clone, Args)]
@@ -34,7 +35,7 @@ impl Report {
     ///
     /// # Errors
     /// If the directory holds no recording that can be read.
-    pub(super) fn execute(self) -> io::Result<Exit> {
+    pub(super) fn execute(self, talk: &Talk) -> io::Result<Exit> {
         let (mut result, mut recorded) = load(&self.directory)?;
         let percentiles = self.look.percentiles();
         for recorded in &mut recorded {
@@ -55,14 +56,7 @@ impl Report {
         let files = Files { svg: !self.no_svg, html: !self.no_svg };
         files.derive(&self.directory, &result, &recorded)?;
         let outcome = RunOutcome { result, recorded, failure: None };
-        match self.format {
-            Format::Table => print_table(&outcome, &self.look.style())?,
-            Format::Json => write_json(&mut stdout().lock(), &outcome.result)?,
-            Format::Csv => {
-                stdout().lock().write_all(intervals_csv(&outcome.recorded).as_bytes())?;
-            }
-            Format::Quiet => {}
-        }
+        print(self.format, &outcome, &self.look.style(talk))?;
         Ok(Exit::Done)
     }
 }

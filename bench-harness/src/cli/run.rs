@@ -6,15 +6,18 @@ use clap::{Args, CommandFactory, FromArgMatches, ValueEnum};
 use corelane_shards::Accept;
 
 use super::load_args::LoadArgs;
+use super::placement_args::check_pins;
+use super::talk::Talk;
 use super::{Exit, usage};
 use crate::layout::{self, Layout, allowed_cpus};
 use crate::phases::{Aim, RunPlan};
 use crate::protocol::HOP_FRAME_BYTES;
-use crate::serve::{Fault, ServerSpec, Service, Stall, SyntheticSpec, Target, Wire};
+use crate::serve::{Driver, Fault, ServerSpec, Service, Stall, SyntheticSpec, Target, Wire};
 use crate::units;
 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Server")]
 pub(crate) struct Run {
     /// Which server
     #[arg(value_enum, default_value_t = Target::Kv)]
@@ -22,6 +25,9 @@ pub(crate) struct Run {
     /// What the server runs on; another than ours is there for echo, to compare
     #[arg(long, value_enum, default_value_t = Runtime::Corelane)]
     runtime: Runtime,
+    /// What the server's loops wait with: auto or epoll, which is the only one there is
+    #[arg(long, default_value = "auto", value_parser = units::driver)]
+    driver: Driver,
     /// The quick look: a probe, then 50 % and 80 % of what it reached
     #[arg(long, conflicts_with_all = ["rate", "mode"])]
     quick: bool,
@@ -77,13 +83,19 @@ pub(super) fn check_accept(target: Target, accept: Accept) -> Result<(), String>
 
 /// Options of the synthetic server.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "The synthetic server")]
 pub(super) struct SyntheticArgs {
     /// What the synthetic server speaks
     #[arg(long, value_enum, default_value_t = Wire::Echo)]
     pub(super) wire: Wire,
-    /// How long the synthetic server spins for each request: 200us, or exp:200us for exponential times
+    /// How long the synthetic server spins for each request: 200us or fixed:200us, exp:200us for exponential times,
+    /// bimodal:100us/10ms/1% for the second time in place of the first for so many requests, drawn at random
     #[arg(long, default_value = "0s", value_parser = units::service)]
     service_time: Service,
+    /// The synthetic server does not spin for its requests one after the other, but holds the answer to each back by a
+    /// timer, many at the same time; those of one connection keep their order
+    #[arg(long)]
+    parallel: bool,
     /// What the synthetic server does wrong to its n-th request: drop:N (it and what follows on its
     /// connection gets no answer), wrong:N (a wrong byte) or die:N
     #[arg(long, value_parser = units::fault)]
@@ -102,6 +114,7 @@ impl SyntheticArgs {
             wire: self.wire,
             frame_bytes,
             service: self.service_time,
+            parallel: self.parallel,
             fault: self.fault,
             stall: self.stall,
             spin: self.spin,
@@ -122,12 +135,12 @@ impl Run {
     ///
     /// # Errors
     /// If nothing could be measured.
-    pub(super) fn execute(mut self) -> io::Result<Exit> {
+    pub(super) fn execute(mut self, talk: &Talk) -> io::Result<Exit> {
         if self.quick {
             self.load.make_quick();
         }
         match self.prepare()? {
-            Ok((plan, layout)) => self.load.execute(&plan, layout),
+            Ok((plan, layout)) => self.load.execute(&plan, layout, talk),
             Err(text) => Ok(usage(&text)),
         }
     }
@@ -163,17 +176,21 @@ impl Run {
         if let Err(text) = check_accept(target, self.accept) {
             return Ok(Err(text));
         }
+        if let Err(text) = self.driver.check(target) {
+            return Ok(Err(text));
+        }
         if target == Target::Hop && layout.server_cpus.len() < 2 {
             let text = "hop needs two shards, for example --server-cpus 0,1 with --load-cpus 0";
             return Ok(Err(text.to_owned()));
         }
         let frame_bytes = match target {
             Target::Hop => HOP_FRAME_BYTES,
-            _ => self.load.frame_size as usize,
+            _ => self.load.workload.frame_size as usize,
         };
         let spec = ServerSpec {
             target,
             cpus: layout.server_cpus.clone(),
+            pin: layout.pin,
             accept: self.accept,
             frame_bytes,
             synthetic: self.synthetic.spec(frame_bytes),
@@ -193,7 +210,8 @@ impl Run {
         let allowed = allowed_cpus()?;
         let automatic = layout::automatic()?;
         let mut server_cpus = self.server_cpus.clone().map_or(automatic.server_cpus, |list| list.0);
-        let load_cpus = self.load.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
+        let load_cpus =
+            self.load.placement.load_cpus.clone().map_or(automatic.load_cpus, |list| list.0);
         for cpu in server_cpus.iter().chain(&load_cpus) {
             if !allowed.contains(cpu) {
                 return Ok(Err(format!("this process may not use cpu {cpu}, only {allowed:?}")));
@@ -211,9 +229,12 @@ impl Run {
             // The synthetic server is one thread.
             server_cpus.truncate(1);
         }
-        let shared =
-            automatic.shared && self.server_cpus.is_none() && self.load.load_cpus.is_none()
-                || server_cpus.iter().any(|cpu| load_cpus.contains(cpu));
-        Ok(Ok(Layout { server_cpus, load_cpus, shared }))
+        let shared = automatic.shared
+            && self.server_cpus.is_none()
+            && self.load.placement.load_cpus.is_none()
+            || server_cpus.iter().any(|cpu| load_cpus.contains(cpu));
+        let pin = self.load.placement.pin;
+        let layout = Layout { pin, ..Layout::new(server_cpus, load_cpus, shared) };
+        Ok(check_pins(&layout)?.map(|()| layout))
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use clap::Args;
 
 use super::Exit;
+use super::talk::Talk;
 use crate::selftest::{Options, run};
 
 /// Options of `selftest`.
@@ -22,8 +23,8 @@ impl Selftest {
     ///
     /// # Errors
     /// If a server cannot be started.
-    pub(super) fn execute(self) -> io::Result<Exit> {
+    pub(super) fn execute(self, talk: &Talk) -> io::Result<Exit> {
         let options = Options { filter: self.filter.unwrap_or_default(), tries: self.tries };
-        Ok(if run(&options)? { Exit::Done } else { Exit::Failed })
+        Ok(if run(&options, talk.console())? { Exit::Done } else { Exit::Failed })
     }
 }

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use clap::Args;
 use corelane_shards::Accept;
 
+use super::placement_args::check_pins;
 use super::run::{SyntheticArgs, check_accept};
 use super::{Exit, usage};
-use crate::layout::allowed_cpus;
-use crate::serve::{ServerSpec, Target, start};
+use crate::layout::{Layout, Pin, allowed_cpus};
+use crate::serve::{Driver, ServerSpec, Target, start};
 use crate::units;
 
 /// Options of `serve`.
@@ -30,6 +31,12 @@ pub(crate) struct Serve {
     /// How connections come to the shards: reuse-port, by-cpu, in-turn or least-loaded
     #[arg(long, default_value_t)]
     accept: Accept,
+    /// Whether the shards are bound to their CPUs
+    #[arg(long, value_enum, default_value_t = Pin::Prefer)]
+    pin: Pin,
+    /// What the loops wait with: auto or epoll, which is the only one there is
+    #[arg(long, default_value = "auto", value_parser = units::driver)]
+    driver: Driver,
     #[command(flatten)]
     synthetic: SyntheticArgs,
     /// Obey the parent process over the standard input
@@ -51,10 +58,24 @@ impl Serve {
         if let Err(text) = check_accept(self.target, self.accept) {
             return Ok(usage(&text));
         }
+        if let Err(text) = self.driver.check(self.target) {
+            return Ok(usage(&text));
+        }
+        let pin = self.pin;
+        let layout = Layout { pin, ..Layout::new(cpus.clone(), Vec::new(), false) };
+        if let Err(text) = check_pins(&layout)? {
+            return Ok(usage(&text));
+        }
         let frame_bytes = self.frame_size as usize;
         let synthetic = self.synthetic.spec(frame_bytes);
-        let spec =
-            ServerSpec { target: self.target, cpus, accept: self.accept, frame_bytes, synthetic };
+        let spec = ServerSpec {
+            target: self.target,
+            cpus,
+            pin,
+            accept: self.accept,
+            frame_bytes,
+            synthetic,
+        };
         start(&spec, self.addr, self.child)?;
         Ok(Exit::Done)
     }

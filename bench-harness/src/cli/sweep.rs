@@ -5,6 +5,7 @@ use std::io;
 use clap::Args;
 
 use super::aim::Aimed;
+use super::talk::Talk;
 use super::{Exit, usage};
 use crate::phases::RatePlan;
 use crate::plan::Rate;
@@ -36,7 +37,7 @@ impl Sweep {
     ///
     /// # Errors
     /// If nothing could be measured.
-    pub(super) fn execute(mut self) -> io::Result<Exit> {
+    pub(super) fn execute(mut self, talk: &Talk) -> io::Result<Exit> {
         let steps = if self.aimed.load().rates().is_empty() {
             match steps(self.from, self.to, self.steps) {
                 Ok(steps) => steps,
@@ -48,7 +49,7 @@ impl Sweep {
         let seed = self.aimed.load().seed();
         let rates = ordered(&steps, self.repeat, seed);
         self.aimed.load_mut().set_rates(rates, "sweep");
-        self.aimed.execute()
+        self.aimed.execute(talk)
     }
 }
 

@@ -214,7 +214,7 @@ impl Case {
             }
         };
         let (mut ends, mut collector) =
-            recorders(1, Intervals { origin_ns: 0, length_ns: self.interval_ns });
+            recorders(1, Intervals { origin_ns: 0, length_ns: self.interval_ns, digits: 3 });
         let outcome = Generator::new(Load {
             world: SimWorld { universe: Rc::clone(&universe) },
             streams,

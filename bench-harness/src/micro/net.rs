@@ -42,6 +42,7 @@ pub(super) fn start(layout: &Layout, target: Target, frame_bytes: usize) -> io::
     Server::start(&ServerSpec {
         target,
         cpus: layout.server_cpus.iter().take(1).copied().collect(),
+        pin: layout.pin,
         accept: Accept::default(),
         frame_bytes,
         synthetic: SyntheticSpec::null(Wire::Echo, frame_bytes),
@@ -63,7 +64,7 @@ pub(super) fn echo_rtt(layout: &Layout, target: Target) -> Timed {
     let shape = Shape { connections: 1, frame_bytes: FRAME_BYTES, depth: 1 };
     let times = load(layout, target, shape)?.recording.total(Metric::Service);
     let value = times.value_at_percentile(50.0) as f64 / 1e3;
-    Ok(Reading { value, times: Some(times) })
+    Ok(Reading { times: Some(times), ..Reading::from(value) })
 }
 
 /// A saturating closed loop that has lost nothing.

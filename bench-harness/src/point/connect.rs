@@ -6,6 +6,7 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::PointSpec;
+use crate::advice::unreachable;
 use crate::subject::{Subject, shard_of};
 
 /// The connections of a load thread.
@@ -52,11 +53,10 @@ fn connect_error(
     spec: &PointSpec,
     subject: &Subject,
 ) -> io::Error {
-    let text = format!(
-        "connection {} of {} to {} failed: {error}",
-        number + 1,
-        spec.connections,
-        subject.peer()
-    );
+    let reason = unreachable(subject.peer(), spec.traffic.wire(), error);
+    if number == 0 {
+        return reason;
+    }
+    let text = format!("connection {} of {}: {reason}", number + 1, spec.connections);
     io::Error::new(error.kind(), text)
 }

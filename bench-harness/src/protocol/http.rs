@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 
 use super::{Note, Protocol, ProtocolError, Reply};
+use crate::advice::other_language;
+use crate::serve::Wire;
 
 /// Encoder of requests for one path.
 #[derive(Debug, Clone)]
@@ -148,7 +150,9 @@ impl Head {
     fn parse(input: &[u8]) -> Result<Option<Self>, ProtocolError> {
         if !input.starts_with(b"HTTP/1.") && !b"HTTP/1.".starts_with(input) {
             let begin = &input[..input.len().min(16)];
-            return Err(error(&format!("not HTTP/1: {:?}", String::from_utf8_lossy(begin))));
+            let advice = other_language(Wire::Http, input);
+            let begin = String::from_utf8_lossy(begin);
+            return Err(error(&format!("not HTTP/1: {begin:?}; {advice}")));
         }
         let Some(bytes) = head_end(input)? else { return Ok(None) };
         let text = std::str::from_utf8(&input[..bytes]).map_err(|_| error("a head is no text"))?;

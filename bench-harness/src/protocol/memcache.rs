@@ -1,6 +1,8 @@
 //! memcached's text protocol: `get` and `set` over a keyspace.
 
 use super::{Note, Protocol, ProtocolError, Reply, push_number, wrong_value};
+use crate::advice::other_language;
+use crate::serve::Wire;
 use crate::workload::{Draws, Tables, Workload, fill_of, is_value_of, push_key};
 
 /// Encoder of one thread.
@@ -98,7 +100,8 @@ fn parse_reply(input: &[u8]) -> Result<Option<Found<'_>>, ProtocolError> {
         }
         other => {
             let word = String::from_utf8_lossy(other).into_owned();
-            Err(ProtocolError(format!("memcached never answers {word:?}")))
+            let advice = other_language(Wire::Memcache, input);
+            Err(ProtocolError(format!("memcached never answers {word:?}; {advice}")))
         }
     }
 }

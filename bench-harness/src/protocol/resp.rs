@@ -1,6 +1,8 @@
 //! The Redis protocol: GET and SET over a keyspace, and the parsing of any reply.
 
 use super::{Note, Protocol, ProtocolError, Reply, push_number, wrong_value};
+use crate::advice::other_language;
+use crate::serve::Wire;
 use crate::workload::{Draws, Tables, Workload, fill_of, is_value_of, push_key};
 
 /// Encoder of one thread.
@@ -167,7 +169,12 @@ fn value_end(input: &[u8], at: usize, depth: u32) -> Result<Option<usize>, Proto
             }
             Ok(Some(end))
         }
-        other => Err(ProtocolError(format!("a reply cannot begin with 0x{other:02x}"))),
+        _ => {
+            let said = &input[at..];
+            let begin = String::from_utf8_lossy(&said[..said.len().min(16)]).into_owned();
+            let advice = other_language(Wire::Resp, said);
+            Err(ProtocolError(format!("redis never answers {begin:?}; {advice}")))
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const INTERVALS: Intervals = Intervals { origin_ns: 1_000, length_ns: 100 };
+const INTERVALS: Intervals = Intervals { origin_ns: 1_000, length_ns: 100, digits: 3 };
 
 fn drain(mut collector: Collector) -> Recording {
     while collector.collect(Duration::from_secs(1)).is_ok() {}
@@ -147,5 +147,30 @@ proptest! {
             let ours = total.value_at_quantile(quantile) as f64;
             prop_assert!((ours - exact).abs() <= exact * 1e-3 + 1.0, "{quantile}: {ours} {exact}");
         }
+    }
+}
+
+#[test]
+fn two_digits_are_off_by_a_hundredth_at_most_and_three_by_a_thousandth() {
+    for (digits, share) in [(2, 0.01), (3, 0.001)] {
+        let (mut recorders, mut collector) = recorders(1, Intervals { digits, ..INTERVALS });
+        let values = [1_234_567_u64, 98_765, 59_999_999_999];
+        for value in values {
+            recorders[0].record(Metric::Response, value);
+        }
+        recorders.remove(0).finish(1_000);
+        while collector.collect(std::time::Duration::from_secs(60)).is_ok() {}
+        let total = collector.into_recording().total(Metric::Response);
+        let mut recorded: Vec<u64> =
+            total.iter_recorded().map(|step| step.value_iterated_to()).collect();
+        recorded.sort_unstable();
+        let mut wanted = values.to_vec();
+        wanted.sort_unstable();
+        for (recorded, wanted) in recorded.iter().zip(&wanted) {
+            let off = (*recorded as f64 / *wanted as f64 - 1.0).abs();
+            // Once to the width of a place, once more when it is added up with three digits.
+            assert!(off <= share + 0.001, "{digits} digits: {recorded} for {wanted}");
+        }
+        assert_eq!(recorded.len(), 3);
     }
 }

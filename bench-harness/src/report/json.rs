@@ -17,6 +17,7 @@ use crate::hops::{Breakdown, Split};
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::noise::Noise;
+use crate::record::DIGITS;
 use crate::search::Bracket;
 use crate::slo::SloResult;
 use crate::statistics::{PERCENTILES, Percentile, min_samples};
@@ -119,6 +120,9 @@ pub(crate) struct Point {
     pub(crate) connections: Connections,
     /// Requests on their way per connection.
     pub(crate) depth: usize,
+    /// Significant digits of the recorded latencies.
+    #[serde(default = "digits")]
+    pub(crate) digits: u8,
     /// What became of each request.
     pub(crate) ledger: Ledger,
     /// Whether the ledger balances.
@@ -156,6 +160,11 @@ pub(crate) struct Point {
     pub(crate) slo: Vec<SloResult>,
     /// Its interval log.
     pub(crate) hlog: Option<String>,
+}
+
+/// Those of recordings that do not say.
+fn digits() -> u8 {
+    DIGITS
 }
 
 /// Connections of a load point.

@@ -1,8 +1,10 @@
 //! All that is shown is derived from a recording and can be made again from its files.
 
+mod color;
 mod curve;
 mod html;
 mod json;
+mod markdown;
 mod picture;
 #[cfg(test)]
 mod sample;
@@ -10,12 +12,14 @@ mod svg;
 mod table;
 mod text;
 
+pub(crate) use color::colored;
 pub(crate) use curve::{has_curve, write_curve};
 pub(crate) use html::html;
 pub(crate) use json::{
     Artifacts, Connections, Floor, GeneratorUse, Point, RunResult, SCHEMA, ShardUse, Stationary,
     Summary, Tool, Workload, load, write_json,
 };
+pub(crate) use markdown::render_markdown;
 pub(crate) use picture::percentile_picture;
 pub(crate) use svg::{write_percentiles, write_timeline};
 pub(crate) use table::{Column, Style, Unit, format_ns, format_rate, render_table, to_ascii};

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::layout::Layout;
 use crate::ledger::Ledger;
+use crate::record::DIGITS;
 use crate::verdict::{Status, Verdict};
 
 /// An open loop in which nothing happened.
@@ -24,6 +25,7 @@ pub(crate) fn sample_point(label: &str) -> Point {
         begin_s: 0.0,
         connections: Connections { asked: 1, established: 1, ..Connections::default() },
         depth: 1,
+        digits: DIGITS,
         ledger: Ledger::default(),
         balanced: true,
         response: Summary::default(),
@@ -58,7 +60,7 @@ pub(crate) fn sample_result(points: Vec<Point>) -> RunResult {
         started_unix: 1_795_369_500.0,
         seed: 1,
         environment: crate::doctor::examine().expect("the kernel tells its CPUs"),
-        layout: Layout { server_cpus: vec![1], load_cpus: vec![0], shared: false },
+        layout: Layout::new(vec![1], vec![0], false),
         workload: Workload {
             target: text("echo"),
             protocol: text("echo"),

@@ -2,6 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use super::color::colored;
 use super::{Connections, Point, RunResult, ShardUse, Summary};
 use crate::hops::{Breakdown, Split};
 use crate::statistics::Percentile;
@@ -64,6 +65,8 @@ pub(crate) struct Style {
     pub(crate) unit: Unit,
     /// Only characters of that set are used.
     pub(crate) ascii: bool,
+    /// Verdicts have colours.
+    pub(crate) colors: bool,
 }
 
 /// The table and the lines below it.
@@ -75,13 +78,12 @@ pub(crate) fn render_table(result: &RunResult, style: &Style) -> String {
     } else {
         presets::UTF8_FULL_CONDENSED
     });
-    let mut headers = ["load", "offered", "achieved"].map(str::to_owned).to_vec();
-    headers.extend(style.columns.iter().map(Column::header));
-    headers.extend(["lag p99", "errs", "verdict"].map(str::to_owned));
     let header = |text| Cell::new(text).set_alignment(CellAlignment::Center);
-    table.set_header(headers.into_iter().map(header));
-    for point in &result.points {
-        add_point(&mut table, point, style);
+    table.set_header(headers(style).into_iter().map(header));
+    for row in result.points.iter().flat_map(|point| rows(point, style)) {
+        let width = row.len();
+        let cells = row.into_iter().enumerate();
+        table.add_row(cells.map(|(column, text)| cell(column, width, text)));
     }
     let mut text = format!(" {}\n{table}\n", result.workload.description);
     for point in &result.points {
@@ -93,11 +95,20 @@ pub(crate) fn render_table(result: &RunResult, style: &Style) -> String {
     if !result.complete {
         text.push_str("incomplete: the run ended before everything was measured\n");
     }
-    if ascii { to_ascii(&text) } else { text }
+    let text = if ascii { to_ascii(&text) } else { text };
+    if style.colors { colored(&text) } else { text }
 }
 
-fn add_point(table: &mut Table, point: &Point, style: &Style) {
-    let width = style.columns.len() + 6;
+/// What stands above the columns.
+pub(super) fn headers(style: &Style) -> Vec<String> {
+    let mut headers = ["load", "offered", "achieved"].map(str::to_owned).to_vec();
+    headers.extend(style.columns.iter().map(Column::header));
+    headers.extend(["lag p99", "errs", "verdict"].map(str::to_owned));
+    headers
+}
+
+/// The rows of a load point, each with a cell for each column.
+pub(super) fn rows(point: &Point, style: &Style) -> Vec<Vec<String>> {
     let lost = point.ledger.errors + point.ledger.timeouts;
     let mut cells = vec![
         point.label.clone(),
@@ -109,14 +120,14 @@ fn add_point(table: &mut Table, point: &Point, style: &Style) {
     cells.push(lag.map_or_else(dash, |lag_ns| style.unit.format(lag_ns)));
     cells.push(lost.to_string());
     cells.push(verdict_word(point));
-    table.add_row(cells.into_iter().enumerate().map(|(column, text)| cell(column, width, text)));
+    let mut rows = vec![cells];
     if point.mode == "open" {
         let mut cells = vec![" service".to_owned(), String::new(), String::new()];
         cells.extend(latencies(&point.service, style));
-        cells.resize(width, String::new());
-        table
-            .add_row(cells.into_iter().enumerate().map(|(column, text)| cell(column, width, text)));
+        cells.resize(rows[0].len(), String::new());
+        rows.push(cells);
     }
+    rows
 }
 
 fn verdict_word(point: &Point) -> String {
@@ -149,7 +160,7 @@ fn latencies(summary: &Summary, style: &Style) -> Vec<String> {
 }
 
 /// What a reader must know beside the numbers.
-fn remarks(point: &Point) -> Vec<String> {
+pub(super) fn remarks(point: &Point) -> Vec<String> {
     let mut lines = Vec::new();
     let mut facts = Vec::new();
     if let (Some(p99_ns), Some((low, high))) =
@@ -331,7 +342,8 @@ mod tests {
         summary.lower_bound_from_ns = Some(590_000);
         let columns =
             ["50", "90", "99", "99.9", "max"].map(|text| crate::units::column(text).unwrap());
-        let mut style = Style { columns: columns.to_vec(), unit: Unit::Auto, ascii: true };
+        let mut style =
+            Style { columns: columns.to_vec(), unit: Unit::Auto, ascii: true, colors: false };
         let texts = latencies(&summary, &style);
         assert_eq!(texts[0], "300 µs");
         assert_eq!(texts[2], "≥ 594 µs");

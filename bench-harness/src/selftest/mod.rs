@@ -7,6 +7,7 @@
 //! the machine left alone (see `quiet`); those of freezes, which are longer than anything that a
 //! machine does by itself, need only that it did nothing of the kind.
 
+mod delay;
 mod exact;
 mod laws;
 mod model;
@@ -69,7 +70,7 @@ struct Check {
     run: fn(&Bench, u32) -> io::Result<Finding>,
 }
 
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 17] = [
     Check {
         name: "stall-open",
         promise: "a freeze of 100 ms each second shows: p99 near 90 ms, not the service time",
@@ -116,6 +117,16 @@ const CHECKS: [Check; 15] = [
         run: |bench, attempt| queueing::exponential_service(bench, 50, attempt),
     },
     Check {
+        name: "delay-fixed",
+        promise: "answers held back for 2 ms by timers: p50 2 ms, deviation below the floor",
+        run: delay::fixed,
+    },
+    Check {
+        name: "delay-bimodal",
+        promise: "1 % of answers held back for 10 ms, the others for 0.1 ms: p98 and p99.5 tell them apart",
+        run: delay::bimodal,
+    },
+    Check {
         name: "overload",
         promise: "half as much again as the server can do: waits grow as the formula says",
         run: laws::overload,
@@ -151,8 +162,8 @@ const CHECKS: [Check; 15] = [
 ///
 /// # Errors
 /// If a server cannot be started.
-pub(crate) fn run(options: &Options) -> io::Result<bool> {
-    let bench = Bench::new()?;
+pub(crate) fn run(options: &Options, console: Console) -> io::Result<bool> {
+    let bench = Bench::new(console)?;
     let mut failed = 0;
     let mut passed = 0;
     let mut unjudged = 0;
@@ -215,9 +226,9 @@ const CONNECTIONS: usize = 64;
 const FRAME_BYTES: usize = 64;
 
 impl Bench {
-    fn new() -> io::Result<Self> {
+    fn new(console: Console) -> io::Result<Self> {
         let layout = layout::automatic()?;
-        Ok(Bench { layout, console: Console::new(false), began_ns: clock::now_ns() })
+        Ok(Bench { layout, console, began_ns: clock::now_ns() })
     }
 
     /// One load thread: what it sends is then one stream.
@@ -233,6 +244,7 @@ impl Bench {
         Server::start(&ServerSpec {
             target: Target::Synthetic,
             cpus: self.layout.server_cpus.iter().take(1).copied().collect(),
+            pin: self.layout.pin,
             accept: Accept::default(),
             frame_bytes: FRAME_BYTES,
             synthetic: SyntheticSpec { spin, ..synthetic },
@@ -301,6 +313,6 @@ fn spoiled(bench: &Bench, recorded: &Recorded, asleep: f64) -> Option<String> {
 }
 
 fn echo(service_ns: u64) -> SyntheticSpec {
-    let service = Service::fixed(service_ns);
+    let service = Service::Fixed(service_ns);
     SyntheticSpec { service, spin: true, ..SyntheticSpec::null(Wire::Echo, FRAME_BYTES) }
 }

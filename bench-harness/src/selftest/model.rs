@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn theory_and_our_exponential_service_agree_on_the_queue() {
-        let mut draws = Service { mean_ns: 200_000, exponential: true }.draws();
+        let mut draws = Service::Exponential(200_000).draws();
         for load in [0.3, 0.5, 0.7] {
             let rate = load * 5_000.0;
             let arrivals = arrivals(rate, Arrival::Poisson, (8e5 / rate) as u64);

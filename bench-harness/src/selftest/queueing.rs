@@ -30,7 +30,7 @@ const TAIL_TOLERANCE: f64 = 0.15;
 const WINDOW: Duration = Duration::from_millis(25);
 
 /// A run and what the server told of it.
-struct Measured {
+pub(super) struct Measured {
     recorded: Recorded,
     span: Span,
     gaps: Vec<Gap>,
@@ -39,12 +39,18 @@ struct Measured {
 }
 
 impl Measured {
-    fn windows(&self) -> Windows<'_> {
+    pub(super) fn windows(&self) -> Windows<'_> {
         Windows::find(&self.recorded.recording, self.span, &self.gaps)
     }
 
     /// A pass and a failure alike need quiet windows; a failure more of a server that ran.
-    fn finding(&self, bench: &Bench, windows: &Windows<'_>, holds: bool, text: String) -> Finding {
+    pub(super) fn finding(
+        &self,
+        bench: &Bench,
+        windows: &Windows<'_>,
+        holds: bool,
+        text: String,
+    ) -> Finding {
         let shared = bench.layout.shared.then(|| "server and generator share a cpu".to_owned());
         let no_pass = shared.or_else(|| windows.too_few());
         let no_failure = no_pass.clone().or_else(|| windows.doubt());
@@ -57,13 +63,14 @@ fn spec(bench: &Bench, mode: Mode, seed: u64) -> PointSpec {
     PointSpec { seed, interval: WINDOW, ..bench.spec(mode, DURATION) }
 }
 
-fn measure(
+/// Loads a server for as long as a check of queues needs.
+pub(super) fn measure(
     bench: &Bench,
-    service: Service,
+    server: SyntheticSpec,
     (rate, arrival): (Rate, Arrival),
     seed: u64,
 ) -> io::Result<Measured> {
-    let mut server: Server = bench.start(SyntheticSpec { service, ..echo(SERVICE_NS) })?;
+    let mut server: Server = bench.start(server)?;
     let before = server.counters()?;
     let mut subject = Subject::embedded(server, Counting::Pipe);
     let spec = spec(bench, Mode::Open(rate, arrival), seed);
@@ -86,7 +93,7 @@ fn floor_ns(response: &Histogram<u64>, service_ns: f64) -> f64 {
 pub(super) fn fixed_service(bench: &Bench, load_percent: u32, attempt: u32) -> io::Result<Finding> {
     let (p90, p99) = md1_tail(load_percent).unwrap_or((f64::NAN, f64::NAN));
     let theory = [md1_mean(f64::from(load_percent) / 100.0), p90, p99];
-    poisson_arrivals(bench, Service::fixed(SERVICE_NS), load_percent, theory, attempt)
+    poisson_arrivals(bench, Service::Fixed(SERVICE_NS), load_percent, theory, attempt)
 }
 
 /// The same with exponential service times.
@@ -95,7 +102,7 @@ pub(super) fn exponential_service(
     load_percent: u32,
     attempt: u32,
 ) -> io::Result<Finding> {
-    let service = Service { mean_ns: SERVICE_NS, exponential: true };
+    let service = Service::Exponential(SERVICE_NS);
     let theory = mm1(f64::from(load_percent) / 100.0);
     poisson_arrivals(bench, service, load_percent, theory, attempt)
 }
@@ -111,11 +118,12 @@ fn poisson_arrivals(
     let load = f64::from(load_percent) / 100.0;
     let rate = Rate::per_second(load * 1e9 / SERVICE_NS as f64).map_err(io::Error::other)?;
     let seed = 1 + u64::from(attempt);
-    let run = measure(bench, service, (rate, Arrival::Poisson), seed)?;
+    let server = SyntheticSpec { service, ..echo(SERVICE_NS) };
+    let run = measure(bench, server, (rate, Arrival::Poisson), seed)?;
     let windows = run.windows();
     let total = windows.histogram(Metric::Response);
     // The shortest of exponential service times are nothing.
-    let least_ns = if service.exponential { 0.0 } else { run.service_ns };
+    let least_ns = if matches!(service, Service::Exponential(_)) { 0.0 } else { run.service_ns };
     let floor_ns = floor_ns(&total, least_ns);
     let measured =
         [total.mean(), total.value_at_quantile(0.9) as f64, total.value_at_quantile(0.99) as f64]
@@ -154,7 +162,7 @@ fn simulate(
     let mut schedule = Schedule::new(rate, Arrival::Poisson, seed, (0, end_ns), (0, 1));
     let arrivals: Vec<u64> = std::iter::from_fn(|| schedule.advance()).collect();
     // What a request takes beside its service time, such as the reading and the writing, is in the mean.
-    let more_ns = (run.service_ns.round() as u64).saturating_sub(service.mean_ns);
+    let more_ns = (run.service_ns.round() as u64).saturating_sub(service.mean_ns());
     let mut draws = service.draws();
     let responses = fifo_responses(&arrivals, || draws() + more_ns);
     let mut measured: Vec<u64> = arrivals
@@ -174,8 +182,7 @@ fn simulate(
 /// them queue.
 pub(super) fn constant_arrivals(bench: &Bench, attempt: u32) -> io::Result<Finding> {
     let rate = Rate::per_second(0.5e9 / SERVICE_NS as f64).map_err(io::Error::other)?;
-    let service = Service::fixed(SERVICE_NS);
-    let run = measure(bench, service, (rate, Arrival::Constant), 1 + u64::from(attempt))?;
+    let run = measure(bench, echo(SERVICE_NS), (rate, Arrival::Constant), 1 + u64::from(attempt))?;
     let windows = run.windows();
     let total = windows.histogram(Metric::Response);
     let floor_ns = floor_ns(&total, run.service_ns);

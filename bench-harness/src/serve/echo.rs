@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use corelane::{StreamReader, StreamWriter};
-use corelane_shards::{Placement, Shard, Shards};
+use corelane_shards::{Shard, Shards};
 
 use super::control::Tally;
 use super::hosted::Host;
@@ -14,8 +14,7 @@ use super::hosted::Host;
 /// # Errors
 /// If the shards cannot be started or cannot listen.
 pub(super) fn run(host: Host) -> io::Result<()> {
-    let Host { cpus, accept, addr, frame_bytes, tallies } = host;
-    let placement = if cpus.is_empty() { Placement::Unpinned(1) } else { Placement::Cores(cpus) };
+    let Host { place, accept, addr, frame_bytes, tallies } = host;
     let main = async move |shard: Shard| {
         let frames = Frames { frame_bytes, tally: Arc::clone(&tallies[shard.id().index()]) };
         // Not by way of a function: the future of a call around it would hold both ends a second time, and what
@@ -38,7 +37,7 @@ pub(super) fn run(host: Host) -> io::Result<()> {
         shard.serve_with(accept, addr, echo).await?.wait_closed().await;
         Ok(())
     };
-    let builder = Shards::builder().placement(placement).handle_signals(false);
+    let builder = Shards::builder().placement(place.placement()).handle_signals(false);
     builder.run(main).map_err(io::Error::other)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use corelane::{StreamReader, StreamWriter};
-use corelane_shards::{Placement, Shard, ShardId, Shards};
+use corelane_shards::{Shard, ShardId, Shards};
 
 use super::control::Tally;
 use super::hosted::Host;
@@ -17,8 +17,7 @@ use crate::protocol::{HOP_FRAME_BYTES, HopRequest, parse_hop_request, write_stam
 /// # Errors
 /// If the shards cannot be started or cannot listen.
 pub(super) fn run(host: Host) -> io::Result<()> {
-    let Host { cpus, accept, addr, tallies, .. } = host;
-    let placement = if cpus.is_empty() { Placement::Unpinned(1) } else { Placement::Cores(cpus) };
+    let Host { place, accept, addr, tallies, .. } = host;
     let main = async move |shard: Shard| {
         let tally = Arc::clone(&tallies[shard.id().index()]);
         let handler = {
@@ -30,7 +29,7 @@ pub(super) fn run(host: Host) -> io::Result<()> {
         shard.serve_with(accept, addr, handler).await?.wait_closed().await;
         Ok(())
     };
-    let builder = Shards::builder().placement(placement).handle_signals(false);
+    let builder = Shards::builder().placement(place.placement()).handle_signals(false);
     builder.run(main).map_err(io::Error::other)?;
     Ok(())
 }

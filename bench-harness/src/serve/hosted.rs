@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use corelane_shards::Accept;
+use corelane_shards::{Accept, Placement};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::control::Tally;
 use super::{PATIENCE, Ready, ServerSpec, ShardInfo};
 use crate::clock;
+use crate::layout::Pin;
 use crate::threads;
 
 /// What a hosted server is given. It names the thread of its n-th shard `shard-n`.
 pub(super) struct Host {
-    /// One CPU for each shard; none for one shard that is not pinned.
-    pub(super) cpus: Vec<usize>,
+    /// Where the shards run.
+    pub(super) place: Place,
     /// How connections come to the shards.
     pub(super) accept: Accept,
     /// Where to listen.
@@ -26,6 +27,40 @@ pub(super) struct Host {
     pub(super) frame_bytes: usize,
     /// One for each shard.
     pub(super) tallies: Vec<Arc<Tally>>,
+}
+
+/// Where shards run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Each on a CPU of its own.
+    Pinned(Vec<usize>),
+    /// So many, wherever the kernel likes.
+    Free(usize),
+}
+
+impl Place {
+    fn of(spec: &ServerSpec) -> Self {
+        if spec.cpus.is_empty() || spec.pin == Pin::Off {
+            Place::Free(spec.cpus.len().max(1))
+        } else {
+            Place::Pinned(spec.cpus.clone())
+        }
+    }
+
+    /// The same for a server on the runtime.
+    pub(super) fn placement(self) -> Placement {
+        match self {
+            Place::Pinned(cpus) => Placement::Cores(cpus),
+            Place::Free(count) => Placement::Unpinned(count),
+        }
+    }
+
+    fn cpu(&self, shard: usize) -> Option<usize> {
+        match self {
+            Place::Pinned(cpus) => cpus.get(shard).copied(),
+            Place::Free(_) => None,
+        }
+    }
 }
 
 /// Runs `serve` on a thread of its own and waits until it accepts connections.
@@ -42,7 +77,7 @@ pub(super) fn start(
     let shard_count = spec.cpus.len().max(1);
     let tallies: Vec<Arc<Tally>> = (0..shard_count).map(|_| Arc::default()).collect();
     let host = Host {
-        cpus: spec.cpus.clone(),
+        place: Place::of(spec),
         accept: spec.accept,
         addr,
         frame_bytes: spec.frame_bytes,
@@ -78,13 +113,16 @@ pub(super) fn start(
 }
 
 /// What the servers of the examples are told of their shards.
-pub(super) fn shard_arguments(cpus: &[usize], accept: Accept) -> Vec<String> {
+pub(super) fn shard_arguments(place: &Place, accept: Accept) -> Vec<String> {
     let mut arguments = vec![format!("--accept={accept}")];
-    if cpus.is_empty() {
-        arguments.extend(["--shards=1".to_owned(), "--unpinned".to_owned()]);
-    } else {
-        let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
-        arguments.push(format!("--cores={}", cpus.join(",")));
+    match place {
+        Place::Free(count) => {
+            arguments.extend([format!("--shards={count}"), "--unpinned".to_owned()]);
+        }
+        Place::Pinned(cpus) => {
+            let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
+            arguments.push(format!("--cores={}", cpus.join(",")));
+        }
     }
     arguments
 }
@@ -114,8 +152,7 @@ pub(super) fn on_each_cpu(
         .into_iter()
         .enumerate()
         .map(|(shard, tally)| {
-            let (cpu, addr, frame_bytes) =
-                (host.cpus.get(shard).copied(), host.addr, host.frame_bytes);
+            let (cpu, addr, frame_bytes) = (host.place.cpu(shard), host.addr, host.frame_bytes);
             let name = format!("shard-{shard}");
             threads::spawn(&name, cpu, move || serve(addr, frame_bytes, &tally))
         })
@@ -150,7 +187,7 @@ fn shards(spec: &ServerSpec) -> Vec<ShardInfo> {
             let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
             let shard = name.trim().strip_prefix("shard-")?.parse().ok()?;
             let tid = entry.file_name().to_str()?.parse().ok()?;
-            Some(ShardInfo { shard, cpu: spec.cpus.get(shard).copied(), tid })
+            Some(ShardInfo { shard, cpu: spec.pinned_cpu(shard), tid })
         })
         .collect();
     shards.sort_unstable_by_key(|shard| shard.shard);

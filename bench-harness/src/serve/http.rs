@@ -13,7 +13,7 @@ use super::hosted::{Host, shard_arguments};
 /// If the shards cannot be started or cannot listen.
 pub(super) fn run(host: Host) -> io::Result<()> {
     let mut arguments = vec!["http".to_owned(), format!("--listen={}", host.addr)];
-    arguments.extend(shard_arguments(&host.cpus, host.accept));
+    arguments.extend(shard_arguments(&host.place, host.accept));
     let options = Options::try_parse_from(arguments).map_err(io::Error::other)?;
     serve(options).map_err(io::Error::other)
 }

@@ -23,7 +23,7 @@ pub(super) fn run(host: Host) -> io::Result<()> {
         // Runs that are compared must spread the keys over the shards alike.
         "--hash-seed=1".to_owned(),
     ];
-    arguments.extend(shard_arguments(&host.cpus, host.accept));
+    arguments.extend(shard_arguments(&host.place, host.accept));
     let options = Options::try_parse_from(arguments).map_err(io::Error::other)?;
     serve(options).map_err(io::Error::from)
 }

@@ -38,6 +38,7 @@ use std::time::Duration;
 use corelane_shards::Accept;
 use serde::{Deserialize, Serialize};
 
+use crate::layout::Pin;
 use crate::threads;
 use control::Tally;
 
@@ -127,6 +128,8 @@ pub(crate) struct ServerSpec {
     pub(crate) target: Target,
     /// One shard on each; none means one shard that is not pinned.
     pub(crate) cpus: Vec<usize>,
+    /// Whether the shards are bound to those.
+    pub(crate) pin: Pin,
     /// How connections come to the shards of a server on the runtime; others have one way.
     pub(crate) accept: Accept,
     /// Length of an echo frame.
@@ -144,6 +147,7 @@ impl ServerSpec {
             "--child".to_owned(),
             format!("--frame-size={}", self.frame_bytes),
             format!("--accept={}", self.accept),
+            format!("--pin={}", if self.pin == Pin::Off { "off" } else { "prefer" }),
         ];
         if !self.cpus.is_empty() {
             let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
@@ -153,6 +157,35 @@ impl ServerSpec {
             self.synthetic.add_arguments(&mut arguments);
         }
         arguments
+    }
+
+    /// The CPU that a shard is bound to.
+    fn pinned_cpu(&self, shard: usize) -> Option<usize> {
+        self.cpus.get(shard).copied().filter(|_| self.pin != Pin::Off)
+    }
+}
+
+/// What the loops of a server wait with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// What there is.
+    Auto,
+    /// epoll, as all of them do.
+    Epoll,
+}
+
+impl Driver {
+    /// Whether a server can have it.
+    ///
+    /// # Errors
+    /// A text for the user, if it cannot.
+    pub(crate) fn check(self, target: Target) -> Result<(), String> {
+        if self == Driver::Epoll && target == Target::ThreadEcho {
+            return Err(format!(
+                "{target} blocks in its calls and has no loop; leave out --driver"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -236,7 +269,7 @@ fn start_synthetic(spec: &ServerSpec, addr: SocketAddr) -> io::Result<(Ready, Ve
     let listener = synthetic::bind(addr)?;
     let addr = listener.local_addr()?;
     let tally = Arc::new(Tally::default());
-    let cpu = spec.cpus.first().copied();
+    let cpu = spec.pinned_cpu(0);
     let (sender, tids) = channel();
     let (synthetic, of_thread) = (spec.synthetic, Arc::clone(&tally));
     threads::spawn("synthetic", cpu, move || {

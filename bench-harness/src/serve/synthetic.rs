@@ -1,9 +1,16 @@
-//! A server whose latency distribution is known: one FIFO, a fixed service time, known stalls.
+//! A server whose latency distribution is known: one FIFO, a known service time, known stalls.
 //!
 //! It is one thread on epoll and shares nothing with the runtime, because it is what the generator
 //! is validated against. Requests are answered one by one in the order in which they became
-//! readable: the kernel's list of ready sockets is first in, first out.
+//! readable: the kernel's list of ready sockets is first in, first out. A parallel one holds each
+//! answer back by a timer instead, so that no request waits for one of another connection.
 
+mod spec;
+
+pub(crate) use spec::{Fault, FaultKind, Service, Stall, SyntheticSpec};
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -13,122 +20,7 @@ use super::{Gap, Wire};
 use crate::clock::{SECOND_NS, now_ns};
 use crate::poller::Poller;
 use crate::protocol::{ProtocolError, parse_command, parse_http_request, parse_memcache_command};
-use crate::rng::Rng;
 use crate::threads;
-
-/// A freeze that repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stall {
-    /// How long nothing is served.
-    pub(crate) length_ns: u64,
-    /// From the start of one freeze to the start of the next.
-    pub(crate) every_ns: u64,
-}
-
-/// How long a synthetic server spins for each request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Service {
-    /// The mean.
-    pub(crate) mean_ns: u64,
-    /// Whether times are drawn from the exponential distribution, always the same ones; else each is the
-    /// mean.
-    pub(crate) exponential: bool,
-}
-
-impl Service {
-    /// The same for each request.
-    pub(crate) fn fixed(mean_ns: u64) -> Self {
-        Service { mean_ns, exponential: false }
-    }
-
-    /// The times of the requests in the order in which they are served.
-    pub(crate) fn draws(self) -> impl FnMut() -> u64 {
-        let mut rng = Rng::new(SERVICE_SEED);
-        move || {
-            let factor = if self.exponential { rng.exponential() } else { 1.0 };
-            (self.mean_ns as f64 * factor).round() as u64
-        }
-    }
-}
-
-/// The service times are the same in each run, so that theory can be told which they were.
-const SERVICE_SEED: u64 = 0x7365_7276;
-
-/// What a synthetic server does wrong, on purpose, to one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// What.
-    pub(crate) kind: FaultKind,
-    /// To which: the n-th of all connections together, counted from one.
-    pub(crate) request: u64,
-}
-
-/// A kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FaultKind {
-    /// It gets no answer, and nothing does that comes after it on its connection.
-    Drop,
-    /// The last byte of its answer is another one.
-    Wrong,
-    /// The server ends before it answers.
-    Die,
-}
-
-impl FaultKind {
-    /// Each with its word.
-    pub(crate) const ALL: [(&'static str, FaultKind); 3] =
-        [("drop", FaultKind::Drop), ("wrong", FaultKind::Wrong), ("die", FaultKind::Die)];
-
-    fn name(self) -> &'static str {
-        FaultKind::ALL.into_iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
-    }
-}
-
-/// What the synthetic server does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SyntheticSpec {
-    /// What it speaks. It stores nothing: it answers `+OK`, an empty page, or `STORED` and `END`.
-    pub(crate) wire: Wire,
-    /// Length of an echo frame.
-    pub(crate) frame_bytes: usize,
-    /// How long it spins for each request.
-    pub(crate) service: Service,
-    /// What it does wrong.
-    pub(crate) fault: Option<Fault>,
-    /// When it freezes.
-    pub(crate) stall: Option<Stall>,
-    /// Whether it also spins while it has nothing to do, so that no request waits for a wake-up.
-    pub(crate) spin: bool,
-}
-
-impl SyntheticSpec {
-    /// A server that answers at once: what is left is the network and the generator.
-    pub(crate) fn null(wire: Wire, frame_bytes: usize) -> Self {
-        SyntheticSpec {
-            wire,
-            frame_bytes,
-            service: Service::fixed(0),
-            fault: None,
-            stall: None,
-            spin: false,
-        }
-    }
-
-    pub(super) fn add_arguments(&self, arguments: &mut Vec<String>) {
-        arguments.push(format!("--wire={}", self.wire.name()));
-        let shape = if self.service.exponential { "exp:" } else { "" };
-        arguments.push(format!("--service-time={shape}{}ns", self.service.mean_ns));
-        if let Some(Fault { kind, request }) = self.fault {
-            arguments.push(format!("--fault={}:{request}", kind.name()));
-        }
-        if let Some(stall) = self.stall {
-            arguments.push(format!("--stall={}ns/{}ns", stall.length_ns, stall.every_ns));
-        }
-        if self.spin {
-            arguments.push("--spin".to_owned());
-        }
-    }
-}
 
 /// Waits that find nothing end after this long; nothing depends on it.
 const IDLE_NS: u64 = SECOND_NS;
@@ -152,19 +44,26 @@ pub(super) fn run(listener: &TcpListener, spec: SyntheticSpec, tally: &Tally) ->
     poller.add(listener, LISTENER)?;
     let mut clients = Clients { slots: Vec::new(), free: Vec::new() };
     let mut ready = Vec::new();
+    if spec.parallel {
+        threads::sharpen_timers();
+    }
     let service = Box::new(spec.service.draws());
     let (began_ns, lost_ns, served) = (now_ns(), 0, 0);
-    let mut pace = Pace { spec, service, tally, began_ns, seen_ns: began_ns, lost_ns, served };
+    let timers = BinaryHeap::new();
+    let mut pace =
+        Pace { spec, service, tally, began_ns, seen_ns: began_ns, lost_ns, served, timers };
     loop {
-        poller.wait(Some(if spec.spin { 0 } else { IDLE_NS }), &mut ready);
+        poller.wait(Some(pace.wait_ns()), &mut ready);
         pace.look();
         for number in ready.drain(..) {
             if number == LISTENER {
                 clients.accept(listener, &poller)?;
-            } else if !clients.serve(number, &mut pace) {
-                clients.slots[number] = None;
-                clients.free.push(number);
+            } else {
+                clients.serve(number, |client| client.serve(number, &mut pace));
             }
+        }
+        while let Some(number) = pace.fired() {
+            clients.serve(number, |client| client.release(&mut pace));
         }
     }
 }
@@ -202,11 +101,14 @@ impl Clients {
         }
     }
 
-    /// False once the client is gone.
-    fn serve(&mut self, number: usize, pace: &mut Pace<'_>) -> bool {
-        match self.slots.get_mut(number) {
-            Some(Some(client)) => client.serve(pace).is_ok(),
-            _ => true,
+    /// Lets a client be served; forgets one that is gone.
+    fn serve(&mut self, number: usize, serve: impl FnOnce(&mut Client) -> io::Result<()>) {
+        if let Some(place) = self.slots.get_mut(number)
+            && let Some(client) = place
+            && serve(client).is_err()
+        {
+            *place = None;
+            self.free.push(number);
         }
     }
 }
@@ -226,6 +128,8 @@ struct Pace<'a> {
     lost_ns: u64,
     /// Requests so far.
     served: u64,
+    /// When an answer may leave, and whose it is, the earliest on top. Some may be gone.
+    timers: BinaryHeap<Reverse<(u64, usize)>>,
 }
 
 impl Pace<'_> {
@@ -238,6 +142,22 @@ impl Pace<'_> {
         }
         self.seen_ns = end_ns;
         end_ns
+    }
+
+    /// How long nothing is to be done unless something comes.
+    fn wait_ns(&self) -> u64 {
+        let first = self.timers.peek().map(|Reverse((due_ns, _))| due_ns.saturating_sub(now_ns()));
+        if self.spec.spin { 0 } else { first.map_or(IDLE_NS, |wait_ns| wait_ns.min(IDLE_NS)) }
+    }
+
+    /// The client of a timer that has fired.
+    fn fired(&mut self) -> Option<usize> {
+        let Reverse((due_ns, number)) = *self.timers.peek()?;
+        if due_ns > self.seen_ns {
+            return None;
+        }
+        self.timers.pop();
+        Some(number)
     }
 
     fn spin_until(&mut self, until_ns: u64) {
@@ -287,14 +207,29 @@ struct Client {
     out: Vec<u8>,
     /// What comes is read and forgotten.
     is_deaf: bool,
+    /// Answers that wait for their timers, in the order of their requests.
+    held: VecDeque<Held>,
+}
+
+struct Held {
+    due_ns: u64,
+    service_ns: u64,
+    reply: Vec<u8>,
 }
 
 impl Client {
     fn new(stream: TcpStream) -> Self {
-        Client { stream, input: vec![0; 16 * 1_024], filled: 0, out: Vec::new(), is_deaf: false }
+        Client {
+            stream,
+            input: vec![0; 16 * 1_024],
+            filled: 0,
+            out: Vec::new(),
+            is_deaf: false,
+            held: VecDeque::new(),
+        }
     }
 
-    fn serve(&mut self, pace: &mut Pace<'_>) -> io::Result<()> {
+    fn serve(&mut self, number: usize, pace: &mut Pace<'_>) -> io::Result<()> {
         self.write_out()?;
         loop {
             let begin_ns = pace.look();
@@ -306,7 +241,7 @@ impl Client {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     self.filled += count;
-                    self.answer(begin_ns, pace)?;
+                    self.answer(number, begin_ns, pace)?;
                     if count < room {
                         return Ok(());
                     }
@@ -318,8 +253,8 @@ impl Client {
         }
     }
 
-    fn answer(&mut self, mut begin_ns: u64, pace: &mut Pace<'_>) -> io::Result<()> {
-        let mut taken = 0;
+    fn answer(&mut self, number: usize, begin_ns: u64, pace: &mut Pace<'_>) -> io::Result<()> {
+        let (mut taken, mut begin_ns) = (0, begin_ns);
         loop {
             let request = pace.request(&self.input[taken..self.filled]);
             let request =
@@ -328,7 +263,7 @@ impl Client {
             let lost_before_ns = pace.lost_ns;
             begin_ns = pace.freeze(begin_ns);
             let service_ns = (pace.service)();
-            if service_ns > 0 {
+            if service_ns > 0 && !pace.spec.parallel {
                 pace.spin_until(begin_ns + service_ns);
             }
             let fault = pace.fault();
@@ -341,9 +276,16 @@ impl Client {
             if self.is_deaf {
                 continue;
             }
+            let from = self.out.len();
             self.out.extend_from_slice(reply);
             if let Some(last) = self.out.last_mut().filter(|_| fault == Some(FaultKind::Wrong)) {
                 *last ^= 1;
+            }
+            if pace.spec.parallel {
+                let (due_ns, reply) = (begin_ns + service_ns, self.out.split_off(from));
+                self.held.push_back(Held { due_ns, service_ns, reply });
+                pace.timers.push(Reverse((due_ns, number)));
+                continue;
             }
             self.write_out()?;
             let end_ns = pace.look();
@@ -355,6 +297,18 @@ impl Client {
         self.input.copy_within(taken..self.filled, 0);
         self.filled -= taken;
         Ok(())
+    }
+
+    /// Sends the answers that were held back long enough. One that was not keeps those behind it.
+    fn release(&mut self, pace: &mut Pace<'_>) -> io::Result<()> {
+        let now_ns = pace.freeze(pace.seen_ns);
+        while self.held.front().is_some_and(|held| held.due_ns <= now_ns)
+            && let Some(held) = self.held.pop_front()
+        {
+            self.out.extend_from_slice(&held.reply);
+            pace.tally.add(1, held.service_ns);
+        }
+        self.write_out()
     }
 
     /// Writes what the kernel takes; the rest leaves when the socket is writable again.

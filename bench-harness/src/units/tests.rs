@@ -111,3 +111,24 @@ fn a_verification_is_one_in_so_many() {
     assert_eq!((verify("1/1024"), verify("1"), verify("off")), (Ok(1_024), Ok(1), Ok(0)));
     assert!(verify("1/0").is_err() && verify("7").is_err() && verify("all").is_err());
 }
+
+#[test]
+fn a_service_time_is_the_same_for_all_drawn_or_one_of_two() {
+    assert_eq!(service("200us"), Ok(Service::Fixed(200_000)));
+    assert_eq!(service("fixed:2ms"), Ok(Service::Fixed(2_000_000)));
+    assert_eq!(service("exp:1ms"), Ok(Service::Exponential(1_000_000)));
+    let bimodal = Service::Bimodal { short_ns: 100_000, long_ns: 10_000_000, long_ppm: 10_000 };
+    assert_eq!(service("bimodal:100us/10ms/1%"), Ok(bimodal));
+    assert_eq!(service("bimodal:100us/10ms/0.01"), Ok(bimodal));
+    for bad in
+        ["", "soon", "gauss:1ms", "bimodal:1ms/2ms", "bimodal:1ms/2ms/3", "bimodal:1ms/2ms/1%/4"]
+    {
+        assert!(service(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn there_are_two_words_for_one_driver() {
+    assert_eq!((driver("auto"), driver("epoll")), (Ok(Driver::Auto), Ok(Driver::Epoll)));
+    assert!(driver("io_uring").is_err() && driver("kqueue").is_err());
+}

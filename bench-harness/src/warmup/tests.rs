@@ -29,7 +29,8 @@ fn a_server_is_warm_when_five_intervals_are_alike() {
 
 #[test]
 fn only_what_every_thread_has_handed_over_is_looked_at() {
-    let (mut ends, mut collector) = recorders(2, Intervals { origin_ns: 0, length_ns: 100 });
+    let (mut ends, mut collector) =
+        recorders(2, Intervals { origin_ns: 0, length_ns: 100, digits: 3 });
     let (mut slow, mut fast) = (ends.pop().unwrap(), ends.pop().unwrap());
     let mut watch = Watch::new(0);
     for number in 0..6 {
