@@ -11,12 +11,15 @@ use crate::micro::{Options, Side, heaviest_overhead, render, run, sample};
 #[cfg(feature = "rivals")]
 const RIVALS: &str = "\
 Beside tokio also glommio, monoio, smol, compio, async-channel, local-channel and local-sync, each
-where it has the operation. A bare program is shown where there is one, and is no rival.";
+where it has the operation. A bare program is shown where there is one, and is no rival.
+The features `perf` and `allocations` add what an operation needs beside time.";
 
 #[cfg(not(feature = "rivals"))]
 const RIVALS: &str = "\
 Beside tokio and, where there is one, a bare program. For glommio, monoio, smol, compio and more queues:
-cargo run --release -p bench-harness --features rivals -- micro";
+cargo run --release -p bench-harness --features rivals -- micro
+The features `perf` and `allocations` add what an operation needs beside time: instructions and cycles
+where the kernel and the hypervisor count them, and calls of the allocator.";
 
 /// Percent of a mean time that the measurement itself may take.
 const MOST_OVERHEAD: f64 = 10.0;

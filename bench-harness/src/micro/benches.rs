@@ -4,7 +4,8 @@ use std::io;
 
 use super::net::Shape;
 use super::{
-    Reading, Side, Timed, bare, http, local, memory, net, process, shards, sync, timers, twin, udp,
+    Reading, Side, Timed, bare, http, local, memory, net, parts, process, shards, sync, timers,
+    twin, udp,
 };
 use crate::layout::Layout;
 use crate::serve::Target;
@@ -65,6 +66,7 @@ pub(super) fn all() -> Vec<Bench> {
     let mut benches = tasks();
     benches.extend(primitives());
     benches.extend(timers_and_memory());
+    benches.extend(single_parts());
     benches.extend(across());
     benches.extend(tcp());
     benches.extend(datagrams());
@@ -203,6 +205,40 @@ fn timers_and_memory() -> Vec<Bench> {
             |_| memory::corelane(),
             |_| memory::tokio(),
         ),
+    ]
+}
+
+fn single_parts() -> Vec<Bench> {
+    vec![
+        Bench::new(
+            "io_nop",
+            "ns",
+            "a turn of a loop that finds nothing to do: a look at the kernel (bare: epoll_pwait)",
+            |_| parts::corelane_nop(),
+            |_| parts::tokio_nop(),
+        )
+        .and(Side::Bare, |_| parts::bare_nop()),
+        Bench::new(
+            "spsc_push_pop",
+            "ns",
+            "a number into a queue and out of it, without a future (bare: the channel of a lane)",
+            |_| parts::corelane_push_pop(),
+            |_| parts::tokio_push_pop(),
+        )
+        .and(Side::Bare, |_| parts::bare_push_pop()),
+        Bench::ours(
+            "resp_parse",
+            "ns",
+            "find the end of a RESP reply with 64 bytes, as the load generator does",
+            |_| parts::resp_parse(),
+        ),
+        Bench::ours(
+            "false_sharing_pair",
+            "ns",
+            "two cores count, each for itself, in lines of their own as shards do (bare: in one line)",
+            parts::padded_pair,
+        )
+        .and(Side::Bare, parts::adjacent_pair),
     ]
 }
 

@@ -9,10 +9,12 @@
 
 mod bare;
 mod benches;
+mod costs;
 mod http;
 mod local;
 mod memory;
 mod net;
+mod parts;
 mod process;
 mod reading;
 mod report;
@@ -36,6 +38,7 @@ use crate::console::Console;
 use crate::layout;
 use crate::threads;
 use benches::{Bench, all};
+use costs::{Meter, note_operations};
 use reading::{Laps, Reading};
 use report::Taken;
 
@@ -125,21 +128,26 @@ pub(crate) fn sample(name: &str, side: Side) -> Timed {
     })?;
     let layout = layout::automatic()?;
     // What starts threads or servers pins those itself, and must still see all CPUs to do so.
-    let pins_itself = ["tcp_", "http_", "xshard_"].iter().any(|kind| name.starts_with(kind));
+    let pins_itself =
+        ["tcp_", "http_", "xshard_", "false_sharing"].iter().any(|kind| name.starts_with(kind));
     if let Some(cpu) = layout.load_cpus.first().filter(|_| !pins_itself) {
         threads::pin(*cpu);
     }
-    body(&layout)
+    let meter = Meter::begin();
+    let reading = body(&layout)?;
+    Ok(Reading { costs: meter.end(), ..reading })
 }
 
 /// The CPU time of each of `count` operations of this thread, since it had used `begin_ns`. Where only
 /// one thread runs and never waits this is how long they took, less what other processes took away.
 fn each_cpu_ns(begin_ns: u64, count: u64) -> f64 {
+    note_operations(count);
     (crate::clock::thread_cpu_ns() - begin_ns) as f64 / count as f64
 }
 
 /// How long `count` operations took each.
 fn each_ns(begin_ns: u64, count: u64) -> f64 {
+    note_operations(count);
     (crate::clock::now_ns() - begin_ns) as f64 / count as f64
 }
 

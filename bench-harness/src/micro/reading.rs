@@ -4,6 +4,7 @@ use std::io;
 
 use hdrhistogram::Histogram;
 
+use super::costs::{Costs, note_operations};
 use crate::clock::now_ns;
 use crate::record::new_histogram;
 
@@ -14,11 +15,13 @@ pub(crate) struct Reading {
     pub(super) value: f64,
     /// Single times in nanoseconds, where they were taken.
     pub(super) times: Option<Histogram<u64>>,
+    /// What an operation needed beside time.
+    pub(super) costs: Costs,
 }
 
 impl From<f64> for Reading {
     fn from(value: f64) -> Self {
-        Reading { value, times: None }
+        Reading { value, times: None, costs: Costs::default() }
     }
 }
 
@@ -27,15 +30,15 @@ impl Reading {
     pub(super) fn with(value: f64, times_ns: impl IntoIterator<Item = u64>) -> Self {
         let mut times = new_histogram();
         times_ns.into_iter().for_each(|time_ns| times.saturating_record(time_ns.max(1)));
-        Reading { value, times: Some(times) }
+        Reading { value, times: Some(times), costs: Costs::default() }
     }
 
-    /// The line that a child prints: the number, then each time and how often it occurred.
+    /// The line that a child prints: the number, what else an operation needed, then each time and how often it occurred.
     pub(crate) fn line(&self) -> String {
         let steps = self.times.iter().flat_map(Histogram::iter_recorded);
         let times =
             steps.map(|step| format!(" {}:{}", step.value_iterated_to(), step.count_at_value()));
-        format!("{}{}", self.value, times.collect::<String>())
+        format!("{}{}{}", self.value, self.costs.words(), times.collect::<String>())
     }
 
     /// Reads such a line.
@@ -47,14 +50,17 @@ impl Reading {
             || io::Error::new(io::ErrorKind::InvalidData, format!("not a sample: {line:?}"));
         let mut words = line.split_whitespace();
         let value = words.next().and_then(|word| word.parse().ok()).ok_or_else(wrong)?;
-        let mut times: Option<Histogram<u64>> = None;
+        let (mut times, mut costs): (Option<Histogram<u64>>, _) = (None, Costs::default());
         for word in words {
+            if costs.take(word) {
+                continue;
+            }
             let (time_ns, count) = word.split_once(':').ok_or_else(wrong)?;
             let (time_ns, count) = (time_ns.parse().ok(), count.parse().ok());
             let (time_ns, count) = time_ns.zip(count).ok_or_else(wrong)?;
             times.get_or_insert_with(new_histogram).saturating_record_n(time_ns, count);
         }
-        Ok(Reading { value, times })
+        Ok(Reading { value, times, costs })
     }
 }
 
@@ -97,7 +103,9 @@ impl Laps {
     /// Microseconds for each, and how the times lie.
     pub(super) fn end(self) -> Reading {
         let value = self.first_half_ns as f64 / self.half as f64 / 1e3;
-        Reading { value, times: Some(self.times).filter(|times| !times.is_empty()) }
+        note_operations(self.done);
+        let times = Some(self.times).filter(|times| !times.is_empty());
+        Reading { value, times, costs: Costs::default() }
     }
 }
 
@@ -107,7 +115,9 @@ mod tests {
 
     #[test]
     fn a_sample_is_the_same_behind_the_pipe() {
-        for reading in [Reading::from(12.5), Reading::with(3.0, [1_000, 1_000, 70_000, 0])] {
+        let costs = Costs { instructions: Some(7.5), ..Costs::default() };
+        let timed = Reading::with(3.0, [1_000, 1_000, 70_000, 0]);
+        for reading in [Reading::from(12.5), Reading { costs, ..timed.clone() }, timed] {
             assert_eq!(Reading::parse(&reading.line()).unwrap(), reading);
         }
         let times = Reading::with(3.0, [1_000, 1_000, 70_000]).times.unwrap();

@@ -5,6 +5,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::benches::Bench;
+use super::costs::Costs;
 use super::reading::Reading;
 use super::side::Side;
 use crate::clock::read_cost_ns;
@@ -17,13 +18,15 @@ pub(super) struct Taken {
     samples: Vec<f64>,
     /// Single times of all samples.
     times: Option<Histogram<u64>>,
+    /// What an operation of each needed beside time.
+    costs: Vec<Costs>,
     not_available: Option<String>,
 }
 
 impl Taken {
     /// None yet.
     pub(super) fn new(side: Side) -> Self {
-        Taken { side, samples: Vec::new(), times: None, not_available: None }
+        Taken { side, samples: Vec::new(), times: None, costs: Vec::new(), not_available: None }
     }
 
     /// Whose.
@@ -44,6 +47,7 @@ impl Taken {
             match sample(self.side)? {
                 Ok(reading) => {
                     self.samples.push(reading.value);
+                    self.costs.push(reading.costs);
                     self.add_times(reading.times);
                 }
                 Err(reason) => self.not_available = Some(reason),
@@ -85,6 +89,8 @@ pub(crate) struct Figures {
     pub(crate) times: Option<Summary>,
     /// Percent of their mean that is a look at the clock.
     pub(crate) overhead_pct: Option<f64>,
+    /// What an operation needs beside time; the mean of all samples.
+    pub(crate) costs: Costs,
     /// Why there are no samples, or no more of them.
     pub(crate) not_available: Option<String>,
 }
@@ -108,6 +114,7 @@ impl Figures {
             median_deviation: crate::statistics::median(&mut deviations),
             overhead_pct: mean_ns.map(|mean_ns| read_cost_ns() / mean_ns * 100.0),
             times,
+            costs: Costs::mean(&taken.costs),
             spread_pct: best.zip(worst).and_then(spread),
             ratio: ours.zip(median.filter(|median| *median > 0.0)).map(|(ours, it)| ours / it),
             not_available: taken.not_available,
@@ -150,6 +157,7 @@ impl Row {
         let mut all = Taken::new(Side::Corelane);
         for taken in ours {
             all.samples.extend(taken.samples);
+            all.costs.extend(taken.costs);
             all.add_times(taken.times);
             all.not_available = all.not_available.or(taken.not_available);
         }
@@ -168,7 +176,7 @@ impl Row {
     }
 
     /// Ours and the others.
-    fn sides(&self) -> impl Iterator<Item = &Figures> {
+    pub(super) fn sides(&self) -> impl Iterator<Item = &Figures> {
         [&self.corelane].into_iter().chain(&self.others)
     }
 
@@ -247,7 +255,7 @@ pub(crate) fn render(rows: &[Row], ascii: bool) -> String {
         let table = if ascii { to_ascii(&table) } else { table };
         text.push_str(&format!("\n{table}\n{TIMES_LEGEND}"));
     }
-    text + &reasons(rows)
+    text + &super::costs::render(rows, ascii) + &reasons(rows)
 }
 
 /// Of what times are taken one by one, and of whom to look at the clock takes most: its name and the percentage.
@@ -327,7 +335,7 @@ fn reasons(rows: &[Row]) -> String {
     lines.collect()
 }
 
-fn table(ascii: bool, headers: &[&str]) -> Table {
+pub(super) fn table(ascii: bool, headers: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(if ascii {
         presets::ASCII_FULL_CONDENSED
@@ -340,7 +348,7 @@ fn table(ascii: bool, headers: &[&str]) -> Table {
 }
 
 /// Adds a row whose first `words` cells, and those without digits, are words.
-fn add(table: &mut Table, words: usize, cells: impl IntoIterator<Item = String>) {
+pub(super) fn add(table: &mut Table, words: usize, cells: impl IntoIterator<Item = String>) {
     table.add_row(cells.into_iter().enumerate().map(|(column, text)| {
         let left = column < words || text.starts_with(|first: char| first.is_ascii_alphabetic());
         let alignment = if left { CellAlignment::Left } else { CellAlignment::Right };
@@ -348,7 +356,7 @@ fn add(table: &mut Table, words: usize, cells: impl IntoIterator<Item = String>)
     }));
 }
 
-fn number(value: Option<f64>) -> String {
+pub(super) fn number(value: Option<f64>) -> String {
     match value {
         None => "-".to_owned(),
         Some(value) if value < 9.995 => format!("{value:.2}"),
