@@ -21,7 +21,7 @@ use futures_core::stream::{FusedStream, Stream};
 use super::items::{IntoTask, Joinable, Met, TaskHandle};
 use crate::error::{Error, Result};
 use crate::executor::{self, LoopCore, TimerKey};
-use crate::sync::wait_list::{Key, Place, Standing, WaitList};
+use crate::sync::wait_list::{Key, Place, Standing, WaitList, renew};
 use crate::task::{Notice, Observer, Watch};
 use crate::time::{Sleep, sleep_until};
 use crate::util::instant::Instant;
@@ -302,20 +302,18 @@ impl<H: TaskHandle> Next<H> {
 
     /// The child that is given out now; `None` if this one has to wait for one.
     fn take_child(&mut self, waker: &Waker) -> Option<usize> {
-        // Declared before the borrow, so that it is dropped after it.
-        let mut replaced = None;
-        let mut state = self.all.arrivals.state.borrow_mut();
+        let state = &self.all.arrivals.state;
         match self.place {
             Place::New => {}
             Place::Waiting(key) => {
-                if state.line.renew(key, waker, &mut replaced) == Standing::Waiting {
+                if renew(state, |state| &mut state.line, key, waker) == Standing::Waiting {
                     return None;
                 }
                 self.place = Place::New;
             }
             Place::Done => panic!("an item of as_completed was polled after it had returned"),
         }
-        state.ended.pop_front()
+        state.borrow_mut().ended.pop_front()
     }
 
     /// Whether the deadline has passed; if it comes later it wakes this one.
@@ -358,7 +356,9 @@ impl<H: TaskHandle> Future for Next<H> {
             return Poll::Ready(Err(Error::timed_out()));
         }
         if self.place == Place::New {
-            let key = self.all.arrivals.state.borrow_mut().line.join(context.waker());
+            // The clone may be foreign code: nothing is borrowed. A task ends only in a turn of the loop.
+            let waker = context.waker().clone();
+            let key = self.all.arrivals.state.borrow_mut().line.join(waker);
             self.place = Place::Waiting(key);
         }
         Poll::Pending

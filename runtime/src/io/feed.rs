@@ -152,24 +152,34 @@ impl Fed {
         context: &mut Context<'_>,
         unread: &mut ReadBuffer,
     ) -> Poll<io::Result<bool>> {
-        self.failure()?;
-        if let Some(chunk) = self.next_chunk() {
-            unread.push(chunk);
-            return Poll::Ready(Ok(true));
+        if let Some(end) = self.look(unread) {
+            return Poll::Ready(end);
         }
-        // Cloning a waker may be another executor's code: nothing is borrowed meanwhile.
+        // Cloning a waker may be another executor's code, which may feed: nothing is borrowed meanwhile.
         let waker = context.waker().clone();
-        let mut state = self.state.borrow_mut();
-        match state.end {
-            Some(End::Eof) => return Poll::Ready(Ok(false)),
-            Some(_) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            None => {}
+        if let Some(end) = self.look(unread) {
+            return Poll::Ready(end);
         }
-        let replaced = state.reader.replace(waker);
-        drop(state);
+        let replaced = self.state.borrow_mut().reader.replace(waker);
         drop(replaced);
         cancel::note_wait(WaitKind::Read);
         Poll::Pending
+    }
+
+    /// Whether there was a chunk, which is in `unread` then, or how it ended; `None` if neither is known.
+    fn look(&self, unread: &mut ReadBuffer) -> Option<io::Result<bool>> {
+        if let Err(error) = self.failure() {
+            return Some(Err(error));
+        }
+        if let Some(chunk) = self.next_chunk() {
+            unread.push(chunk);
+            return Some(Ok(true));
+        }
+        match self.state.borrow().end {
+            Some(End::Eof) => Some(Ok(false)),
+            Some(_) => Some(Err(io::ErrorKind::UnexpectedEof.into())),
+            None => None,
+        }
     }
 
     pub(super) fn next_chunk(&self) -> Option<Buf> {

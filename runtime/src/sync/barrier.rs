@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::wait_list::{Key, Standing, WaitList, wake_all};
+use super::wait_list::{Key, Standing, WaitList, renew, wake_all};
 use crate::error::{RuntimeError, ValueError};
 use crate::util::wait_kind::WaitKind;
 
@@ -189,14 +189,14 @@ impl Inner {
     }
 
     /// The arrival of a task, at the place where it finds the barrier filling.
-    fn arrive(&self, cx: &Context<'_>) -> Stage {
+    fn arrive(&self, waker: Waker) -> Stage {
         let before = {
             let line = self.line.borrow();
             // The dead count until their turn comes only where it does not matter.
             if line.len() + 1 < self.parties { line.len() } else { line.live() }
         };
         if before + 1 < self.parties {
-            return Stage::Waiting(self.line.borrow_mut().join(cx.waker()));
+            return Stage::Waiting(self.line.borrow_mut().join(waker));
         }
         self.state.set(State::Draining);
         self.let_go(self.parties - 1);
@@ -265,9 +265,7 @@ impl BarrierWait<'_> {
             Stage::New => return false,
             Stage::Done => panic!("a barrier's wait was polled after it had returned"),
         };
-        // Declared before the borrow, so that it is dropped after it.
-        let mut replaced = None;
-        let standing = line.borrow_mut().renew(key, cx.waker(), &mut replaced);
+        let standing = renew(line, |line| line, key, cx.waker());
         let anew = match self.stage {
             Stage::Outside(_) => standing != Standing::Waiting,
             _ => standing == Standing::PassedOver,
@@ -300,10 +298,12 @@ impl Future for BarrierWait<'_> {
         if let Stage::Waiting(key) = self.stage {
             return Poll::Ready(self.depart(key));
         }
+        // The clone may be foreign code: it comes before anything is looked at.
+        let waker = cx.waker().clone();
         match self.barrier.state.get() {
-            State::Filling => self.stage = self.barrier.arrive(cx),
+            State::Filling => self.stage = self.barrier.arrive(waker),
             State::Draining | State::Resetting => {
-                self.stage = Stage::Outside(self.barrier.entrance.borrow_mut().join(cx.waker()));
+                self.stage = Stage::Outside(self.barrier.entrance.borrow_mut().join(waker));
             }
             State::Broken => {
                 self.stage = Stage::Done;

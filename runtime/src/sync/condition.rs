@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::lock::{Lock, LockAcquire, LockGuard};
-use super::wait_list::{Key, Standing, WaitList, wake_all};
+use super::wait_list::{Key, Standing, WaitList, renew, wake_all};
 use crate::error::CancelledError;
 use crate::util::cancel::{self, Frame, Request};
 use crate::util::wait_kind::WaitKind;
@@ -212,6 +212,12 @@ impl<T> Condition<T> {
 }
 
 impl<T> Inner<T> {
+    fn join(&self, cx: &Context<'_>) -> Key {
+        // The clone may be foreign code: nothing is borrowed.
+        let waker = cx.waker().clone();
+        self.line.borrow_mut().join(waker)
+    }
+
     fn notify_one(&self) -> bool {
         let first = self.line.borrow_mut().take_first();
         first.map(|(_, waker)| waker.wake()).is_some()
@@ -272,22 +278,18 @@ enum Stage<'a, T> {
 impl<'a, T> ConditionWaitCaught<'a, T> {
     /// Releases the lock, once in line.
     fn begin(&mut self, cx: &Context<'_>) {
-        let key = self.condition.line.borrow_mut().join(cx.waker());
+        let key = self.condition.join(cx);
         // The guard is dropped when everything is in order, because that may run anything.
         drop(std::mem::replace(&mut self.stage, Stage::Waiting(key)));
     }
 
     /// Whether it is still in line.
     fn still_waits(&mut self, key: Key, cx: &Context<'_>) -> bool {
-        // Declared before the borrow, so that it is dropped after it.
-        let mut replaced = None;
-        let standing = self.condition.line.borrow_mut().renew(key, cx.waker(), &mut replaced);
-        match standing {
+        match renew(&self.condition.line, |line| line, key, cx.waker()) {
             Standing::Waiting => true,
             Standing::Woken => false,
             Standing::PassedOver => {
-                let key = self.condition.line.borrow_mut().join(cx.waker());
-                self.stage = Stage::Waiting(key);
+                self.stage = Stage::Waiting(self.condition.join(cx));
                 true
             }
         }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::wait_list::{Place, Standing, WaitList, wake_all};
+use super::wait_list::{Place, Standing, WaitList, renew, wake_all};
 use crate::util::wait_kind::WaitKind;
 
 /// A flag that is set or clear, and a line of tasks that wait for it to be set.
@@ -111,17 +111,19 @@ impl Future for EventWait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let inner = self.inner;
-        // Declared before the borrow, so that it is dropped after it.
-        let mut replaced = None;
         match self.place {
             Place::New if !inner.set.get() => {
-                self.place = Place::Waiting(inner.line.borrow_mut().join(cx.waker()));
-                return Poll::Pending;
+                // The clone may be foreign code: nothing is borrowed, and it may set the event.
+                let waker = cx.waker().clone();
+                if !inner.set.get() {
+                    self.place = Place::Waiting(inner.line.borrow_mut().join(waker));
+                    return Poll::Pending;
+                }
             }
             Place::New => {}
             Place::Waiting(key) => {
                 // Who was woken returns, even if the flag was cleared before its turn (L16).
-                let standing = inner.line.borrow_mut().renew(key, cx.waker(), &mut replaced);
+                let standing = renew(&inner.line, |line| line, key, cx.waker());
                 if standing == Standing::Waiting {
                     return Poll::Pending;
                 }

@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::wait_list::{Key, Place, Standing, WaitList};
+use super::wait_list::{Key, Place, Standing, WaitList, renew};
 use crate::error::RuntimeError;
 use crate::util::wait_kind::WaitKind;
 
@@ -169,19 +169,20 @@ impl Gate {
     }
 
     fn poll_acquire(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<()> {
-        // Declared before the borrow, so that it is dropped after it.
-        let mut replaced = None;
         match *place {
             Place::New => {}
-            Place::Waiting(key) if self.state.get() == State::Handed(key) => {
-                self.state.set(State::Held);
-                *place = Place::Done;
-                return Poll::Ready(());
-            }
             Place::Waiting(key) => {
-                let standing = self.line.borrow_mut().renew(key, cx.waker(), &mut replaced);
-                if standing == Standing::Waiting {
+                let is_handed = || self.state.get() == State::Handed(key);
+                if !is_handed()
+                    && renew(&self.line, |line| line, key, cx.waker()) == Standing::Waiting
+                {
                     return Poll::Pending;
+                }
+                // Asked again, as the new waker's code may have released the lock.
+                if is_handed() {
+                    self.state.set(State::Held);
+                    *place = Place::Done;
+                    return Poll::Ready(());
                 }
             }
             Place::Done => panic!("a lock's acquire was polled after it had returned"),
@@ -190,7 +191,13 @@ impl Gate {
             *place = Place::Done;
             return Poll::Ready(());
         }
-        *place = Place::Waiting(self.line.borrow_mut().join(cx.waker()));
+        // The clone may be foreign code: nothing is borrowed, and it may release the lock.
+        let waker = cx.waker().clone();
+        if self.try_acquire() {
+            *place = Place::Done;
+            return Poll::Ready(());
+        }
+        *place = Place::Waiting(self.line.borrow_mut().join(waker));
         Poll::Pending
     }
 

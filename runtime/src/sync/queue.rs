@@ -9,7 +9,7 @@ use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::rc::Rc;
 
-use super::wait_list::{Key, Place, Standing, WaitList, wake_all};
+use super::wait_list::{Key, Place, Standing, WaitList, renew, wake_all};
 use crate::error::ValueError;
 use crate::util::wait_kind::WaitKind;
 

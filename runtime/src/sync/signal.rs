@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::wait_list::{Place, Standing, WaitList, wake_all};
+use super::wait_list::{Place, Standing, WaitList, renew, wake_all};
 use crate::util::wait_kind::WaitKind;
 
 #[derive(Debug)]
@@ -37,13 +37,10 @@ impl Signal {
         &self,
         place: &mut Place,
         cx: &mut Context<'_>,
-        look: impl FnOnce() -> Option<R>,
+        mut look: impl FnMut() -> Option<R>,
     ) -> Poll<R> {
         if let Place::Waiting(key) = *place {
-            // Declared before the borrow, so that it is dropped after it.
-            let mut replaced = None;
-            let standing = self.line.borrow_mut().renew(key, cx.waker(), &mut replaced);
-            if standing == Standing::Waiting {
+            if renew(&self.line, |line| line, key, cx.waker()) == Standing::Waiting {
                 return Poll::Pending;
             }
             *place = Place::New;
@@ -51,7 +48,12 @@ impl Signal {
         if let Some(found) = look() {
             return Poll::Ready(found);
         }
-        *place = Place::Waiting(self.line.borrow_mut().join(cx.waker()));
+        // The clone may be foreign code: nothing is borrowed, and it may bring the news.
+        let waker = cx.waker().clone();
+        if let Some(found) = look() {
+            return Poll::Ready(found);
+        }
+        *place = Place::Waiting(self.line.borrow_mut().join(waker));
         Poll::Pending
     }
 

@@ -11,8 +11,9 @@
 //! - Hand-over goes in the order of joining and passes over the waiters whose scope was cancelled
 //!   (rule G21). They stay in line until their future is dropped, so that this drop is not mistaken
 //!   for that of a woken waiter. No hand-over looks at them twice.
-//! - Whoever takes a waker must wake or drop it after letting go of the list, because that may run
-//!   anything. Cloning a waker and asking the judge happen inside.
+//! - Whoever takes a waker must wake or drop it after letting go of the list, and whoever joins makes
+//!   the copy that stays here before: each may run anything, also what changes the line. So who has
+//!   found that it must wait and made the copy looks once more. Asking the judge happens inside.
 //!
 //! Keys are never reused. They are positions as long as nobody left from the middle, which makes
 //! finding one a subtraction; otherwise it is a binary search. Entries that left are trimmed at the
@@ -44,7 +45,7 @@ pub(crate) enum Place {
     Done,
 }
 
-/// What [`WaitList::renew`] found.
+/// What [`renew`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Still in line.
@@ -54,6 +55,17 @@ pub(crate) enum Standing {
     /// It was passed over as dead and yet is polled again. It has left with this call and begins
     /// anew.
     PassedOver,
+}
+
+/// The same while the list is borrowed.
+#[derive(Debug)]
+enum Look {
+    Waiting,
+    /// In line, with a waker that is not the poll's.
+    ForAnother,
+    Woken,
+    /// It has left; its waker is to be dropped after the list was let go of.
+    PassedOver(#[expect(dead_code, reason = "the waker is there to be dropped")] Waker),
 }
 
 /// The line itself. It is plain data: its primitive keeps it in a cell. With each waiter goes a `D`,
@@ -84,7 +96,7 @@ struct Waiter<D> {
 impl WaitList {
     /// Takes a place at the end, for the poll that is going on.
     #[inline]
-    pub(crate) fn join(&mut self, waker: &Waker) -> Key {
+    pub(crate) fn join(&mut self, waker: Waker) -> Key {
         self.join_with(waker, ())
     }
 }
@@ -97,8 +109,8 @@ impl<D> WaitList<D> {
 
     /// Takes a place at the end, for the poll that is going on.
     #[inline]
-    pub(crate) fn join_with(&mut self, waker: &Waker, data: D) -> Key {
-        let waiter = Waiter { scope: cancel::note_wait(self.kind), waker: waker.clone(), data };
+    pub(crate) fn join_with(&mut self, waker: Waker, data: D) -> Key {
+        let waiter = Waiter { scope: cancel::note_wait(self.kind), waker, data };
         let key = self.next_key;
         self.next_key += 1;
         self.waiting += 1;
@@ -110,39 +122,30 @@ impl<D> WaitList<D> {
         Key(key)
     }
 
-    /// Keeps a place through another poll, which may come with another waker. The old waker goes to
-    /// `replaced`, to be dropped after the list was let go of.
-    #[inline]
-    pub(crate) fn renew(
-        &mut self,
-        key: Key,
-        waker: &Waker,
-        replaced: &mut Option<Waker>,
-    ) -> Standing {
-        if self.is_past(key) {
-            return Standing::Woken;
-        }
-        self.renew_in_line(key, waker, replaced)
-    }
-
-    /// True only of a waiter who was woken, as in the usual poll; [`renew`](Self::renew) tells of the others.
+    /// True only of a waiter who was woken, as in the usual poll; [`renew`] tells of the others.
     #[inline]
     pub(crate) fn is_past(&self, key: Key) -> bool {
         self.first.as_ref().is_none_or(|(first, _)| *first > key.0)
     }
 
-    fn renew_in_line(&mut self, key: Key, waker: &Waker, replaced: &mut Option<Waker>) -> Standing {
+    /// Where a waiter stands that is polled again.
+    fn look(&mut self, key: Key, waker: &Waker) -> Look {
         if key.0 < self.passed {
-            *replaced = self.leave(key);
-            return if replaced.is_some() { Standing::PassedOver } else { Standing::Woken };
+            return self.leave(key).map_or(Look::Woken, Look::PassedOver);
         }
         let kind = self.kind;
-        let Some(waiter) = self.find(key) else { return Standing::Woken };
+        let Some(waiter) = self.find(key) else { return Look::Woken };
         waiter.scope = cancel::note_wait(kind);
-        if !waiter.waker.will_wake(waker) {
-            *replaced = Some(std::mem::replace(&mut waiter.waker, waker.clone()));
+        if waiter.waker.will_wake(waker) { Look::Waiting } else { Look::ForAnother }
+    }
+
+    /// Has another waker woken from now on. The one before comes back, to be dropped after the list
+    /// was let go of; or this one, if there is no such waiter any more.
+    fn exchange(&mut self, key: Key, waker: Waker) -> Result<Waker, Waker> {
+        match self.find(key) {
+            Some(waiter) => Ok(std::mem::replace(&mut waiter.waker, waker)),
+            None => Err(waker),
         }
-        Standing::Waiting
     }
 
     /// Gives up a place and returns its waker, to be dropped after the list was let go of. `None`
@@ -306,6 +309,41 @@ impl<D> WaitList<D> {
     #[cold]
     fn squeeze(&mut self) {
         self.rest.retain(|(_, waiter)| waiter.is_some());
+    }
+}
+
+/// Keeps a place through another poll, which may come with another waker. It lets go of the cell while
+/// wakers are cloned and dropped, which may be another executor's code.
+#[inline]
+pub(crate) fn renew<S, D>(
+    cell: &RefCell<S>,
+    line: impl Fn(&mut S) -> &mut WaitList<D>,
+    key: Key,
+    waker: &Waker,
+) -> Standing {
+    if line(&mut cell.borrow_mut()).is_past(key) {
+        return Standing::Woken;
+    }
+    renew_in_line(cell, line, key, waker)
+}
+
+fn renew_in_line<S, D>(
+    cell: &RefCell<S>,
+    line: impl Fn(&mut S) -> &mut WaitList<D>,
+    key: Key,
+    waker: &Waker,
+) -> Standing {
+    let look = line(&mut cell.borrow_mut()).look(key, waker);
+    match look {
+        Look::Waiting => Standing::Waiting,
+        Look::Woken => Standing::Woken,
+        Look::PassedOver(_) => Standing::PassedOver,
+        Look::ForAnother => {
+            let copy = waker.clone();
+            let exchanged = line(&mut cell.borrow_mut()).exchange(key, copy);
+            // If the making of the copy has woken it, that was the waker before.
+            if exchanged.is_ok() { Standing::Waiting } else { Standing::Woken }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::{Flow, Life, Sending, Stream};
 use crate::io::lines::Line;
-use crate::sync::wait_list::{Key, Standing};
+use crate::sync::wait_list::Key;
 
 /// What may be written at a time however full the buffer is, as long as it takes anything. So a buffer that is
 /// filled by polling holds no more than its high mark and this.
@@ -33,21 +33,15 @@ impl PolledPlace {
             self.leave(stream);
         }
         let waker = context.waker();
-        let mut replaced = None;
-        let mut inner = stream.inner.borrow_mut();
-        let standing = self.0.as_ref().map(|place| {
-            let key = place.1;
-            inner.lines().of(line).renew(key, waker, &mut replaced)
-        });
-        if standing != Some(Standing::Waiting) {
-            let key = inner.lines().of(line).join(waker);
-            match &mut self.0 {
-                Some(place) => place.1 = key,
-                None => self.0 = Some(Box::new((line, key))),
-            }
+        if self.0.as_ref().is_some_and(|place| stream.keeps_place(line, place.1, waker)) {
+            return;
         }
-        drop(inner);
-        drop(replaced);
+        match (stream.take_place(line, waker), &mut self.0) {
+            (Some(key), Some(place)) => place.1 = key,
+            (Some(key), None) => self.0 = Some(Box::new((line, key))),
+            // There is nothing to wait for any more, as the next poll will find.
+            (None, _) => waker.wake_by_ref(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::task::Waker;
 
-use super::{Inner, Stream};
+use super::{Inner, Reading, Stream};
 use crate::executor::IoHandle;
 use crate::task::TaskWaker;
 
@@ -59,6 +59,11 @@ impl Stream {
         }
         let waker = waker.clone();
         let mut inner = self.inner.borrow_mut();
+        if inner.reading == Reading::Ended {
+            // That code has ended the connection: the next poll finds it so.
+            drop(inner);
+            return waker.wake();
+        }
         inner.reader = None;
         let replaced = inner.lines().reader.replace(waker);
         drop(inner);

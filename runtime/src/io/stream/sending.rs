@@ -412,7 +412,7 @@ impl Inner {
     }
 
     /// Whether writers may go on.
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         self.flow == Flow::Free
     }
 

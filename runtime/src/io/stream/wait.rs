@@ -2,11 +2,11 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use super::{Failure, Flow, Life, Stream};
+use super::{Failure, Flow, Inner, Life, Stream};
 use crate::io::lines::Line;
-use crate::sync::wait_list::{Place, Standing};
+use crate::sync::wait_list::{Key, Place, Standing, renew};
 
 impl Stream {
     /// Waits as long as `line` says.
@@ -33,6 +33,39 @@ impl Stream {
             (_, Flow::Paused) => None,
         }
     }
+
+    /// A place at the end of `line`, with a copy of `waker`; `None` if there is nothing to wait for, which the
+    /// copying may have brought about.
+    pub(super) fn take_place(&self, line: Line, waker: &Waker) -> Option<Key> {
+        // Cloning and dropping a waker may be another executor's code: nothing is borrowed meanwhile.
+        let waker = waker.clone();
+        let mut inner = self.inner.borrow_mut();
+        if inner.has_reached(line) {
+            drop(inner);
+            return None;
+        }
+        Some(inner.lines().of(line).join(waker))
+    }
+
+    /// Whether a place in `line` is still waited at, which is then by `waker`. It is not if it was woken; a line that
+    /// is gone means that the connection is.
+    pub(super) fn keeps_place(&self, line: Line, key: Key, waker: &Waker) -> bool {
+        let is_gone = self.inner.borrow().lines.is_none();
+        !is_gone
+            && renew(&self.inner, |inner| inner.lines().of(line), key, waker) == Standing::Waiting
+    }
+}
+
+impl Inner {
+    /// Whether there is nothing to wait for in `line`.
+    fn has_reached(&self, line: Line) -> bool {
+        matches!(self.life, Life::Lost(_))
+            || match line {
+                Line::Drained => self.is_free(),
+                Line::Sent => self.is_sent(),
+                Line::Closed => false,
+            }
+    }
 }
 
 /// A place in one of a stream's lines.
@@ -46,25 +79,22 @@ impl Future for Wait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.stream.end_with_loop();
-        let mut replaced = None;
-        let mut inner = self.stream.inner.borrow_mut();
-        let place = match self.place {
-            // Out of line means woken; a line that is gone means that the connection is.
-            _ if matches!(inner.life, Life::Lost(_)) => Place::Done,
-            Place::Done => Place::Done,
-            Place::New => Place::Waiting(inner.lines().of(self.line).join(context.waker())),
-            Place::Waiting(key) => {
-                match inner.lines().of(self.line).renew(key, context.waker(), &mut replaced) {
-                    Standing::Waiting => Place::Waiting(key),
-                    Standing::Woken | Standing::PassedOver => Place::Done,
-                }
-            }
-        };
-        drop(inner);
-        drop(replaced);
-        self.place = place;
-        if place == Place::Done { Poll::Ready(()) } else { Poll::Pending }
+        let stream = self.stream;
+        stream.end_with_loop();
+        if let Place::Waiting(key) = self.place
+            && stream.keeps_place(self.line, key, context.waker())
+        {
+            return Poll::Pending;
+        }
+        // Out of line means woken.
+        if self.place == Place::New
+            && let Some(key) = stream.take_place(self.line, context.waker())
+        {
+            self.place = Place::Waiting(key);
+            return Poll::Pending;
+        }
+        self.place = Place::Done;
+        Poll::Ready(())
     }
 }
 

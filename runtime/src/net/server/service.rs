@@ -33,7 +33,7 @@ use crate::io::stream::{ConnectionList, List, Stream};
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::tcp::{adopt, streams};
 use crate::sync::Event;
-use crate::sync::wait_list::{Place, Standing, WaitList};
+use crate::sync::wait_list::{Place, Standing, WaitList, renew};
 use crate::task::ReportKind;
 use crate::util::slab::{Key, Slab};
 use crate::util::wait_kind::WaitKind;
@@ -399,15 +399,18 @@ impl WaitGone<'_> {
         if self.service.is_gone() {
             return Poll::Ready(());
         }
-        let mut replaced = None;
-        let mut closers = self.service.closers.borrow_mut();
+        let closers = &self.service.closers;
         if let Place::Waiting(key) = self.place
-            && closers.renew(key, waker, &mut replaced) == Standing::Waiting
+            && renew(closers, |closers| closers, key, waker) == Standing::Waiting
         {
-            drop(closers);
             return Poll::Pending;
         }
-        self.place = Place::Waiting(closers.join(waker));
+        // The clone may be foreign code: nothing is borrowed, and it may close the server.
+        let waker = waker.clone();
+        if self.service.is_gone() {
+            return Poll::Ready(());
+        }
+        self.place = Place::Waiting(closers.borrow_mut().join(waker));
         Poll::Pending
     }
 }

@@ -6,7 +6,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::{Discipline, Fifo, Inner, Items, Key, Place, QueueShutDown, Standing, State, store};
+use super::{
+    Discipline, Fifo, Inner, Items, Key, Place, QueueShutDown, Standing, State, renew, store,
+};
 
 /// The future of [`Queue::put`](super::AnyQueue::put). It panics when it is polled after it has
 /// returned.
@@ -79,17 +81,24 @@ impl<T, D: Discipline<T>> QueuePut<'_, T, D> {
     #[inline(never)]
     fn poll_in_line(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), QueueShutDown<T>>> {
         let queue = self.queue;
-        // Declared before the borrow, so that it is dropped after it.
-        let mut replaced = None;
-        let mut state = queue.state.borrow_mut();
         if let Place::Waiting(key) = self.place
-            && state.putters.renew(key, cx.waker(), &mut replaced) == Standing::Waiting
+            && renew(&queue.state, |state| &mut state.putters, key, cx.waker()) == Standing::Waiting
         {
             return Poll::Pending;
         }
-        if !state.shut_down && queue.is_full(&state) && self.item.is_some() {
-            self.place = Place::Waiting(state.putters.join(cx.waker()));
-            return Poll::Pending;
+        let must_wait = |state: &State<T, D>| !state.shut_down && queue.is_full(state);
+        // Declared before the borrow, so that it is dropped after it.
+        let waker;
+        let mut state = queue.state.borrow_mut();
+        if must_wait(&state) && self.item.is_some() {
+            drop(state);
+            // The clone may be foreign code: nothing is borrowed, and it may make room.
+            waker = cx.waker().clone();
+            state = queue.state.borrow_mut();
+            if must_wait(&state) {
+                self.place = Place::Waiting(state.putters.join(waker));
+                return Poll::Pending;
+            }
         }
         self.place = Place::Done;
         let Some(item) = self.item.take() else {
@@ -126,9 +135,13 @@ impl<T, D: Discipline<T>> Inner<T, D> {
             Place::Done => false,
         };
         if !may_take {
-            return Self::poll_get_in_line(state, place, cx);
+            drop(state);
+            return self.poll_get_in_line(place, cx);
         }
-        let Some(item) = state.items.pop() else { return Self::join_line(state, place, cx) };
+        let Some(item) = state.items.pop() else {
+            drop(state);
+            return self.join_line(place, cx);
+        };
         *place = Place::Done;
         if let Some(putter) = state.putters.take_first() {
             let_go_and_wake(state, Some(putter));
@@ -136,42 +149,40 @@ impl<T, D: Discipline<T>> Inner<T, D> {
         Poll::Ready(Ok(item))
     }
 
-    /// There is no item now.
+    /// There was no item.
     #[inline(never)]
-    fn join_line(
-        mut state: RefMut<'_, State<T, D>>,
-        place: &mut Place,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<T, QueueShutDown>> {
+    fn join_line(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<T, QueueShutDown>> {
+        // The clone may be foreign code: nothing is borrowed, and it may put something.
+        let waker = cx.waker().clone();
+        let mut state = self.state.borrow_mut();
+        if let Some(item) = state.items.pop() {
+            *place = Place::Done;
+            let putter = state.putters.take_first();
+            let_go_and_wake(state, putter);
+            return Poll::Ready(Ok(item));
+        }
         if state.shut_down {
             *place = Place::Done;
             return Poll::Ready(Err(QueueShutDown(())));
         }
-        *place = Place::Waiting(state.getters.join(cx.waker()));
+        *place = Place::Waiting(state.getters.join(waker));
         Poll::Pending
     }
 
     /// The poll of a get that is still in line, unless it was passed over.
     #[cold]
     fn poll_get_in_line(
-        state: RefMut<'_, State<T, D>>,
+        &self,
         place: &mut Place,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, QueueShutDown>> {
-        // Dropped after the queue was let go of.
-        let mut replaced = None;
-        let mut state = state;
         let Place::Waiting(key) = *place else {
             panic!("a queue's get was polled after it had returned");
         };
-        if state.getters.renew(key, cx.waker(), &mut replaced) == Standing::Waiting {
+        if renew(&self.state, |state| &mut state.getters, key, cx.waker()) == Standing::Waiting {
             return Poll::Pending;
         }
-        let Some(item) = state.items.pop() else { return Self::join_line(state, place, cx) };
-        *place = Place::Done;
-        let putter = state.putters.take_first();
-        let_go_and_wake(state, putter);
-        Poll::Ready(Ok(item))
+        self.join_line(place, cx)
     }
 
     /// Who waits for an item is dropped. If it was woken and there is one, the next is woken for it.
@@ -210,18 +221,21 @@ impl<T, D: Discipline<T>> Future for QueueJoin<'_, T, D> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Declared before the borrow, so that it is dropped after it.
-        let mut replaced = None;
-        let mut state = self.queue.state.borrow_mut();
+        let queue = &self.queue.state;
         match self.place {
-            Place::New if state.unfinished > 0 => {
-                self.place = Place::Waiting(state.joiners.join(cx.waker()));
-                return Poll::Pending;
+            Place::New if queue.borrow().unfinished > 0 => {
+                // The clone may be foreign code: nothing is borrowed, and it may finish the rest.
+                let waker = cx.waker().clone();
+                let mut state = queue.borrow_mut();
+                if state.unfinished > 0 {
+                    self.place = Place::Waiting(state.joiners.join(waker));
+                    return Poll::Pending;
+                }
             }
             Place::New => {}
             Place::Waiting(key) => {
                 // Who was woken returns, even if something was put before its turn.
-                let standing = state.joiners.renew(key, cx.waker(), &mut replaced);
+                let standing = renew(queue, |state| &mut state.joiners, key, cx.waker());
                 if standing == Standing::Waiting {
                     return Poll::Pending;
                 }

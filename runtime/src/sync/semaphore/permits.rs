@@ -16,7 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::super::wait_list::{Key, Place, Standing, WaitList};
+use super::super::wait_list::{Key, Place, Standing, WaitList, renew};
 use super::{SemaphoreClosed, TryAcquireError};
 use crate::util::wait_kind::WaitKind;
 
@@ -144,21 +144,16 @@ impl Permits {
         place: &mut Place,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SemaphoreClosed>> {
-        // Declared before the borrow, so that it is dropped after it.
-        let mut replaced = None;
         match *place {
             Place::New => {}
-            Place::Waiting(key) => {
-                let standing = self.line.borrow_mut().renew(key, cx.waker(), &mut replaced);
-                match standing {
-                    Standing::Waiting => return Poll::Pending,
-                    Standing::Woken => {
-                        *place = Place::Done;
-                        return Poll::Ready(self.take_promised(key));
-                    }
-                    Standing::PassedOver => *place = Place::New,
+            Place::Waiting(key) => match renew(&self.line, |line| line, key, cx.waker()) {
+                Standing::Waiting => return Poll::Pending,
+                Standing::Woken => {
+                    *place = Place::Done;
+                    return Poll::Ready(self.take_promised(key));
                 }
-            }
+                Standing::PassedOver => *place = Place::New,
+            },
             Place::Done => panic!("an acquire was polled after it had returned"),
         }
         match self.try_acquire(wanted) {
@@ -167,13 +162,30 @@ impl Permits {
                 *place = Place::Done;
                 return Poll::Ready(Err(closed));
             }
-            Err(TryAcquireError::NoPermits) => {
-                let key = self.line.borrow_mut().join_with(cx.waker(), wanted);
-                *place = Place::Waiting(key);
-                return Poll::Pending;
-            }
+            Err(TryAcquireError::NoPermits) => return self.join(wanted, place, cx),
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// There are not enough now.
+    fn join(
+        &self,
+        wanted: usize,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SemaphoreClosed>> {
+        // The clone may be foreign code: nothing is borrowed, and it may release what is wanted.
+        let waker = cx.waker().clone();
+        let acquired = match self.try_acquire(wanted) {
+            Ok(()) => Ok(()),
+            Err(TryAcquireError::Closed(closed)) => Err(closed),
+            Err(TryAcquireError::NoPermits) => {
+                *place = Place::Waiting(self.line.borrow_mut().join_with(waker, wanted));
+                return Poll::Pending;
+            }
+        };
+        *place = Place::Done;
+        Poll::Ready(acquired)
     }
 
     /// A woken waiter has its turn.

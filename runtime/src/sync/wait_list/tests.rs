@@ -16,6 +16,20 @@ fn waker() -> Waker {
     Waker::from(Arc::new(Noop))
 }
 
+/// The same, and what its copies share.
+fn counted_waker() -> (Waker, Arc<Noop>) {
+    let shared = Arc::new(Noop);
+    (Waker::from(Arc::clone(&shared)), shared)
+}
+
+/// One who waits is polled again.
+fn again(list: &mut WaitList, key: Key, waker: &Waker) -> Standing {
+    let cell = RefCell::new(std::mem::replace(list, WaitList::new(WaitKind::Lock)));
+    let standing = renew(&cell, |list| list, key, waker);
+    *list = cell.into_inner();
+    standing
+}
+
 fn first(list: &mut WaitList) -> Option<Key> {
     list.take_first().map(|(key, _)| key)
 }
@@ -24,7 +38,7 @@ fn first(list: &mut WaitList) -> Option<Key> {
 fn join_dead(list: &mut WaitList) -> Key {
     cancel::install_judge(Some(|scope| scope.number() >= 100));
     let before = cancel::enter(Scope::new(100));
-    let key = list.join(&waker());
+    let key = list.join(waker());
     cancel::enter(before);
     key
 }
@@ -32,7 +46,7 @@ fn join_dead(list: &mut WaitList) -> Key {
 #[test]
 fn g6_waiters_are_taken_in_the_order_of_joining() {
     let mut list = WaitList::new(WaitKind::Lock);
-    let keys = [(); 3].map(|()| list.join(&waker()));
+    let keys = [(); 3].map(|()| list.join(waker()));
     assert_eq!(list.len(), 3);
     assert_eq!(
         [(); 4].map(|()| first(&mut list)),
@@ -44,7 +58,7 @@ fn g6_waiters_are_taken_in_the_order_of_joining() {
 #[test]
 fn who_left_is_not_taken_and_who_was_taken_cannot_leave() {
     let mut list = WaitList::new(WaitKind::Lock);
-    let [a, b, c] = [(); 3].map(|()| list.join(&waker()));
+    let [a, b, c] = [(); 3].map(|()| list.join(waker()));
     assert!(list.leave(b).is_some());
     assert_eq!(first(&mut list), Some(a));
     assert!(list.leave(a).is_none(), "a was woken");
@@ -53,25 +67,25 @@ fn who_left_is_not_taken_and_who_was_taken_cannot_leave() {
 }
 
 #[test]
-fn a_poll_with_another_waker_replaces_the_old_one_and_gives_it_back() {
+fn a_poll_with_another_waker_replaces_the_old_one_and_drops_it() {
     let mut list = WaitList::new(WaitKind::Lock);
-    let (old, new) = (waker(), waker());
-    let key = list.join(&old);
-    let mut replaced = None;
-    assert_eq!(list.renew(key, &old, &mut replaced), Standing::Waiting);
-    assert!(replaced.is_none());
-    assert_eq!(list.renew(key, &new, &mut replaced), Standing::Waiting);
-    assert!(replaced.is_some_and(|waker| waker.will_wake(&old)));
+    let (old, copies) = counted_waker();
+    let new = waker();
+    let key = list.join(old.clone());
+    assert_eq!(again(&mut list, key, &old), Standing::Waiting);
+    assert_eq!(Arc::strong_count(&copies), 3, "ours, the test's and the list's");
+    assert_eq!(again(&mut list, key, &new), Standing::Waiting);
+    assert_eq!(Arc::strong_count(&copies), 2);
     let (_, taken) = list.take_first().expect("it is in line");
     assert!(taken.will_wake(&new));
-    assert_eq!(list.renew(key, &new, &mut None), Standing::Woken);
+    assert_eq!(again(&mut list, key, &new), Standing::Woken);
 }
 
 #[test]
 fn g21_a_poll_in_another_scope_counts_from_then_on() {
     let mut list = WaitList::new(WaitKind::Lock);
     let key = join_dead(&mut list);
-    list.renew(key, &waker(), &mut None);
+    again(&mut list, key, &waker());
     assert_eq!(first(&mut list), Some(key), "the scope of the last poll is alive");
 }
 
@@ -79,7 +93,7 @@ fn g21_a_poll_in_another_scope_counts_from_then_on() {
 fn g21_the_dead_are_passed_over_and_their_leaving_is_not_that_of_the_woken() {
     let mut list = WaitList::new(WaitKind::Lock);
     let dead = join_dead(&mut list);
-    let live = list.join(&waker());
+    let live = list.join(waker());
     assert_eq!(first(&mut list), Some(live));
     assert_eq!(first(&mut list), None);
     assert_eq!(list.len(), 1);
@@ -94,7 +108,7 @@ fn g21_the_dead_are_looked_at_once() {
     let dead = [(); 5].map(|()| join_dead(&mut list));
     assert_eq!(first(&mut list), None);
     assert_eq!(list.passed, list.next_key);
-    let live = list.join(&waker());
+    let live = list.join(waker());
     assert_eq!(first(&mut list), Some(live));
     for key in dead {
         assert!(list.leave(key).is_some());
@@ -106,19 +120,17 @@ fn who_was_passed_over_and_is_polled_again_begins_anew() {
     let mut list = WaitList::new(WaitKind::Lock);
     let key = join_dead(&mut list);
     assert_eq!(first(&mut list), None);
-    let mut replaced = None;
-    assert_eq!(list.renew(key, &waker(), &mut replaced), Standing::PassedOver);
-    assert!(replaced.is_some());
+    assert_eq!(again(&mut list, key, &waker()), Standing::PassedOver);
     assert!(list.len() == 0 && list.first.is_none() && list.rest.is_empty());
 }
 
 #[test]
 fn waking_all_wakes_those_who_were_there_and_nobody_who_joins_meanwhile() {
     let cell = RefCell::new(WaitList::new(WaitKind::Lock));
-    let before = [(); 3].map(|()| cell.borrow_mut().join(&waker()));
+    let before = [(); 3].map(|()| cell.borrow_mut().join(waker()));
     // The line is asked for once more per waiter: each time somebody joins.
     wake_all(&cell, |list| {
-        list.join(&waker());
+        list.join(waker());
         list
     });
     let mut list = cell.into_inner();
@@ -143,12 +155,12 @@ fn q22_a_million_waits_that_are_given_up_leave_no_memory_behind() {
         // Two, because the first one of all has a place of its own.
         let lasting = if front { 2 } else { 0 };
         for _ in 0..lasting {
-            list.join(&waker());
+            list.join(waker());
         }
         let waker = waker();
-        let keys: Vec<_> = (0..count).map(|_| list.join(&waker)).collect();
+        let keys: Vec<_> = (0..count).map(|_| list.join(waker.clone())).collect();
         if back {
-            list.join(&waker);
+            list.join(waker.clone());
         }
         for key in keys {
             assert!(list.leave(key).is_some());
@@ -161,12 +173,12 @@ fn q22_a_million_waits_that_are_given_up_leave_no_memory_behind() {
 #[test]
 fn q22_waits_given_up_one_by_one_behind_a_lasting_one_do_not_pile_up() {
     let mut list = WaitList::new(WaitKind::Lock);
-    list.join(&waker());
-    list.join(&waker());
-    let mut last = list.join(&waker());
+    list.join(waker());
+    list.join(waker());
+    let mut last = list.join(waker());
     let waker = waker();
     for _ in 0..100_000 {
-        let next = list.join(&waker);
+        let next = list.join(waker.clone());
         assert!(list.leave(last).is_some());
         last = next;
         assert!(list.rest.len() <= KEPT + 1);
@@ -179,9 +191,9 @@ fn q22_waits_given_up_one_by_one_behind_a_lasting_one_do_not_pile_up() {
 fn a_lone_waiter_costs_no_allocation() {
     let mut list = WaitList::new(WaitKind::Lock);
     for _ in 0..3 {
-        let key = list.join(&waker());
+        let key = list.join(waker());
         assert_eq!(first(&mut list), Some(key));
-        let key = list.join(&waker());
+        let key = list.join(waker());
         assert!(list.leave(key).is_some());
     }
     assert_eq!(list.rest.capacity(), 0);
@@ -194,7 +206,7 @@ fn waiting_costs_no_allocation_once_warm() {
     let mut capacity = 0;
     for round in 0..1_000 {
         for _ in 0..KEPT {
-            list.join(&waker);
+            list.join(waker.clone());
         }
         while list.take_first().is_some() {}
         if round > 0 {
@@ -240,7 +252,7 @@ proptest! {
             match op {
                 Op::Join | Op::JoinDead => {
                     let dead = matches!(op, Op::JoinDead);
-                    let key = if dead { join_dead(&mut list) } else { list.join(&waker()) };
+                    let key = if dead { join_dead(&mut list) } else { list.join(waker()) };
                     prop_assert!(all.last().is_none_or(|last| last.key < key));
                     all.push(Someone { key, dead, in_line: true, passed: false });
                 }
@@ -264,7 +276,7 @@ proptest! {
                     let pick = pick % all.len();
                     let one = &mut all[pick];
                     let waits = one.in_line && !one.passed;
-                    let standing = list.renew(one.key, &waker(), &mut None);
+                    let standing = again(&mut list, one.key, &waker());
                     prop_assert_eq!(standing == Standing::Waiting, waits);
                     one.in_line = waits;
                     one.dead = false;
