@@ -38,7 +38,9 @@
 //! is why [`StreamWriter::can_write_eof`] is false.
 //!
 //! # Errors
-//! What TLS has against a peer is an [`io::Error`] of kind `InvalidData` around a [`rustls::Error`]. A server
+//! What TLS has against a peer is an [`io::Error`] of kind `InvalidData`, out of which [`tls_error`] takes the
+//! [`rustls::Error`]. One that ends a handshake names the peer, by its address and the name it should have, and says
+//! what may be done about it: other port, other roots, other name. A server
 //! that wants a certificate of its clients and does not get it says so after the client's handshake has
 //! ended: the client meets the error at its first read.
 //!
@@ -56,6 +58,7 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
+use self::failure::Peer;
 use self::sealed::{Begun, Side};
 use crate::io::stream::Stream;
 use crate::io::{StreamReader, StreamWriter};
@@ -63,10 +66,12 @@ use crate::time::sleep;
 
 mod acceptor;
 mod connector;
+mod failure;
 mod identity;
 
 pub use self::acceptor::{TlsAcceptor, TlsAcceptorBuilder, TlsServerBuilder};
 pub use self::connector::{TlsConnectBuilder, TlsConnector, TlsConnectorBuilder};
+pub use self::failure::tls_error;
 pub use self::identity::{Identity, roots_from_pem, roots_from_pem_file, system_roots};
 pub use rustls;
 
@@ -109,6 +114,8 @@ mod sealed {
     /// A session that has begun, and how long it may take.
     pub struct Begun {
         pub(super) session: Session,
+        /// Whom a client expects.
+        pub(super) server_name: Option<String>,
         pub(super) timeouts: Timeouts,
     }
 }
@@ -160,11 +167,12 @@ impl StreamWriter {
     /// protected.
     ///
     /// # Errors
-    /// - `InvalidData`, around a [`rustls::Error`], if the sides cannot agree or one does not trust the other.
+    /// - `InvalidData`, around a [`rustls::Error`](tls_error), if the peer does not speak TLS, the sides cannot agree
+    ///   or one does not trust the other.
     /// - `TimedOut`, when the handshake timeout has passed.
     /// - What ended the connection; `UnexpectedEof` if the peer closes it.
     ///
-    /// After these the connection is closed. The others leave it as it is: `NotConnected` if it is closing, and
+    /// Their texts name the peer and say what may be done. After these the connection is closed. The others leave it as it is: `NotConnected` if it is closing, and
     /// `InvalidInput` if it speaks TLS already, after [`write_eof`](Self::write_eof), if `reader` is that
     /// of another connection, or without a valid server name.
     ///
@@ -178,13 +186,15 @@ impl StreamWriter {
         if !reader.stream().is_some_and(|stream| Rc::ptr_eq(stream, self.stream())) {
             return Err(invalid("start_tls with the reader of another connection"));
         }
-        let Begun { session, timeouts } = side.begin()?;
+        let Begun { session, server_name, timeouts } = side.begin()?;
         self.drain().await?;
         let stream = Rc::clone(self.stream());
+        // Of a connection that is lost the system does not know any more who it was.
+        let peer = Peer::of(&stream, server_name);
         stream.start_tls(session, timeouts.shutdown, reader.buffer())?;
         let end = AbortUnlessDone { stream, is_done: false };
         reader.consume(reader.buffer().len());
-        end.handshake(timeouts.handshake).await
+        end.handshake(timeouts.handshake).await.map_err(|error| peer.failed(error))
     }
 
     /// What TLS has agreed upon; `None` for a connection that does not speak it, or not yet.
@@ -203,13 +213,13 @@ struct AbortUnlessDone {
 impl AbortUnlessDone {
     /// Waits for the end of the handshake.
     async fn handshake(mut self, limit: Duration) -> io::Result<()> {
-        let mut limit = pin!(sleep(limit));
+        let mut timer = pin!(sleep(limit));
         poll_fn(|context| {
             let handshake = self.stream.poll_handshake(context);
-            if handshake.is_ready() || limit.as_mut().poll(context).is_pending() {
+            if handshake.is_ready() || timer.as_mut().poll(context).is_pending() {
                 return handshake;
             }
-            let text = "the TLS handshake took too long";
+            let text = format!("the handshake took longer than {limit:?}");
             Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
         })
         .await?;

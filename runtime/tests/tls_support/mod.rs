@@ -187,6 +187,5 @@ async fn carry(
 
 /// What rustls says in an error.
 pub(crate) fn tls_error(error: &std::io::Error) -> &rustls::Error {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    inner.unwrap_or_else(|| panic!("no error of TLS: {error:?}"))
+    corelane::tls::tls_error(error).unwrap_or_else(|| panic!("no error of TLS: {error:?}"))
 }

@@ -94,7 +94,7 @@ impl From<Arc<ServerConfig>> for TlsAcceptor {
 impl Side for TlsAcceptor {
     fn begin(&self) -> io::Result<Begun> {
         let session = Session::server(Arc::clone(&self.config)).map_err(bad_config)?;
-        Ok(Begun { session, timeouts: self.timeouts })
+        Ok(Begun { session, server_name: None, timeouts: self.timeouts })
     }
 }
 

@@ -91,12 +91,12 @@ impl Side for TlsConnector {
         let Some(server_name) = &self.server_name else {
             return Err(invalid("a TLS client must know the server's name"));
         };
-        let server_name = ServerName::try_from(server_name.clone()).map_err(|_| {
+        let name = ServerName::try_from(server_name.clone()).map_err(|_| {
             let text = format!("{server_name:?} is no name that a TLS server can have");
             io::Error::new(io::ErrorKind::InvalidInput, text)
         })?;
-        let session = Session::client(Arc::clone(&self.config), server_name).map_err(bad_config)?;
-        Ok(Begun { session, timeouts: self.timeouts })
+        let session = Session::client(Arc::clone(&self.config), name).map_err(bad_config)?;
+        Ok(Begun { session, server_name: Some(server_name.clone()), timeouts: self.timeouts })
     }
 }
 
