@@ -14,7 +14,8 @@ use crate::util::instant::Instant;
 /// A call that is still to come, or has been. Dropping this takes it back.
 pub(crate) struct Alarm {
     core: Rc<LoopCore>,
-    key: TimerKey,
+    /// None on a loop that was shut already.
+    key: Option<TimerKey>,
 }
 
 /// The calls of a loop, by the slots of their timers. There are few, so that timers, which are many, need not have room
@@ -46,18 +47,26 @@ impl Alarms {
 }
 
 impl LoopCore {
-    /// Calls `f` at `deadline`, as an entry of the ready queue. A loop that is shut before drops it.
+    /// Calls `f` at `deadline`, as an entry of the ready queue. A loop that is shut before, or is already, drops it.
     pub(crate) fn call_at(self: &Rc<Self>, deadline: Instant, f: Callback) -> Alarm {
+        let core = Rc::clone(self);
+        if self.is_shut() {
+            // Nobody would ever take it out, and it may hold the one who holds the alarm.
+            drop(f);
+            return Alarm { core, key: None };
+        }
         let key = self.insert_timer(deadline, Waker::noop().clone());
         self.alarms.calls.borrow_mut().insert(key.slot(), (key, f));
-        Alarm { core: Rc::clone(self), key }
+        Alarm { core, key: Some(key) }
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if let Some(call) = self.core.alarms.take_of(self.key) {
-            self.core.cancel_timer(self.key);
+        if let Some(key) = self.key
+            && let Some(call) = self.core.alarms.take_of(key)
+        {
+            self.core.cancel_timer(key);
             drop(call);
         }
     }
@@ -68,3 +77,6 @@ impl fmt::Debug for Alarm {
         f.debug_struct("Alarm").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
