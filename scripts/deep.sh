@@ -42,7 +42,8 @@ run_tsan() {
 
 run_asan() {
   echo "== AddressSanitizer"
-  run_sanitizer address
+  # What is freed is kept apart for a while, a quarter of a GiB of it, so this test's bound of memory says nothing.
+  run_sanitizer address -- --skip many_connections_of_each_end_leave_nothing_behind
 }
 
 # A minute each, from the kept corpus on. What is found new stays out of it: add by hand what is worth keeping.

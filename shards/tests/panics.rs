@@ -2,12 +2,12 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corelane::{Error, Result, catch_cancel, create_task};
-use corelane_shards::{CallError, PanicPolicy, Shard, ShardId, Sharded};
+use corelane_shards::{CallError, Foreign, PanicPolicy, Shard, ShardId, Sharded};
 use support::{ends_everywhere, shards};
 
 /// The shard that panics, in runs of three.
@@ -164,9 +164,12 @@ fn in_a_task_that_is_left_when_main_has_returned() {
 
 #[test]
 fn when_it_drops_what_it_keeps() {
+    // The keys outlive the shard, so that it is the shard that drops what they are to.
+    let keys = Arc::default();
+    let held: Arc<Mutex<Vec<Foreign<Guard>>>> = Arc::clone(&keys);
     others_end(
-        async |shard| {
-            std::mem::forget([shard.keep(Guard), shard.keep(Guard)]);
+        async move |shard| {
+            held.lock().unwrap().extend([shard.keep(Guard), shard.keep(Guard)]);
             shard.shutdown().request();
             Ok(())
         },
@@ -176,8 +179,11 @@ fn when_it_drops_what_it_keeps() {
 
 #[test]
 fn in_the_start_the_use_and_the_stop_of_a_service() {
+    // The last one is still there when its shards end.
+    let services = Arc::default();
+    let held: Arc<Mutex<Vec<Sharded<i32>>>> = Arc::clone(&services);
     others_end(
-        async |shard| {
+        async move |shard| {
             let panics_here = async |here: Shard| {
                 assert_ne!(here.id(), BAD, "no instance here");
                 Ok(Guard)
@@ -196,8 +202,8 @@ fn in_the_start_the_use_and_the_stop_of_a_service() {
             }
             assert!(service.clone().stop().await.is_err());
             assert!(service.local().is_err(), "it is gone all the same");
-            let forgotten = Sharded::start_with(&shard, async |_| Ok(5), stop).await?;
-            std::mem::forget(forgotten);
+            let left = Sharded::start_with(&shard, async |_| Ok(5), stop).await?;
+            held.lock().unwrap().push(left);
             shard.shutdown().request();
             Ok(())
         },
