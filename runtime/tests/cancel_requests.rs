@@ -3,11 +3,11 @@
 
 mod task_support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
 use corelane::sync::{Event, Lock};
@@ -181,6 +181,49 @@ fn g28_the_words_of_a_request_to_oneself_reach_the_frame() {
         settle().await;
         let task = shared.take().unwrap();
         assert_eq!(task.await?.as_deref(), Some("enough"));
+        Ok(())
+    });
+}
+
+thread_local! {
+    /// Whether the waker below may be cloned.
+    static MAY_CLONE: Cell<bool> = const { Cell::new(true) };
+}
+
+/// A waker that wakes nobody, and that is not always cloned.
+fn moody() -> Waker {
+    fn clone(_: *const ()) -> RawWaker {
+        assert!(MAY_CLONE.get(), "no more clones");
+        RawWaker::new(std::ptr::null(), &TABLE)
+    }
+    fn nothing(_: *const ()) {}
+    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
+    // SAFETY: no function of the table looks at the pointer, and there is nothing that belongs to a waker.
+    unsafe { Waker::new(std::ptr::null(), &TABLE) }
+}
+
+#[test]
+fn g10_a_foreign_waker_that_is_not_cloned_keeps_no_request_from_its_way() {
+    virtual_run(async || {
+        let (first, second) = (Event::new(), Event::new());
+        let both = create_task(async move {
+            let mut first = pin!(catch_cancel_plain(first.wait()));
+            // Polled by a waker of its own, as collections of futures do it, and whenever the task is.
+            let foreign = poll_fn(move |_| {
+                first
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&moody()))
+                    .map(|caught| caught.is_err())
+            });
+            let other = async { catch_cancel_plain(second.wait()).await.is_err() };
+            Ok(join(foreign, other).await)
+        });
+        settle().await;
+        MAY_CLONE.set(false);
+        let asked = both.cancel();
+        MAY_CLONE.set(true);
+        assert!(asked);
+        assert_eq!(both.await?, (true, true));
         Ok(())
     });
 }

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use corelane::lowlevel::{EventLoop, LoopConfig};
 use corelane::{
-    LocalContext, LocalKey, Result, Runner, Task, create_task, sleep, spawn, yield_now,
+    LocalContext, LocalKey, Result, Runner, Task, create_task, run_coroutine_threadsafe, sleep,
+    spawn, yield_now,
 };
 
 fn event_loop() -> EventLoop {
@@ -307,4 +308,19 @@ fn t3_a_family_of_tasks_can_be_spared_when_all_are_cancelled() {
     assert_eq!(cancelled.left(), 0);
     assert!(asked.cancelled() && plain.cancelled());
     assert_eq!(spared.result().unwrap(), Some(1));
+}
+
+#[test]
+fn t176_a_letter_whose_guard_panics_keeps_no_other_from_being_dropped() {
+    let mut event_loop = event_loop();
+    let remote = event_loop.remote();
+    let (first, last) = (PanicsInDrop, Arc::new(()));
+    let held = Arc::clone(&last);
+    remote.submit(move || drop(first)).unwrap();
+    let task = run_coroutine_threadsafe(&remote, async || Ok(5));
+    remote.submit(move || drop(held)).unwrap();
+    // Nobody has turned it: all of them are still in its inbox.
+    event_loop.close();
+    assert!(task.done() && task.cancelled());
+    assert_eq!(Arc::strong_count(&last), 1);
 }

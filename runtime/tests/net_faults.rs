@@ -8,11 +8,13 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::rc::Rc;
+use std::time::Duration;
 
+use corelane::sim::Simulation;
 use corelane::sync::Event;
 use corelane::{
     Error, ReportKind, Result, Server, StreamReader, StreamWriter, all_tasks, create_task,
-    open_connection, open_unix_connection, set_report_handler, start_server, yield_now,
+    open_connection, open_unix_connection, set_report_handler, sleep, start_server, yield_now,
 };
 use everywhere::everywhere;
 use lines::Lines;
@@ -338,37 +340,93 @@ fn s10_connections_that_a_full_queue_of_tcp_turns_away_come_again_and_none_is_lo
     .unwrap();
 }
 
+/// What was logged of servers that are full.
+fn full_lines(log: &Lines) -> usize {
+    let lines = log.0.lock().expect("nobody panics while it is held");
+    lines.iter().filter(|line| line.contains("connections, the most it may have")).count()
+}
+
+async fn echo(mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
+    while let Some(line) = reader.next_line().await? {
+        writer.write_bytes(line)?;
+    }
+    Ok(())
+}
+
+/// A simulated host, for what takes minutes.
+fn simulated(main: impl AsyncFnOnce() -> Result<()> + 'static) {
+    let mut sim = Simulation::builder(1).calm().build();
+    let host = sim.host("only").expect("a host of a new world can be made");
+    sim.run(host, main).expect("nothing fails in a calm world");
+}
+
 #[test]
-fn a_server_that_is_full_says_so_and_not_again_before_half_have_gone() {
+fn a_server_that_is_full_says_so_and_not_again_before_half_have_gone_and_a_minute() {
+    simulated(async || {
+        let log = Lines::default();
+        let _logs = tracing::subscriber::set_default(log.clone());
+        let server = Server::builder().max_connections(4).start(echo, "127.0.0.1:0").await?;
+        for round in 1..=3 {
+            let mut peers = Vec::new();
+            for _ in 0..4 {
+                assert_eq!(full_lines(&log), round - 1);
+                peers.push(answered(&server).await?);
+            }
+            assert_eq!(full_lines(&log), round);
+            sleep(Duration::from_secs(61)).await;
+            drop(peers.pop());
+            while server.connection_count() == 4 {
+                yield_now().await;
+            }
+            peers.push(answered(&server).await?);
+            assert_eq!((full_lines(&log), server.connection_count()), (round, 4));
+            drop(peers);
+            while server.connection_count() > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_small_server_that_is_full_with_each_connection_does_not_say_so_each_time() {
+    simulated(async || {
+        for limit in [1, 2] {
+            let log = Lines::default();
+            let _logs = tracing::subscriber::set_default(log.clone());
+            let limited = Server::builder().max_connections(limit);
+            let server = limited.start(echo, "127.0.0.1:0").await?;
+            for _ in 0..100 {
+                let mut peers = Vec::new();
+                for _ in 0..limit {
+                    peers.push(answered(&server).await?);
+                }
+                drop(peers);
+                while server.connection_count() > 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            }
+            assert_eq!(full_lines(&log), 1);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_server_that_is_given_its_connections_says_when_it_is_full_too() {
     run(async || {
         let log = Lines::default();
         let _logs = tracing::subscriber::set_default(log.clone());
-        let said = || {
-            let lines = log.0.lock().expect("nobody panics while it is held");
-            lines.iter().filter(|line| line.starts_with("a server has 4 connections")).count()
-        };
-        let echo = async |mut reader: StreamReader, writer: StreamWriter| {
-            while let Some(line) = reader.next_line().await? {
-                writer.write_bytes(line)?;
-            }
-            Ok(())
-        };
-        let server = Server::builder().max_connections(4).start(echo, "127.0.0.1:0").await?;
-        for round in 1..=2 {
-            let mut peers = Vec::new();
-            for _ in 0..4 {
-                assert_eq!(said(), round - 1);
-                peers.push(answered(&server).await?);
-            }
-            assert_eq!(said(), round);
-            drop(peers.pop());
-            peers.push(answered(&server).await?);
-            assert_eq!((said(), server.connection_count()), (round, 4));
-            drop(peers);
-            while server.connection_count() > 0 {
-                yield_now().await;
-            }
+        let server = Server::builder().max_connections(2).unbound()?.start(echo)?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let mut peers = Vec::new();
+        for count in 0..2 {
+            assert_eq!((full_lines(&log), server.connection_count()), (0, count));
+            peers.push(TcpStream::connect(listener.local_addr()?)?);
+            server.admit(listener.accept()?.0)?;
         }
+        assert_eq!(full_lines(&log), 1);
         Ok(())
     })
     .unwrap();

@@ -175,3 +175,19 @@ fn p9_the_create_call_is_done_at_its_first_poll() {
         Ok(())
     });
 }
+
+#[test]
+fn p4_a_program_that_is_not_there_is_told_of_whatever_number_a_descriptor_gets() {
+    real(async || {
+        for number in 3..64 {
+            let (mut reading, sending) = std::io::pipe()?;
+            let missing = create_subprocess_exec("/no/such/program", [] as [&str; 0]);
+            let started = missing.descriptor(number, sending.into()).spawn().await;
+            assert_eq!(started.unwrap_err().kind(), ErrorKind::NotFound, "{number}");
+            let mut came = Vec::new();
+            reading.read_to_end(&mut came)?;
+            assert!(came.is_empty(), "{number}: {came:?}");
+        }
+        Ok(())
+    });
+}

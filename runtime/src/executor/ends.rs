@@ -1,6 +1,7 @@
 //! The end of a loop.
 
 use super::core::LoopCore;
+use super::inbox::Inbox;
 use crate::driver::{self, Driver, DriverKind};
 use crate::util::instant::Instant;
 
@@ -10,7 +11,10 @@ impl LoopCore {
     pub(super) fn shut(&self) {
         let home = &self.home;
         home.close();
-        home.guarded(|| drop(self.inbox.take()));
+        let letters = self.inbox.take().map(Inbox::take_all).unwrap_or_default();
+        for letter in letters {
+            home.guarded(|| drop(letter));
+        }
         let calls = self.groups.take_calls();
         for call in calls.into_iter().chain(std::iter::from_fn(|| home.take_call())) {
             home.guarded(|| drop(call));

@@ -5,10 +5,14 @@ use std::thread::{self, ThreadId};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::error::drop_quietly;
 use crate::task::Mailbox;
 
+/// A closure of another thread.
+type Call = Box<dyn FnOnce() + Send>;
+
 /// A closure on its way.
-pub(crate) type Letter = Box<dyn FnOnce() + Send>;
+struct Letter(Option<Call>);
 
 /// The loop's end.
 pub(crate) struct Inbox {
@@ -35,8 +39,21 @@ impl Inbox {
         (Self { letters: receiver }, RemoteLoop { letters: sender, mailbox, home })
     }
 
-    pub(crate) fn take(&self) -> Option<Letter> {
-        self.letters.try_recv().ok()
+    pub(crate) fn take(&self) -> Option<Call> {
+        self.letters.try_recv().ok()?.0.take()
+    }
+
+    /// What is left of it when the loop will not turn again. What comes later is dropped.
+    pub(crate) fn take_all(self) -> Vec<Call> {
+        let count = self.letters.len();
+        self.letters.try_iter().take(count).filter_map(|mut letter| letter.0.take()).collect()
+    }
+}
+
+impl Drop for Letter {
+    fn drop(&mut self) {
+        // In the middle of a channel that is dropped: a panic would leave all that come after it there.
+        drop_quietly(self.0.take());
     }
 }
 
@@ -47,7 +64,7 @@ impl RemoteLoop {
     /// # Errors
     /// [`LoopClosed`] if the loop has been closed. If it closes before `f` had its turn, `f` is dropped.
     pub fn submit(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopClosed> {
-        self.letters.send(Box::new(f)).map_err(|_| LoopClosed)?;
+        self.letters.send(Letter(Some(Box::new(f)))).map_err(|_| LoopClosed)?;
         self.mailbox.notify();
         Ok(())
     }

@@ -193,6 +193,7 @@ impl ProcessBuilder {
 
     fn start(mut self, io: &IoHandle) -> io::Result<Process> {
         let merged = self.redirect()?;
+        let numbers = before_exec::Numbers::watch(&mut self.command, &self.descriptors)?;
         if !self.descriptors.is_empty() {
             let descriptors = std::mem::take(&mut self.descriptors);
             let mapped = self.command.fd_mappings(descriptors);
@@ -204,7 +205,12 @@ impl ProcessBuilder {
         if let Some(cpus) = &io.pool_config().cpus {
             before_exec::run_on(&mut self.command, affinity::set_of(cpus));
         }
-        let mut started = self.command.spawn().map_err(|error| self.name(&error))?;
+        let started = match &numbers {
+            Some(numbers) => numbers.start(&mut self.command),
+            None => self.command.spawn(),
+        };
+        let mut started = started.map_err(|error| self.name(&error))?;
+        drop(numbers);
         // The sending ends of pipes are in it: as long as it lives, no pipe ends.
         let Self { command, limit_bytes, kill_on_drop, .. } = self;
         drop(command);

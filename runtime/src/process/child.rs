@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::exit;
+use super::exit::{self, Orphan};
 use crate::driver::{Op, OpId, Outcome, SourceId, SourceKind, SourceSpec, Started};
 use crate::executor::{IoHandle, OpOwner};
 use crate::sync::Event;
@@ -39,6 +39,7 @@ impl Unwatched {
             io,
             pid: self.0,
             code: Cell::new(None),
+            orphan: Cell::new(None),
             ended: Event::of_kind(WaitKind::Process),
             watched: Cell::new(None),
         });
@@ -60,12 +61,14 @@ impl Drop for Unwatched {
     }
 }
 
-/// A child of this process that nobody but us reaps. As long as it is not reaped its number is its own, so that
-/// no signal can reach anybody else (rule P26).
+/// A child of this process that nobody but its loop reaps, and when that has ended, any loop. As long as it is not
+/// reaped its number is its own, so that no signal can reach anybody else (rule P26).
 pub(super) struct Child {
     io: IoHandle,
     pid: Pid,
     code: Cell<Option<i32>>,
+    /// Set once its loop has ended: from then on anybody reaps it.
+    orphan: Cell<Option<Orphan>>,
     ended: Event,
     watched: Cell<Option<(SourceId, OpId)>>,
 }
@@ -93,7 +96,10 @@ impl Child {
         if self.code.get().is_some() {
             return Err(Errno::SRCH.into());
         }
-        Ok(kill_process(self.pid, signal)?)
+        match self.orphan.get() {
+            Some(orphan) => exit::signal_orphan(orphan, signal),
+            None => Ok(kill_process(self.pid, signal)?),
+        }
     }
 
     /// The watch has ended, mostly because the child has.
@@ -109,7 +115,7 @@ impl Child {
                 self.code.set(Some(code));
                 self.ended.set();
             }
-            None => exit::orphan(self.pid),
+            None => self.orphan.set(Some(exit::orphan(self.pid))),
         }
     }
 

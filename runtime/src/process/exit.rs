@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::thread;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid,
+};
 
 use crate::util::atomic::lock;
 
@@ -14,7 +16,16 @@ use crate::util::atomic::lock;
 const UNKNOWN_CODE: i32 = 255;
 
 /// Children whose loop has ended before them. Whoever comes by next looks after them.
-static ORPHANS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+static ORPHANS: Mutex<Orphans> = Mutex::new(Orphans { last: 0, left: Vec::new() });
+
+struct Orphans {
+    last: u64,
+    left: Vec<(Orphan, Pid)>,
+}
+
+/// One of them: its own number, as that of the system may be another's when it has been reaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Orphan(u64);
 
 /// A descriptor that becomes readable when the child has ended. The child must not have been reaped.
 ///
@@ -71,11 +82,32 @@ fn wait(pid: Pid, options: WaitIdOptions) -> Option<i32> {
 }
 
 /// Leaves a running child to whoever comes by.
-pub(super) fn orphan(pid: Pid) {
-    lock(&ORPHANS).push(pid);
+pub(super) fn orphan(pid: Pid) -> Orphan {
+    let mut orphans = lock(&ORPHANS);
+    orphans.last += 1;
+    let orphan = Orphan(orphans.last);
+    orphans.left.push((orphan, pid));
+    orphan
 }
 
 /// Reaps the orphans that have ended.
 pub(super) fn reap_orphans() {
-    lock(&ORPHANS).retain(|&pid| reap(pid).is_none());
+    lock(&ORPHANS).left.retain(|&(_, pid)| reap(pid).is_none());
+}
+
+/// Sends an orphan a signal, under the lock, so that nobody reaps it meanwhile.
+///
+/// # Errors
+/// `ESRCH` if it was reaped; what the system says.
+pub(super) fn signal_orphan(orphan: Orphan, signal: Signal) -> io::Result<()> {
+    let orphans = lock(&ORPHANS);
+    let found = orphans.left.iter().find(|(left, _)| *left == orphan);
+    let (_, pid) = found.ok_or(Errno::SRCH)?;
+    Ok(kill_process(*pid, signal)?)
+}
+
+/// Has a child count as reaped, for a test.
+#[cfg(test)]
+pub(super) fn forget_orphan(pid: Pid) {
+    lock(&ORPHANS).left.retain(|(_, orphan)| *orphan != pid);
 }

@@ -1,6 +1,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::child::{Child, Unwatched};
@@ -93,4 +94,33 @@ fn p29_a_child_that_somebody_else_reaped_has_an_unknown_code() {
         Ok(())
     })
     .unwrap();
+}
+
+#[test]
+fn p26_what_has_outlived_its_loop_gets_no_signal_once_it_may_have_been_reaped() {
+    let start = |kill_on_drop| {
+        let mut runner = Runner::new();
+        let started = runner.run(async move || {
+            Ok(create_subprocess_exec("sleep", ["100"]).kill_on_drop(kill_on_drop).spawn().await?)
+        });
+        runner.close().unwrap();
+        let process = started.unwrap();
+        let pid = Pid::from_raw(process.pid().cast_signed()).unwrap();
+        (process, pid)
+    };
+    // As long as nobody has reaped it its number is its own.
+    let (process, pid) = start(false);
+    process.terminate().unwrap();
+    while is_ours(pid) {
+        exit::reap_orphans();
+    }
+    assert_eq!(process.kill().unwrap_err().raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+    // It counts as reaped, and what runs under its number as a stranger.
+    let (process, stranger) = start(true);
+    exit::forget_orphan(stranger);
+    assert_eq!(process.kill().unwrap_err().raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+    drop(process);
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    assert!(waitid(WaitId::Pid(stranger), options).unwrap().is_none(), "it was killed");
+    drop(Unwatched(stranger));
 }

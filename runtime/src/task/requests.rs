@@ -199,6 +199,7 @@ impl Home {
 
     fn mark_leaf(&self, leaf: Leaf, how: Mark, message: &Message) {
         if let Some(waker) = tree::mark(leaf, how, message) {
+            self.guarded(|| tree::keep_waker(leaf, waker.clone()));
             self.guarded(|| waker.wake());
         }
     }

@@ -31,8 +31,8 @@ mod nodes;
 pub(crate) mod tree {
     //! What the loop does with the frames of its tasks.
     pub(crate) use super::frames::{
-        alarm_task, asked, clear_recorded, end_root, leaves_below, leaves_of, mark, set_asked,
-        take_lost,
+        alarm_task, asked, clear_recorded, end_root, keep_waker, leaves_below, leaves_of, mark,
+        set_asked, take_lost,
     };
 }
 

@@ -35,6 +35,7 @@ use crate::net::tcp::{adopt, streams};
 use crate::sync::Event;
 use crate::sync::wait_list::{Place, Standing, WaitList, renew};
 use crate::task::ReportKind;
+use crate::util::instant::Instant;
 use crate::util::slab::{Key, Slab};
 use crate::util::wait_kind::WaitKind;
 
@@ -43,6 +44,16 @@ const ACCEPTS_IN_A_ROW: usize = 64;
 
 /// How long a listener rests when the system has no descriptor left (rule S28).
 const REST: Duration = Duration::from_secs(1);
+
+/// How long a server that is full says nothing when it is full again: with few connections that may be at each.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// Whether it was said that there are as many connections as allowed, and when it may be said again.
+#[derive(Clone, Copy, Default)]
+struct Fullness {
+    is_told: bool,
+    next: Option<Instant>,
+}
 
 /// What is done with a connection that has come.
 pub(super) enum Begin {
@@ -62,8 +73,7 @@ pub(super) struct Service {
     observer: Option<Observer>,
     /// No connection is accepted for the time being.
     is_paused: Cell<bool>,
-    /// It was said that there are as many connections as allowed.
-    is_told_full: Cell<bool>,
+    fullness: Cell<Fullness>,
     listeners: RefCell<Vec<Listener>>,
     connections: RefCell<Slab<Weak<Stream>>>,
     /// Itself, as long as there are connections that know it.
@@ -98,7 +108,7 @@ impl Service {
             limits,
             observer,
             is_paused: Cell::new(false),
-            is_told_full: Cell::new(false),
+            fullness: Cell::default(),
             listeners: RefCell::new(listeners),
             connections: RefCell::default(),
             list: RefCell::new(Weak::new()),
@@ -140,7 +150,6 @@ impl Service {
     /// Accepts what is waiting, then starts an accept that waits.
     fn accept_on(self: &Rc<Self>, number: usize) {
         for _ in 0..ACCEPTS_IN_A_ROW {
-            self.watch_limit();
             let is_full = self.is_full();
             let (source, op) = {
                 let mut listeners = self.listeners.borrow_mut();
@@ -171,12 +180,15 @@ impl Service {
         self.is_paused.get() || self.connections.borrow().len() >= self.limits.max_connections
     }
 
-    /// Says when there are as many connections as allowed, and not again before half of them have gone.
+    /// Says when there are as many connections as allowed, and not again before half of them have gone and a
+    /// minute has passed.
     fn watch_limit(&self) {
         let (count, limit) = (self.connection_count(), self.limits.max_connections);
+        let Fullness { is_told, next } = self.fullness.get();
         if count < limit {
-            self.is_told_full.set(self.is_told_full.get() && count > limit / 2);
-        } else if !self.is_told_full.replace(true) {
+            self.fullness.set(Fullness { is_told: is_told && count > limit / 2, next });
+        } else if !is_told && next.is_none_or(|next| next <= self.io.now()) {
+            self.fullness.set(Fullness { is_told: true, next: Some(self.io.now() + TELL_AGAIN) });
             tracing::warn!(
                 "a server has {limit} connections, the most it may have: more have to wait"
             );
@@ -264,6 +276,7 @@ impl Service {
         if let Some(entry) = self.connections.borrow_mut().get_mut(key) {
             *entry = Rc::downgrade(&stream);
         }
+        self.watch_limit();
         self.as_origin(|| begin(stream));
     }
 
@@ -380,6 +393,7 @@ impl OpOwner for Service {
 impl ConnectionList for Service {
     fn connection_lost(self: Rc<Self>, key: Key) {
         self.connections.borrow_mut().remove(key);
+        self.watch_limit();
         self.note(ConnectionChange::Ended);
         self.wake_closers();
         if self.limits.max_connections < usize::MAX {

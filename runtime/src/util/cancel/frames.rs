@@ -275,25 +275,27 @@ impl Leaf {
     }
 }
 
-/// Asks a frame. The waker that comes back is to be woken.
+/// Asks a frame. The waker that comes back is to be woken, and a clone of it goes back with [`keep_waker`]: clones and
+/// drops of foreign wakers are foreign code, which may do anything.
 #[must_use = "a frame that was asked must be polled"]
 pub(crate) fn mark(leaf: Leaf, mark: Mark, message: &Message) -> Option<Waker> {
-    let waker = FRAMES.with_borrow_mut(|frames| {
+    FRAMES.with_borrow_mut(|frames| {
         let node = frames.find(leaf.0)?;
         node.set_mark(mark, message);
         node.waker.take()
-    })?;
-    // Clones and drops of foreign wakers are foreign code: outside the borrow.
-    let kept = waker.clone();
+    })
+}
+
+/// A frame that was asked may be asked again.
+pub(crate) fn keep_waker(leaf: Leaf, waker: Waker) {
     let surplus = FRAMES.with_borrow_mut(|frames| match frames.find(leaf.0) {
         Some(node) if node.waker.is_none() => {
-            node.waker = Some(kept);
+            node.waker = Some(waker);
             None
         }
-        _ => Some(kept),
+        _ => Some(waker),
     });
     drop(surplus);
-    Some(waker)
 }
 
 /// Takes back what was recorded at the frames of a task and not taken yet (rule T32).
