@@ -175,17 +175,18 @@ fn latencies_are_recorded_with_as_many_digits_as_asked_for() {
 
 #[test]
 fn a_parallel_server_holds_answers_back_many_at_the_same_time() {
-    // One after the other they would take forty times as long as there is.
-    let result = json(&["--service-time=fixed:20ms", "--parallel"]);
+    // One after the other the half of them would wait for 25 seconds.
+    let result = json(&["--service-time=fixed:100ms", "--parallel"]);
     let point = &result["points"][0];
     assert_eq!(
         (&point["ledger"]["ok"], &point["ledger"]["server_count"]),
         (&500.into(), &500.into())
     );
-    assert!(point["response"]["min_ns"].as_u64().unwrap() >= 19_900_000, "{}", point["response"]);
+    let response = &point["response"];
+    assert!(response["min_ns"].as_u64().unwrap() >= 99_900_000, "{response}");
+    assert!(response["percentiles"]["50"].as_u64().unwrap() < 10_000_000_000, "{response}");
     let result = json(&["--service-time=bimodal:0s/20ms/50%", "--parallel", "--spin"]);
     let response = &result["points"][0]["response"];
     assert!(response["max_ns"].as_u64().unwrap() >= 19_900_000, "{response}");
     assert_eq!(response["count"], 400);
 }
-
