@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What takes longer than a commit may: models of what two threads touch under loom, then the tests under
-# ThreadSanitizer and AddressSanitizer, then fuzzing, then many connections, then the harness' report in a browser. Give
-# one of `loom`, `tsan`, `asan`, `fuzz`, `many`, `browser` to run only that.
+# ThreadSanitizer and AddressSanitizer, then fuzzing, then many connections, then counts of instructions, then the harness'
+# report in a browser. Give one of `loom`, `tsan`, `asan`, `fuzz`, `many`, `count`, `browser` to run only that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -67,6 +67,26 @@ run_many() {
     --test net_many --test net_many_faults --test tls_many
 }
 
+# What an operation needs, against what is kept. After a change that is meant: `count --keep`, and the commit tells why.
+run_count() {
+  echo "== instructions and allocations of structures in memory"
+  if ! command -v valgrind >/dev/null; then
+    echo "skipped: valgrind is not installed"
+    return
+  fi
+  local harness=${BENCH_HARNESS:-target/release/bench-harness} kept=bench-harness/counts.json
+  [ -n "${BENCH_HARNESS:-}" ] || cargo build --release --quiet -p bench-harness
+  if [ "${1:-}" != --keep ] && [ ! -e "$kept" ]; then
+    echo "skipped: there is no $kept yet; scripts/deep.sh count --keep makes it"
+    return
+  fi
+  if [ "${1:-}" = --keep ]; then
+    "$harness" count --compiler "$(rustc -V)" --save "$kept"
+  else
+    "$harness" count --compiler "$(rustc -V)" --baseline "$kept"
+  fi
+}
+
 # Light and dark, without a network. Whatever the page complains of is a failure; whether it can be read, only eyes tell.
 run_browser() {
   echo "== the report in a browser"
@@ -97,7 +117,8 @@ case $what in
   asan) run_asan ;;
   fuzz) run_fuzz ;;
   many) run_many ;;
+  count) run_count "${2:-}" ;;
   browser) run_browser ;;
-  all) run_loom; run_tsan; run_asan; run_fuzz; run_many; run_browser ;;
-  *) echo "usage: scripts/deep.sh [loom|tsan|asan|fuzz|many|browser]" >&2; exit 2 ;;
+  all) run_loom; run_tsan; run_asan; run_fuzz; run_many; run_count; run_browser ;;
+  *) echo "usage: scripts/deep.sh [loom|tsan|asan|fuzz|many|count [--keep]|browser]" >&2; exit 2 ;;
 esac

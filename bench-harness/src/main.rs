@@ -18,6 +18,7 @@ mod clock;
 mod compare;
 mod connection;
 mod console;
+mod count;
 mod doctor;
 mod files;
 mod generator;

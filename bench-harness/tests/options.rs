@@ -190,3 +190,28 @@ fn a_parallel_server_holds_answers_back_many_at_the_same_time() {
     assert!(response["max_ns"].as_u64().unwrap() >= 19_900_000, "{response}");
     assert_eq!(response["count"], 400);
 }
+
+#[test]
+fn a_case_is_counted_under_valgrind_and_without_it_says_so() {
+    let output = run(&["count", "tea"]);
+    assert_code(1, &output);
+    assert!(said(&output).contains("queue_nowait"), "{}", said(&output));
+    assert_code(0, &run(&["count", "queue_nowait", "--times=7"]));
+    let mut nowhere = harness(&["count", "queue_nowait"]);
+    let output = nowhere.env("PATH", "/nowhere").output().unwrap();
+    assert_code(1, &output);
+    assert!(said(&output).contains("is it installed?"), "{}", said(&output));
+    if !harness_finds_valgrind() {
+        return println!("skipped: valgrind is not installed");
+    }
+    let output = run(&["count", "queue_nowait", "--json", "-q"]);
+    assert_code(0, &output);
+    let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let count = &counts["cases"]["queue_nowait"];
+    assert!(count["instructions"].as_f64().unwrap() > 10.0, "{counts}");
+    assert_eq!(count["allocations"], 0.0, "{counts}");
+}
+
+fn harness_finds_valgrind() -> bool {
+    std::process::Command::new("valgrind").arg("--version").output().is_ok()
+}

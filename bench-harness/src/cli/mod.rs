@@ -5,6 +5,7 @@ mod about;
 mod aim;
 mod attack;
 mod compare;
+mod count;
 mod doctor;
 mod load_args;
 mod look;
@@ -116,6 +117,12 @@ enum Command {
     Selftest(selftest::Selftest),
     /// Micro-benchmarks of the runtime beside tokio's, and beside more with the feature `rivals`
     Micro(micro::Micro),
+    /// Count the instructions and allocations of structures in memory, under valgrind
+    ///
+    /// The same numbers on any machine that runs the same program, however busy it is: for a gate where
+    /// times are too noisy. Each case runs with a number of operations and with twice as many; what the
+    /// second needs more is theirs. Caches and the kernel are not seen.
+    Count(count::Count),
     /// Show what the machine is and what about it spoils a measurement
     Doctor(doctor::Doctor),
     /// Listen to what the machine takes from threads that only spin
@@ -175,6 +182,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Report(report)) => report.execute(&talk),
         Some(Command::Selftest(selftest)) => selftest.execute(&talk),
         Some(Command::Micro(micro)) => micro.execute(&talk),
+        Some(Command::Count(count)) => count.execute(&talk),
         Some(Command::Doctor(doctor)) => doctor.execute(),
         Some(Command::Sweep(sweep)) => sweep.execute(&talk),
         Some(Command::MaxRate(max_rate)) => max_rate.execute(&talk),
