@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use corelane::{Result, sleep};
+use corelane::{Result, StreamReader, sleep, timeout};
 use corelane_shards::{Accept, Placement, Shard};
 use tracing_subscriber::EnvFilter;
 
@@ -136,6 +136,28 @@ pub fn announce(name: &str, listening: &Arc<AtomicUsize>, shard: &Shard, addrs: 
     }
     // Whoever has closed our standard output does not want to know.
     let _ = writeln!(io::stdout(), "{name} listening on {addr}, {report}");
+}
+
+/// How long a peer that was told that nothing more will come has to end the connection from its side.
+pub const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Waits a while for a peer that was told that nothing more will come to end the connection too, whatever it still
+/// sends. To close it from here while something is unread, or still comes, is to reset it, and with that what the peer
+/// has not taken yet may be lost: the last answers.
+///
+/// # Cancel safety
+/// Safe: what came is thrown away in any case.
+pub async fn hear_out(reader: &mut StreamReader) {
+    let heard_out = timeout(FAREWELL, async |_| {
+        loop {
+            match reader.fill_buf().await?.len() {
+                0 => return Ok(()),
+                length => reader.consume(length),
+            }
+        }
+    });
+    // A peer that takes longer, or has reset the connection, wants no more of it.
+    let _ = heard_out.await;
 }
 
 /// Whether anything has moved on a connection lately.

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use corelane::bridge::{HyperExecutor, HyperTimer};
@@ -18,7 +19,7 @@ use hyper::service::service_fn;
 use super::metrics::{OpenConnection, count_failure};
 use super::options::Options;
 use super::service::answer;
-use crate::common::Activity;
+use crate::common::{Activity, hear_out};
 
 /// With these bytes every connection of HTTP/2 begins.
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -47,13 +48,17 @@ pub(super) async fn handle(
     let begun = wait_for(begin(door, &mut reader, &writer), door.options.header_timeout()).await;
     let result = match begun {
         Ok(is_http_2) => {
-            let activity = Activity::default();
-            let io = Watched { duplex: Duplex::new(reader, writer), activity: activity.clone() };
-            if is_http_2 {
+            let (activity, ended) = (Activity::default(), Rc::default());
+            let io = Watched::new(Duplex::new(reader, writer), &activity, &ended);
+            let result = if is_http_2 {
                 serve_http_2(door, io, &activity).await
             } else {
                 serve_http_1(door, io, &activity).await
+            };
+            if let Some(mut duplex) = ended.take() {
+                hear_out(duplex.reader()).await;
             }
+            result
         }
         Err(error) if error.is_cancelled() => return Err(error),
         Err(error) => Err(error.into()),
@@ -155,18 +160,37 @@ where
     .await
 }
 
-/// A connection that notes whenever a byte moves.
+/// A connection that notes whenever a byte moves. If our end was said when hyper lets go of it, it is given back: its
+/// client may not have read the last answers yet.
 struct Watched {
-    duplex: Duplex,
+    /// Until it is given back.
+    duplex: Option<Duplex>,
     activity: Activity,
+    said_end: bool,
+    ended: Rc<Cell<Option<Duplex>>>,
 }
 
 impl Watched {
+    fn new(duplex: Duplex, activity: &Activity, ended: &Rc<Cell<Option<Duplex>>>) -> Self {
+        let (activity, ended) = (activity.clone(), Rc::clone(ended));
+        Self { duplex: Some(duplex), activity, said_end: false, ended }
+    }
+
+    fn duplex(&mut self) -> Pin<&mut Duplex> {
+        Pin::new(self.duplex.as_mut().expect("it is there until this is dropped"))
+    }
+
     fn note<T>(&self, step: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if step.is_ready() {
             self.activity.note();
         }
         step
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.ended.set(self.duplex.take().filter(|_| self.said_end));
     }
 }
 
@@ -176,7 +200,7 @@ impl rt::Read for Watched {
         context: &mut Context<'_>,
         to: rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let step = Pin::new(&mut self.duplex).poll_read(context, to);
+        let step = self.duplex().poll_read(context, to);
         self.note(step)
     }
 }
@@ -187,20 +211,22 @@ impl rt::Write for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let step = Pin::new(&mut self.duplex).poll_write(context, bytes);
+        let step = self.duplex().poll_write(context, bytes);
         self.note(step)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.duplex).poll_flush(context)
+        self.duplex().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.duplex).poll_shutdown(context)
+        let step = self.duplex().poll_shutdown(context);
+        self.said_end = matches!(step, Poll::Ready(Ok(())));
+        step
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.duplex.is_write_vectored()
+        self.duplex.as_ref().is_some_and(rt::Write::is_write_vectored)
     }
 
     fn poll_write_vectored(
@@ -208,7 +234,7 @@ impl rt::Write for Watched {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let step = Pin::new(&mut self.duplex).poll_write_vectored(context, slices);
+        let step = self.duplex().poll_write_vectored(context, slices);
         self.note(step)
     }
 }

@@ -2,9 +2,8 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
-use corelane::{Error, Result, StreamReader, StreamWriter, timeout, yield_now};
+use corelane::{Error, Result, StreamReader, StreamWriter, yield_now};
 use corelane_shards::Sharded;
 
 use super::batch::Batch;
@@ -12,6 +11,7 @@ use super::caller::Door;
 use super::home::Client;
 use super::local::Local;
 use super::session::{Next, Session};
+use crate::common::hear_out;
 
 /// What the shard keeps of a connection, to end it.
 #[derive(Debug)]
@@ -29,10 +29,6 @@ pub(crate) struct Seat {
 /// Looks that find nothing moving, the first not counted, until a connection is ended: so nobody has to look at a clock
 /// when something moves.
 pub(crate) const STILL_LOOKS: u8 = 4;
-
-/// How long a peer that was told that nothing more will be answered has to end the connection from its side. To close
-/// it from here while something is unread, or still comes, is to reset it, and the last answers may be lost with that.
-pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How a connection stands to the end of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,16 +203,7 @@ impl Connection {
     /// Waits a while for the peer to end the connection too, whatever it still sends.
     async fn part(&self, reader: &mut StreamReader) {
         self.seat.say_farewell();
-        let heard_out = timeout(FAREWELL, async |_| {
-            loop {
-                match reader.fill_buf().await?.len() {
-                    0 => return Ok(()),
-                    length => reader.consume(length),
-                }
-            }
-        });
-        // A peer that takes longer, or has reset the connection, wants no more of it.
-        let _ = heard_out.await;
+        hear_out(reader).await;
     }
 
     /// Hands bytes to the session; the answers go straight into the send buffer.

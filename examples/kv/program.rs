@@ -12,13 +12,14 @@ use corelane_shards::{Accept, Shard, ShardServer, Sharded};
 
 use super::caller::Door;
 use super::cluster::{Cluster, Reloader};
-use super::connection::{FAREWELL, handle};
+use super::connection::handle;
 use super::home::Facts;
 use super::lobby::meet;
 use super::local::Local;
 use super::manager;
 use super::options::Options;
 use super::slots::Slots;
+use crate::common::FAREWELL;
 use crate::place::Place;
 
 /// A server before it runs: each of its shards is given one, and [runs](Self::run) it.

@@ -9,7 +9,7 @@
 //! makes the copy wait, a copy that waits does not read, and a reader that is not read stops receiving. So a
 //! connection holds a bounded number of bytes whatever its peers do. When one side ends its direction, the
 //! other is told so and may go on (half-close). A side that fails, or over which nothing moves for the idle
-//! timeout, ends both.
+//! timeout, ends both; but one that was told the end of what it gets may read that first.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,7 +23,7 @@ use std::time::Duration;
 use corelane::{ConnectBuilder, Result, Server, StreamReader, StreamWriter, wait_for};
 use corelane_shards::{Shard, Shards};
 
-use crate::common::{Activity, ShardOptions, announce, seconds};
+use crate::common::{Activity, ShardOptions, announce, hear_out, seconds};
 use crate::place::{Handed, Place};
 
 /// What one side may have sent and the other not taken, besides what the system holds: twice this in a reader,
@@ -94,27 +94,41 @@ async fn run_shard(
 }
 
 /// Joins a client to the target and carries bytes both ways until both have ended.
-async fn join(options: &Options, reader: StreamReader, writer: StreamWriter) -> Result<()> {
+async fn join(options: &Options, mut reader: StreamReader, writer: StreamWriter) -> Result<()> {
     let connecting = ConnectBuilder::new().limit_bytes(BUFFER_BYTES);
     let limit = Duration::from_secs_f64(options.connect_timeout);
     let target = wait_for(connecting.open(options.to.as_str()), limit).await;
-    let (far_reader, far_writer) = target.inspect_err(|_| writer.abort())?;
+    let (mut far_reader, far_writer) = target.inspect_err(|_| writer.abort())?;
 
     let (activity, limit) = (Activity::default(), options.shards.idle_timeout());
     let writers = AbortUnlessDone(Some([writer.clone(), far_writer.clone()]));
-    {
-        let mut there = Direction::Open(Box::pin(copy(reader, far_writer, &activity)));
-        let mut back = Direction::Open(Box::pin(copy(far_reader, writer, &activity)));
+    let (mut is_told, mut is_far_told) = (false, false);
+    let carried = {
+        let there = copy(&mut reader, far_writer, &activity);
+        let back = copy(&mut far_reader, writer, &activity);
+        let (mut there, mut back) = (Direction::new(there), Direction::new(back));
         let mut quiet = pin!(activity.quiet(limit));
         poll_fn(|context| {
-            let (there, back) = (there.poll_end(context)?, back.poll_end(context)?);
+            let ends = (there.poll_end(context), back.poll_end(context));
+            (is_far_told, is_told) = (matches!(ends.0, Ok(true)), matches!(ends.1, Ok(true)));
+            let is_over = ends.0? & ends.1?;
             match quiet.as_mut().poll(context) {
-                _ if there && back => Poll::Ready(Ok(())),
+                _ if is_over => Poll::Ready(Ok(())),
                 Poll::Ready(()) => Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut))),
                 Poll::Pending => Poll::Pending,
             }
         })
-        .await?;
+        .await
+    };
+    if let Err(error) = carried {
+        // A side that was told the end has perhaps not read all of it, and may still send.
+        if is_told {
+            hear_out(&mut reader).await;
+        }
+        if is_far_told {
+            hear_out(&mut far_reader).await;
+        }
+        return Err(error.into());
     }
     writers.disarm();
     Ok(())
@@ -127,6 +141,10 @@ enum Direction<F> {
 }
 
 impl<F: Future<Output = io::Result<()>>> Direction<F> {
+    fn new(copying: F) -> Self {
+        Self::Open(Box::pin(copying))
+    }
+
     /// Goes on copying; says whether it has ended.
     fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         if let Self::Open(copying) = self
@@ -141,7 +159,11 @@ impl<F: Future<Output = io::Result<()>>> Direction<F> {
 }
 
 /// Copies one direction to its end, and tells the other side of the end.
-async fn copy(mut from: StreamReader, mut to: StreamWriter, activity: &Activity) -> io::Result<()> {
+async fn copy(
+    from: &mut StreamReader,
+    mut to: StreamWriter,
+    activity: &Activity,
+) -> io::Result<()> {
     loop {
         let bytes = from.read(BUFFER_BYTES).await?;
         activity.note();

@@ -11,9 +11,10 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use support::Server;
+use support::{Server, tcp_state};
 
 /// Runs curl; `None`, and a line that says so, where there is none.
 fn curl(args: &[&str]) -> Option<String> {
@@ -243,6 +244,32 @@ fn sigterm_answers_what_was_asked_and_lets_idle_connections_go() {
     assert_eq!(read_answer(&mut busy).1, "hello");
     assert!(is_ended(&mut busy));
     assert!(server.wait());
+}
+
+#[test]
+fn an_answer_that_is_not_read_yet_survives_what_its_client_still_sends() {
+    let server = Server::http(2, &[]);
+    let mut client = server.slow_socket();
+    let body = "x".repeat(65_536);
+    write!(client, "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\nx", body.len())
+        .unwrap();
+    client.peek(&mut [0]).unwrap();
+    server.terminate();
+    // It has begun to end when it refuses: this answer is the last one.
+    while TcpStream::connect(server.address).is_ok() {}
+    client.write_all(&body.as_bytes()[1..]).unwrap();
+    // More requests than the server reads ahead. To close with these unread would be to reset the connection, which
+    // throws away what the client's system had no room for. Whether they are refused is seen when the answer is read.
+    let requests = "GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(15_000);
+    let _ = client.write_all(requests.as_bytes());
+    let (port, own_port) = (server.port, client.local_addr().unwrap().port());
+    assert!(server.wait());
+    while tcp_state(own_port, port).is_some_and(|(_, unsent)| unsent > 0) {
+        thread::yield_now();
+    }
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer.ends_with(body.as_bytes()), "{} bytes came", answer.len());
 }
 
 #[test]

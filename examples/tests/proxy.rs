@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::Server;
+use support::{Server, tcp_state};
 
 /// A target that the proxy can be pointed at.
 fn target() -> (TcpListener, u16) {
@@ -134,6 +134,29 @@ fn a_side_that_goes_away_takes_the_other_along() {
     // Closed with bytes unread: a reset.
     drop(far);
     assert!(is_ended(&mut client));
+}
+
+#[test]
+fn an_answer_that_is_not_read_yet_survives_a_target_that_wants_no_more() {
+    let (listener, port) = target();
+    let proxy = Server::proxy(port, &[]);
+    let mut client = proxy.slow_socket();
+    let mut far = accept(&listener);
+    far.write_all(&pattern(65_536)).unwrap();
+    far.shutdown(Shutdown::Write).unwrap();
+    let client_port = client.local_addr().unwrap().port();
+    // FIN_WAIT1 and FIN_WAIT2: it has said its end.
+    while !tcp_state(proxy.port, client_port).is_some_and(|(state, _)| [4, 5].contains(&state)) {
+        thread::yield_now();
+    }
+    // The proxy has passed the answer and its end on; what it has for the target now finds nobody.
+    rustix::net::sockopt::set_socket_linger(&far, Some(Duration::ZERO)).unwrap();
+    drop(far);
+    // Refused or not, that is seen when the answer is read.
+    let _ = client.write_all(&pattern(400_000));
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer == pattern(65_536), "{} bytes came", answer.len());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use redis_protocol::{resp2, resp3};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// Whoever does not answer for this long does not answer.
@@ -153,6 +154,21 @@ impl Server {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("nodelay can be set");
+        stream
+    }
+
+    /// A connection of whose answers the system takes little until they are read, and which it keeps much for that is
+    /// written.
+    pub(crate) fn slow_socket(&self) -> TcpStream {
+        let SocketAddr::V4(address) = self.address else { panic!("it listens on IPv4") };
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None);
+        let socket = socket.expect("there are descriptors");
+        sockopt::set_socket_recv_buffer_size(&socket, 4096).expect("a size can be set");
+        sockopt::set_socket_send_buffer_size(&socket, 1 << 20).expect("a size can be set");
+        rustix::net::connect(&socket, &address).expect("it listens");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream
     }
 
@@ -364,4 +380,16 @@ pub(crate) fn split_line(line: &str) -> Vec<Vec<u8>> {
         words.push(word);
     }
     words
+}
+
+/// What the system says of this machine's end of a connection: its state, and how many bytes its peer has not taken.
+/// None when that end is gone.
+pub(crate) fn tcp_state(own_port: u16, peer_port: u16) -> Option<(u8, u64)> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("it can be read");
+    let (own, peer) = (format!(":{own_port:04X}"), format!(":{peer_port:04X}"));
+    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let mut rows = rows.filter(|row| row[1].ends_with(&own) && row[2].ends_with(&peer));
+    let row = rows.next()?;
+    let (unsent, _unread) = row[4].split_once(':')?;
+    Some((u8::from_str_radix(row[3], 16).ok()?, u64::from_str_radix(unsent, 16).ok()?))
 }
