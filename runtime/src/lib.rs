@@ -106,6 +106,13 @@
 //! Work that must not hurt other work gets a [`SchedulingGroup`]: groups divide the loop's time by their shares,
 //! and the order above holds within each. With one group, the default, it is the loop's.
 //!
+//! # What goes wrong unseen
+//!
+//! What nobody can be told, a detached task that failed, a handler that failed, a loop that is held, goes to
+//! `tracing` as a warning or an error. As long as no subscriber was set, it is written to the standard error instead,
+//! a line each: asyncio's logging does the same. To see nothing, set one that hears nothing:
+//! `tracing::subscriber::set_global_default(NoSubscriber::new())`. [`set_report_handler`] has what failed as a value.
+//!
 //! # Rooms
 //!
 //! | folder | what lives there |
@@ -131,6 +138,10 @@
 
 #![deny(unsafe_code)]
 
+// First: the others report by its macro.
+#[macro_use]
+pub mod lowlevel;
+
 pub mod asyncio;
 mod blocking;
 pub mod bridge;
@@ -140,7 +151,6 @@ mod executor;
 pub mod fs;
 mod group;
 mod io;
-pub mod lowlevel;
 mod net;
 pub mod process;
 mod remote;

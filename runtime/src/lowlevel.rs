@@ -30,7 +30,11 @@ pub use crate::executor::{
 };
 pub use crate::signal::SignalHold;
 pub use crate::task::Travelling;
+#[doc(hidden)]
+pub use crate::util::last_resort::{add_field, write_last_resort};
 pub use crate::util::unpark::{SleepFlag, Unparker};
+#[doc(hidden)]
+pub use tracing;
 
 use crate::blocking;
 use crate::error::Result;
@@ -90,4 +94,44 @@ pub fn is_anything_inherited() -> bool {
 /// As [`EventLoop::turn`].
 pub fn shut_down_threads(event_loop: &mut EventLoop) -> Result<()> {
     blocking::shut_down(event_loop, blocking::SHUTDOWN_LIMIT)
+}
+
+/// Reports at `WARN` or `ERROR`, with the fields and the message of a `tracing` event: to whoever has set up
+/// logging, and if nobody has, to the standard error. Every report of ours goes through here, and none while a
+/// lock is held: a subscriber is anybody's code, and who reads the standard error may be slow.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __report {
+    ($level:ident, $($event:tt)+) => {{
+        use $crate::lowlevel::tracing;
+        tracing::event!(tracing::Level::$level, $($event)+);
+        if !tracing::dispatcher::has_been_set() {
+            let text = $crate::__report_text!([] $($event)+);
+            $crate::lowlevel::write_last_resort(tracing::Level::$level, module_path!(), &text);
+        }
+    }};
+}
+
+/// The message of an event and what its fields are.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __report_text {
+    ([$($known:tt)*] %$name:ident, $($rest:tt)+) => {
+        $crate::__report_text!([$($known)* $name = $name;] $($rest)+)
+    };
+    ([$($known:tt)*] $name:ident = %$value:expr, $($rest:tt)+) => {
+        $crate::__report_text!([$($known)* $name = $value;] $($rest)+)
+    };
+    ([$($known:tt)*] $name:ident = $value:expr, $($rest:tt)+) => {
+        $crate::__report_text!([$($known)* $name = $value;] $($rest)+)
+    };
+    ([$($known:tt)*] $name:ident, $($rest:tt)+) => {
+        $crate::__report_text!([$($known)* $name = $name;] $($rest)+)
+    };
+    ([$($name:ident = $value:expr;)*] $($message:tt)+) => {{
+        #[allow(unused_mut, reason = "a report without fields is its message")]
+        let mut text = format!($($message)+);
+        $($crate::lowlevel::add_field(&mut text, stringify!($name), &$value);)*
+        text
+    }};
 }

@@ -241,7 +241,7 @@ impl Default for Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            tracing::error!("closing a runner: {error}");
+            __report!(ERROR, "closing a runner: {error}");
         }
     }
 }

@@ -165,6 +165,19 @@ fn mio_is_named_in_one_folder() {
 }
 
 #[test]
+fn reports_go_through_one_place() {
+    for (path, text) in sources(&["runtime/src", "shards/src"]) {
+        let by_itself =
+            |line: &str| line.contains("tracing::warn!") || line.contains("tracing::error!");
+        let found = code_lines(&text).find(|line| by_itself(line));
+        assert_eq!(
+            found, None,
+            "{path} reports what nobody sees without a subscriber: use __report!"
+        );
+    }
+}
+
+#[test]
 fn no_file_is_longer_than_a_few_screens_and_each_says_what_it_is_for() {
     let all = sources(&["runtime", "shards", "examples", "bench-harness"]);
     for (path, text) in all {

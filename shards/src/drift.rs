@@ -60,7 +60,7 @@ impl DriftWatch {
         }
         for watched in &mut self.threads {
             match watched.compare(affinity_mask(Some(watched.thread))) {
-                Some(Drift::Away(text)) => tracing::warn!("{text}"),
+                Some(Drift::Away(text)) => corelane::__report!(WARN, "{text}"),
                 Some(Drift::Back(text)) => tracing::info!("{text}"),
                 None => {}
             }

@@ -69,7 +69,7 @@ fn own() -> Result<ShardTasks> {
 pub(crate) fn print(shards: &ShardsHandle) {
     match shards.dump_tasks(SIGNAL_LIMIT) {
         Ok(dump) => write(&dump),
-        Err(error) => tracing::warn!("the tasks cannot be printed: {error}"),
+        Err(error) => corelane::__report!(WARN, "the tasks cannot be printed: {error}"),
     }
 }
 

@@ -47,5 +47,5 @@ fn report(payload: Box<dyn Any + Send>) {
         return call_soon(move || resume_unwind(payload));
     }
     let error = Error::panicked(payload);
-    tracing::error!("a guard or a waker panicked: {error}");
+    corelane::__report!(ERROR, "a guard or a waker panicked: {error}");
 }

@@ -103,7 +103,7 @@ impl Kept {
                 (None, None) => return,
             };
             if let Err(error) = outcome {
-                tracing::error!("a service could not be stopped: {}", text_of(&error));
+                corelane::__report!(ERROR, "a service could not be stopped: {}", text_of(&error));
             }
         }
     }

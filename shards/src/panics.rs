@@ -49,7 +49,8 @@ impl PanicPolicy {
                     None => message.to_owned(),
                 };
                 if self == Self::Abort {
-                    tracing::error!(
+                    corelane::__report!(
+                        ERROR,
                         shard = id.index(),
                         "shard {id} panicked, the process is aborted: {message}"
                     );

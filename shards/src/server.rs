@@ -320,7 +320,7 @@ fn end_steering(group: &Arc<Group>) {
     call_soon(move || {
         let part = Shard::current().and_then(|shard| shard.servers().part_of(&group));
         if let Some(Err(error)) = part.map(|part| part.server.steer(&CpuSteering::new())) {
-            tracing::warn!("the steering cannot be ended: {error}");
+            corelane::__report!(WARN, "the steering cannot be ended: {error}");
         }
     });
 }

@@ -278,7 +278,7 @@ impl Shard {
             let connection_count = self.0.servers.connection_count();
             if !tasks.is_empty() || connection_count > 0 {
                 let late = LateShard { phase, id, tasks, connection_count, holder: None };
-                tracing::warn!(shard = id.index(), "{late}");
+                corelane::__report!(WARN, shard = id.index(), "{late}");
                 self.tell(Event::Late(late));
             }
         }

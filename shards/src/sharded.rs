@@ -164,7 +164,7 @@ impl<S: 'static> Sharded<S> {
         // The start's own error is what its caller wants to know.
         if let Err(stopping) = stop_in_reverse(&parts).await {
             let text = text_of(&stopping);
-            tracing::error!("a service whose start failed could not be stopped: {text}");
+            corelane::__report!(ERROR, "a service whose start failed could not be stopped: {text}");
         }
         Err(error)
     }

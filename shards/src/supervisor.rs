@@ -157,7 +157,7 @@ impl Supervisor {
             report.shards.push(ShardStart { id, core: cores[index], is_placed });
         }
         tracing::info!("{report}");
-        report.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        report.warnings().iter().for_each(|warning| corelane::__report!(WARN, "{warning}"));
         if stop_requested {
             self.request_stop();
         }
@@ -268,7 +268,7 @@ impl Supervisor {
         if let (Some(holder), Some(phase)) = (shards.holder(id), Phase::of(stage)) {
             let (tasks, holder) = (Vec::new(), Some(holder));
             let late = LateShard { phase, id, tasks, connection_count: 0, holder };
-            tracing::warn!(shard = id.index(), "{late}");
+            corelane::__report!(WARN, shard = id.index(), "{late}");
             late.note(&mut self.late);
         }
     }
@@ -283,7 +283,8 @@ impl Supervisor {
             // When all are being cancelled it is as well.
             PanicPolicy::ShutShard if self.stage >= Stage::Cancelling || self.is_lost(id) => {}
             PanicPolicy::ShutShard => {
-                tracing::error!(
+                corelane::__report!(
+                    ERROR,
                     shard = id.index(),
                     "shard {id} is shut, the others go on: {panic}"
                 );
@@ -322,7 +323,7 @@ impl Supervisor {
         let names: Vec<String> = behind.into_iter().map(name).collect();
         let text =
             format!("did not end in time, and its thread was left behind: {}", names.join(", "));
-        tracing::error!("{text}");
+        corelane::__report!(ERROR, "{text}");
         self.failure.get_or_insert(Error::msg(text));
         self.has_given_up = true;
     }
@@ -372,7 +373,7 @@ impl Supervisor {
     fn fail(&mut self, id: ShardId, error: Error) {
         if self.failure.is_none() {
             let text = text_of(&error);
-            tracing::error!(shard = id.index(), "a shard failed, all are ended: {text}");
+            corelane::__report!(ERROR, shard = id.index(), "a shard failed, all are ended: {text}");
             self.failure = Some(error);
         }
         self.enter(Stage::Cancelling);
@@ -417,7 +418,7 @@ fn print_tasks(shards: &ShardsHandle) {
     let thread =
         thread::Builder::new().name("shards-dump".to_owned()).spawn(move || dump::print(&shards));
     if let Err(error) = thread {
-        tracing::warn!("the tasks cannot be printed: {error}");
+        corelane::__report!(WARN, "the tasks cannot be printed: {error}");
     }
 }
 

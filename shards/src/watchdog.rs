@@ -47,11 +47,16 @@ fn report(stall: &Stall) {
     let Stall { index, holder, lasted, is_over, .. } = stall;
     let shard = ShardId::at(*index);
     if *is_over {
-        tracing::warn!(
+        corelane::__report!(
+            WARN,
             shard = index,
             "shard {shard} goes on: it was held for {lasted:?} by {holder}"
         );
     } else {
-        tracing::warn!(shard = index, "shard {shard} is held for {lasted:?} by {holder}");
+        corelane::__report!(
+            WARN,
+            shard = index,
+            "shard {shard} is held for {lasted:?} by {holder}"
+        );
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn shut_down(event_loop: &mut EventLoop, limit: Duration) -> Result<(
             pool.join();
         } else {
             let left = pool.thread_count();
-            tracing::warn!(left, "functions of to_thread have not ended in time: left behind");
+            __report!(WARN, left, "functions of to_thread have not ended in time: left behind");
         }
         Ok(())
     })?;

@@ -103,8 +103,9 @@ impl Pool {
                 drop(job);
                 return Err(error.into());
             }
+            drop(desk);
             // Those that are there will come to it.
-            tracing::warn!(%error, "another thread for to_thread cannot be started");
+            __report!(WARN, %error, "another thread for to_thread cannot be started");
         }
         Ok(ticket)
     }
@@ -190,7 +191,7 @@ impl Shared {
     /// The life of a thread: jobs, until there was none for long enough or the pool refuses.
     fn serve(&self, number: usize) {
         if let Some(Err(error)) = self.cpus.as_ref().map(affinity::run_on) {
-            tracing::warn!(%error, "a thread for to_thread stays on the CPUs of its loop");
+            __report!(WARN, %error, "a thread for to_thread stays on the CPUs of its loop");
         }
         let mut desk = self.desk.lock();
         loop {

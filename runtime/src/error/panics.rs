@@ -116,7 +116,7 @@ fn tell(message: &str) {
 pub(crate) fn drop_quietly<T>(value: T) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         let message = message_of(&*payload);
-        tracing::error!("a panic in a destructor: {message}");
+        __report!(ERROR, "a panic in a destructor: {message}");
         tell(&message);
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(payload);

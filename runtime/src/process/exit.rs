@@ -74,7 +74,7 @@ fn wait(pid: Pid, options: WaitIdOptions) -> Option<i32> {
             }),
             Err(error) => {
                 let pid = pid.as_raw_nonzero().get();
-                tracing::warn!(pid, %error, "a child was reaped by somebody else: its code is lost");
+                __report!(WARN, pid, %error, "a child was reaped by somebody else: its code is lost");
                 Some(UNKNOWN_CODE)
             }
         };

@@ -88,7 +88,7 @@ impl fmt::Display for Report {
 
 /// The default exception handler: the log.
 pub(crate) fn log(report: &Report) {
-    tracing::error!(kind = %report.kind, "{report}");
+    __report!(ERROR, kind = %report.kind, "{report}");
 }
 
 impl Home {

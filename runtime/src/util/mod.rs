@@ -6,6 +6,7 @@ pub(crate) mod cancel;
 pub(crate) mod chance;
 pub(crate) mod copy;
 pub(crate) mod instant;
+pub(crate) mod last_resort;
 pub(crate) mod monitor;
 pub(crate) mod queue;
 pub(crate) mod slab;

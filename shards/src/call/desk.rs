@@ -320,7 +320,7 @@ impl Desk {
     /// Tells, once, that this loop has no room for a group.
     fn warn(&self, group: &SchedulingGroup, error: &Error) {
         if !self.has_warned.replace(true) {
-            tracing::warn!(shard = self.id.index(), "{group:?} is left out: {error}");
+            corelane::__report!(WARN, shard = self.id.index(), "{group:?} is left out: {error}");
         }
     }
 

@@ -103,7 +103,9 @@ fn take_over(shard: &Shard, group: &Arc<Group>, spare: Spare) {
             shard.servers().keep_door(door);
             shard.servers().with_door(group, Door::rest_if_full);
         }
-        Err(error) => tracing::error!("nobody accepts on {:?} any more: {error}", group.addrs()),
+        Err(error) => {
+            corelane::__report!(ERROR, "nobody accepts on {:?} any more: {error}", group.addrs())
+        }
     }
 }
 
@@ -156,7 +158,9 @@ impl Handed {
         match part.server.admit(socket) {
             // It stays in the count, and its end takes it out.
             Ok(()) => self.has_arrived = true,
-            Err(error) => tracing::warn!("a connection that was accepted is lost: {error}"),
+            Err(error) => {
+                corelane::__report!(WARN, "a connection that was accepted is lost: {error}")
+            }
         }
     }
 

@@ -149,7 +149,9 @@ impl Group {
             && let Err(error) = steer(&listener, &state.steering(report))
         {
             state.fell_back = true;
-            tracing::warn!(
+            drop(state);
+            corelane::__report!(
+                WARN,
                 "connections on {:?} cannot be steered by CPU, the system spreads them by its hash: {error}",
                 self.addrs
             );
@@ -238,7 +240,9 @@ impl Group {
             return false;
         }
         state.fell_back = true;
-        tracing::warn!(
+        drop(state);
+        corelane::__report!(
+            WARN,
             "shard {id} got nearly all connections on {:?}, whose packets come in on one CPU: from now on \
              the system spreads them by its hash",
             self.addrs

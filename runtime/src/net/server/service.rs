@@ -189,7 +189,8 @@ impl Service {
             self.fullness.set(Fullness { is_told: is_told && count > limit / 2, next });
         } else if !is_told && next.is_none_or(|next| next <= self.io.now()) {
             self.fullness.set(Fullness { is_told: true, next: Some(self.io.now() + TELL_AGAIN) });
-            tracing::warn!(
+            __report!(
+                WARN,
                 "a server has {limit} connections, the most it may have: more have to wait"
             );
         }

@@ -33,7 +33,7 @@ impl SocketFile {
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            tracing::warn!(path = %self.path.display(), %error, "a socket file cannot be removed");
+            __report!(WARN, path = %self.path.display(), %error, "a socket file cannot be removed");
         }
     }
 }
