@@ -142,7 +142,7 @@ impl Runner {
         }
         let locals = self.locals.clone();
         let event_loop = self.event_loop()?;
-        let watch = InterruptWatch::begin(|| event_loop.remote())?;
+        let watch = InterruptWatch::begin(|| event_loop.remote().uncounted())?;
         let task = event_loop.create_task(async move {
             let _kept = locals.enter();
             main().await
@@ -249,6 +249,12 @@ impl Drop for Runner {
 impl Builder {
     /// A clock that jumps to the next timer when nothing else is ready: a test of an hour takes
     /// microseconds. There are no sockets on such a loop.
+    ///
+    /// Where nothing can happen any more, because every task waits for another or for something of this crate that
+    /// only a task can bring about, and no timer is set, `run` fails with the tree of the tasks. It waits if
+    /// something may come from elsewhere: from [`to_thread`](crate::to_thread), from whoever has a
+    /// [`RemoteLoop`], or for a future that is none of this crate's. So a thread that wakes a task by a channel of its
+    /// own, while that task waits for something of this crate in the same step, keeps a [`Runner::remote`].
     ///
     /// ```
     /// use std::time::Duration;

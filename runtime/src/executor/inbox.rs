@@ -1,6 +1,8 @@
 //! Closures from other threads, run on the loop as callbacks.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -25,6 +27,13 @@ pub struct RemoteLoop {
     letters: Sender<Letter>,
     mailbox: &'static Mailbox,
     home: ThreadId,
+    hold: Hold,
+}
+
+/// One of those who may wake the loop when nothing else does, the loop's own handle among them.
+struct Hold {
+    count: Arc<AtomicUsize>,
+    mailbox: &'static Mailbox,
 }
 
 /// The loop has been closed: what was sent would never run. A closure that was refused is dropped.
@@ -36,7 +45,10 @@ impl Inbox {
     pub(crate) fn new(mailbox: &'static Mailbox) -> (Self, RemoteLoop) {
         let (sender, receiver) = unbounded();
         let home = thread::current().id();
-        (Self { letters: receiver }, RemoteLoop { letters: sender, mailbox, home })
+        (
+            Self { letters: receiver },
+            RemoteLoop { letters: sender, mailbox, home, hold: Hold::new(mailbox) },
+        )
     }
 
     pub(crate) fn take(&self) -> Option<Call> {
@@ -80,9 +92,45 @@ impl RemoteLoop {
 }
 
 impl RemoteLoop {
+    /// The same for one who is not counted on: a loop that only this one could wake is alone.
+    pub(crate) fn uncounted(&self) -> Self {
+        Self { hold: Hold::new(self.mailbox), ..self.clone() }
+    }
+
+    /// Whether nobody else has such a handle. Who had one and let go of it has sent what there was to send, so look
+    /// at the mail after this.
+    pub(super) fn is_alone(&self) -> bool {
+        // Acquire: pairs with the release when a hold is dropped, after what its holder has sent.
+        self.hold.count.load(Ordering::Acquire) == 1
+    }
+
     /// Whether this is the loop's own thread.
     pub(crate) fn is_home(&self) -> bool {
         thread::current().id() == self.home
+    }
+}
+
+impl Hold {
+    fn new(mailbox: &'static Mailbox) -> Self {
+        Self { count: Arc::new(AtomicUsize::new(1)), mailbox }
+    }
+}
+
+impl Clone for Hold {
+    fn clone(&self) -> Self {
+        // Relaxed: who clones holds one, so the loop is not alone meanwhile.
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Self { count: Arc::clone(&self.count), mailbox: self.mailbox }
+    }
+}
+
+impl Drop for Hold {
+    /// The last to go has the loop look whether anything can happen now.
+    fn drop(&mut self) {
+        // Release: pairs with the load in `is_alone`.
+        if self.count.fetch_sub(1, Ordering::Release) == 2 {
+            self.mailbox.unpark_sleeper();
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod ops;
 mod scheduling;
 mod span;
 mod stalls;
+mod stuck;
 mod tally;
 mod tasks;
 mod timers;

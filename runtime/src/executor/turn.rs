@@ -127,7 +127,7 @@ impl LoopCore {
         self.is_busy() || self.has_mail()
     }
 
-    fn has_mail(&self) -> bool {
+    pub(super) fn has_mail(&self) -> bool {
         self.mailbox.has_mail() || self.pollers.borrow().iter().any(|poller| poller.has_mail())
     }
 
@@ -199,8 +199,11 @@ impl LoopCore {
         let park = alarm.map_or(Park::Forever, Park::Until);
         let flag = self.mailbox.flag();
         flag.prepare_sleep();
+        let stuck = if self.is_virtual && alarm.is_none() { self.stuck() } else { None };
         // From here on a sender sees that the loop sleeps, so what it sent before must be seen here.
-        let asked = if self.has_mail() {
+        let asked = if let Some(error) = stuck {
+            Err(error)
+        } else if self.has_mail() {
             self.go_on(buffers)
         } else {
             self.ask_driver(&mut buffers.done, park)
