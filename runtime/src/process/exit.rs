@@ -65,20 +65,29 @@ pub(super) fn reap_at_end(pid: Pid) -> Option<i32> {
 }
 
 fn wait(pid: Pid, options: WaitIdOptions) -> Option<i32> {
+    look(pid, options).unwrap_or_else(|error| {
+        report_lost(pid, error);
+        Some(UNKNOWN_CODE)
+    })
+}
+
+fn look(pid: Pid, options: WaitIdOptions) -> Result<Option<i32>, Errno> {
     loop {
-        return match waitid(WaitId::Pid(pid), options) {
-            Err(Errno::INTR) => continue,
-            Ok(status) => status.map(|status| {
-                let signal = status.terminating_signal().map(|signal| -signal);
-                status.exit_status().or(signal).unwrap_or(UNKNOWN_CODE)
-            }),
-            Err(error) => {
-                let pid = pid.as_raw_nonzero().get();
-                __report!(WARN, pid, %error, "a child was reaped by somebody else: its code is lost");
-                Some(UNKNOWN_CODE)
+        match waitid(WaitId::Pid(pid), options) {
+            Err(Errno::INTR) => {}
+            found => {
+                return Ok(found?.map(|status| {
+                    let signal = status.terminating_signal().map(|signal| -signal);
+                    status.exit_status().or(signal).unwrap_or(UNKNOWN_CODE)
+                }));
             }
-        };
+        }
     }
+}
+
+fn report_lost(pid: Pid, error: Errno) {
+    let pid = pid.as_raw_nonzero().get();
+    __report!(WARN, pid, %error, "a child was reaped by somebody else: its code is lost");
 }
 
 /// Leaves a running child to whoever comes by.
@@ -92,7 +101,16 @@ pub(super) fn orphan(pid: Pid) -> Orphan {
 
 /// Reaps the orphans that have ended.
 pub(super) fn reap_orphans() {
-    lock(&ORPHANS).left.retain(|&(_, pid)| reap(pid).is_none());
+    let mut lost = Vec::new();
+    lock(&ORPHANS).left.retain(|&(_, pid)| {
+        let found = look(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        if let Err(error) = found {
+            lost.push((pid, error));
+        }
+        matches!(found, Ok(None))
+    });
+    // Without the lock, as anybody may be told.
+    lost.into_iter().for_each(|(pid, error)| report_lost(pid, error));
 }
 
 /// Sends an orphan a signal, under the lock, so that nobody reaps it meanwhile.
