@@ -65,7 +65,7 @@
 //! | `open_connection` | [`open_connection`] | |
 //! | `start_server` | [`start_server`] | |
 //! | `open_unix_connection`, `start_unix_server` | [`open_unix_connection`], [`start_unix_server`] | |
-//! | `server.serve_forever()`, `async with server` | [`Server::serve_forever`], [`Server::scope`] | the scope is a closure |
+//! | `server.serve_forever()`, `async with server` | [`Server::serve_forever`], [`Server::scope`] | the scope is a closure; [`Server::serve_until`] ends idle connections |
 //! | `StreamReader`, `StreamWriter` | [`StreamReader`], [`StreamWriter`] | a [`StreamFeed`] feeds one by hand |
 //! | `ssl=context`, `start_tls` | `tls::TlsConnector`, `tls::TlsAcceptor`, `StreamWriter::start_tls` | feature `tls`: rustls |
 //! | `create_subprocess_exec`, `create_subprocess_shell` | [`create_subprocess_exec`], [`create_subprocess_shell`] | builders; a [`process::Process`] |

@@ -18,6 +18,10 @@ mod interrupt;
 /// (rule T3). A panic in `main` goes on here after that (rule T8). The loop owns `main`, so `main` borrows
 /// nothing from outside.
 ///
+/// Connections end with the loop. What was written and not sent by then is lost, also after
+/// [`StreamWriter::close`](crate::StreamWriter::close), and a warning says so; `writer.wait_closed().await` waits
+/// until it has left.
+///
 /// # SIGINT
 /// On the process's main thread, while SIGINT has its default disposition, the first SIGINT cancels `main`
 /// (rules T15, T16). If `main` then ends cancelled, `run` gives [`is_interrupted`](Error::is_interrupted); if

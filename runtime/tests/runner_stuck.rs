@@ -1,6 +1,7 @@
 //! A run on a virtual clock in which nothing can happen any more ends with an error; one that another thread may
 //! still wake waits.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
+#![allow(clippy::disallowed_methods, reason = "threads wake what is tested")]
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,6 +17,11 @@ use futures_util::future::{AbortHandle, Abortable, pending};
 
 fn virtual_runner() -> Runner {
     Runner::builder().virtual_clock().build()
+}
+
+async fn wait_in_vain() -> Result<()> {
+    Event::new().wait().await;
+    Ok(())
 }
 
 /// What a main that nobody can wake fails with.
@@ -69,7 +75,7 @@ fn what_is_stuck_is_cancelled_and_cleans_up() {
     let seen = Rc::clone(&cleaned_up);
     let mut runner = virtual_runner();
     let failed = runner.run(async move || {
-        let waited = catch_cancel(async { Ok(Event::new().wait().await) }).await;
+        let waited = catch_cancel(async { wait_in_vain().await }).await;
         sleep(Duration::from_secs(1)).await;
         seen.set(waited.is_err());
         Ok(())
@@ -83,7 +89,7 @@ fn what_is_stuck_is_cancelled_and_cleans_up() {
 fn a_timer_is_something_that_can_happen() {
     let waited = virtual_runner().run(async || {
         let limit = Duration::from_secs(3_600);
-        timeout(limit, async |_: &_| Ok(Event::new().wait().await)).await
+        timeout(limit, async |_: &_| wait_in_vain().await).await
     });
     assert!(waited.unwrap_err().is_timeout());
 }

@@ -308,9 +308,11 @@ impl Stream {
         self.lose(None);
     }
 
-    /// A handle that outlives its loop finds a lost connection: nothing would ever end its wait.
+    /// A handle that outlives its loop finds a lost connection: nothing would ever end its wait. What was not sent
+    /// is lost with it, of which only the log can tell.
     pub(crate) fn end_with_loop(&self) {
         if self.io.is_shut() {
+            self.tell_unsent();
             self.lose(Some(Failure::Kind(io::ErrorKind::ConnectionAborted)));
         }
     }

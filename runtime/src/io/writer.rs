@@ -157,8 +157,11 @@ impl StreamWriter {
         !self.stream.is_encrypted()
     }
 
-    /// Closes the connection when everything is sent, however long the peer takes; over TLS no longer than the
-    /// shutdown timeout. Reading ends now (rules S76, S78). Twice is once.
+    /// Closes the connection when everything is sent, however long the peer takes, as long as the loop runs; over
+    /// TLS no longer than the shutdown timeout. Reading ends now (rules S76, S78). Twice is once.
+    ///
+    /// A loop that ends sends what the system takes at once and waits for no peer, as in asyncio: the rest is
+    /// lost, and a warning says how much. Before `main` returns, await [`wait_closed`](Self::wait_closed).
     pub fn close(&self) {
         self.stream.close();
     }

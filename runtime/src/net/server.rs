@@ -6,11 +6,15 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
 pub(super) use self::builder::DEFAULT_BACKLOG;
 pub use self::builder::{BoundServer, ServerBuilder};
@@ -20,15 +24,21 @@ use crate::driver::CpuSteering;
 use crate::error::{Error, Result};
 use crate::group::{catch_cancel, catch_cancel_plain};
 use crate::io::{StreamReader, StreamWriter};
+use crate::time::sleep;
 
 mod builder;
 pub(super) mod listener;
 mod origin;
 mod service;
 
-/// Starts a server with the usual options: see [`ServerBuilder::start`].
+/// How long the end of a server waits for its connections before it says so.
+const TELL_AFTER: Duration = Duration::from_secs(1);
+
+/// Starts a server with the usual options: see [`ServerBuilder::start`]. It accepts connections whether or not
+/// anybody waits for its end, for as long as the [`Server`] lives.
 ///
-/// ```
+/// ```no_run
+/// # use std::time::Duration;
 /// # async fn example() -> corelane::Result<()> {
 /// let server = corelane::start_server(
 ///     async |mut reader, writer| {
@@ -42,8 +52,11 @@ mod service;
 /// )
 /// .await?;
 /// println!("listening on {:?}", server.local_addrs());
-/// server.serve_forever().await
+/// // Until SIGTERM, or Ctrl-C, which cancels main. Then connections have ten seconds to end.
+/// let mut terminate = corelane::signal(15)?;
+/// server.serve_until(terminate.recv(), Duration::from_secs(10)).await
 /// # }
+/// # corelane::run(example).unwrap();
 /// ```
 ///
 /// # Errors
@@ -157,7 +170,8 @@ impl Server {
 
     /// Begins to accept connections, if it does not already, and waits until the task is cancelled or the
     /// server is closed. Either way it closes the server, waits until its connections are gone, and ends
-    /// cancelled (rules S21, S24): it never returns `Ok`.
+    /// cancelled (rules S21, S24): it never returns `Ok`. A client that stays idle keeps it, as it does in asyncio;
+    /// after a second a warning says so. [`serve_until`](Self::serve_until) waits no longer than it is told.
     ///
     /// # Errors
     /// Cancelled when the server was closed; Runtime if it is closed already or somebody else is in here; as
@@ -173,12 +187,73 @@ impl Server {
         let _serving = Reset(&self.serves_forever);
         self.start_serving()?;
         let cancelled = catch_cancel_plain(self.service.wait_ended()).await;
-        self.close();
-        self.wait_closed().await;
+        self.end().await;
         match cancelled {
             Ok(()) => Err(Error::cancelled()),
             Err(cancelled) => cancelled.resume().await,
         }
+    }
+
+    /// Begins to accept connections, if it does not already, until `stop` is ready, the task is cancelled or the
+    /// server is closed. Then it stops accepting, gives its connections `grace` to end by themselves, aborts
+    /// those that are left, and returns when all are gone. A handler whose connection was aborted meets its end, and
+    /// goes on until it returns. asyncio has no such call.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use corelane::{open_connection, sleep, start_server};
+    /// # corelane::run(async || {
+    /// let handler = async |mut reader: corelane::StreamReader, _writer| {
+    ///     reader.read_line().await?;
+    ///     Ok(())
+    /// };
+    /// let server = start_server(handler, "127.0.0.1:0").await?;
+    /// let _idle = open_connection(server.local_addrs()[0]).await?;
+    /// server.serve_until(sleep(Duration::from_millis(5)), Duration::from_millis(5)).await?;
+    /// assert_eq!(server.connection_count(), 0);
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Cancelled if the task was cancelled; Runtime if the server is closed already; as
+    /// [`start_serving`](Self::start_serving).
+    ///
+    /// # Cancel safety
+    /// A cancellation has the same effect as `stop`; another one, during `grace`, gives up the wait and leaves the
+    /// connections alone. If the future is just dropped, the server goes on serving.
+    pub async fn serve_until(&self, stop: impl Future<Output = ()>, grace: Duration) -> Result<()> {
+        self.start_serving()?;
+        let cancelled = catch_cancel_plain(first_of(stop, self.service.wait_ended())).await;
+        self.close();
+        first_of(self.wait_closed(), sleep(grace)).await;
+        let left = self.connection_count();
+        if left > 0 {
+            __report!(WARN, "a server that ends aborts {}", connections(left));
+            self.abort_clients();
+            self.wait_closed().await;
+        }
+        match cancelled {
+            Ok(()) => Ok(()),
+            Err(cancelled) => cancelled.resume().await,
+        }
+    }
+
+    /// Closes the server and waits until its connections are gone.
+    async fn end(&self) {
+        self.close();
+        let io = &self.service.io;
+        let service = Rc::downgrade(&self.service);
+        let tell = move || {
+            let left = service.upgrade().map_or(0, |service| service.connection_count());
+            if left > 0 {
+                __report!(WARN, "a server that ends waits for {}", connections(left));
+            }
+        };
+        let _alarm = (self.connection_count() > 0)
+            .then(|| io.call_at(io.now() + TELL_AFTER, Box::new(tell)));
+        self.wait_closed().await;
     }
 
     /// Runs `body`, then closes the server and waits until its connections are gone, also if the body failed or
@@ -192,8 +267,7 @@ impl Server {
     /// another one gives up that wait. If the future is just dropped, the server goes on.
     pub async fn scope<T>(&self, body: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
         let outcome = catch_cancel(body(self)).await;
-        self.close();
-        self.wait_closed().await;
+        self.end().await;
         match outcome {
             Ok(outcome) => outcome,
             Err(cancelled) => cancelled.resume().await,
@@ -294,6 +368,21 @@ impl fmt::Debug for Server {
             .field("connection_count", &self.connection_count())
             .finish_non_exhaustive()
     }
+}
+
+/// So many connections, in words.
+fn connections(count: usize) -> String {
+    if count == 1 { "1 connection".to_owned() } else { format!("{count} connections") }
+}
+
+/// Waits for whichever of two ends first.
+async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|context| match one.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => other.as_mut().poll(context),
+    })
+    .await;
 }
 
 /// Takes a mark back when its wait is over or given up.

@@ -23,6 +23,24 @@ impl Stream {
         }
     }
 
+    /// Says of a connection that ends with its loop what never left.
+    #[cold]
+    pub(super) fn tell_unsent(&self) {
+        let (bytes, is_lost) = {
+            let inner = self.inner.borrow();
+            (inner.unsent_bytes(), matches!(inner.life, Life::Lost(_)))
+        };
+        if is_lost || bytes == 0 {
+            return;
+        }
+        match self.peer_addr() {
+            Ok(peer) => {
+                __report!(WARN, "a connection to {peer} dropped with {bytes} bytes unsent");
+            }
+            Err(_) => __report!(WARN, "a connection dropped with {bytes} bytes unsent"),
+        }
+    }
+
     /// How many bytes may be kept before a write ends the connection.
     pub(crate) fn bound_bytes(&self) -> usize {
         1_usize.checked_shl(self.bound_power.get().into()).unwrap_or(usize::MAX)

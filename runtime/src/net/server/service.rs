@@ -65,7 +65,7 @@ pub(super) enum Begin {
 
 /// What the accept loops, the connections and the handle share.
 pub(super) struct Service {
-    io: IoHandle,
+    pub(super) io: IoHandle,
     begin: Begin,
     /// Set when it begins to serve.
     origin: OnceCell<Origin>,
@@ -189,10 +189,7 @@ impl Service {
             self.fullness.set(Fullness { is_told: is_told && count > limit / 2, next });
         } else if !is_told && next.is_none_or(|next| next <= self.io.now()) {
             self.fullness.set(Fullness { is_told: true, next: Some(self.io.now() + TELL_AGAIN) });
-            __report!(
-                WARN,
-                "a server has {limit} connections, the most it may have: more have to wait"
-            );
+            __report!(WARN, "a server has {limit} connections, the most it may have: more wait");
         }
     }
 
@@ -206,8 +203,7 @@ impl Service {
     /// Takes in a connection that was accepted elsewhere.
     pub(super) fn admit(self: &Rc<Self>, connected: TcpStream) -> io::Result<()> {
         if self.phase.get() == Phase::Closed {
-            let text = "the server is closed";
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server is closed"));
         }
         self.connected(adopt(&self.io, connected.into(), SourceKind::Stream)?);
         Ok(())
@@ -215,8 +211,8 @@ impl Service {
 
     /// Has the system choose between all listeners on its addresses.
     pub(super) fn steer(&self, steering: &CpuSteering) -> io::Result<()> {
-        let sources = self.map_listeners(|listener| Some(listener.source));
-        sources.into_iter().try_for_each(|source| self.io.steer(source, steering))
+        let mut sources = self.map_listeners(|listener| Some(listener.source)).into_iter();
+        sources.try_for_each(|source| self.io.steer(source, steering))
     }
 
     /// Takes note of the end of an accept. False if the loop must not go on by itself.
@@ -270,8 +266,8 @@ impl Service {
         self.note(ConnectionChange::Opened);
         let key = self.connections.borrow_mut().insert(Weak::new());
         let list = self.as_list();
-        let io = Rc::clone(&self.io);
-        let stream = Stream::new(io, source, self.limits.read_bytes, Some((list, key)));
+        let limit_bytes = self.limits.read_bytes;
+        let stream = Stream::new(Rc::clone(&self.io), source, limit_bytes, Some((list, key)));
         stream.set_bound_bytes(self.limits.write_bytes);
         // It may be lost already, and then has left the list.
         if let Some(entry) = self.connections.borrow_mut().get_mut(key) {
