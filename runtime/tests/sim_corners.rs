@@ -1,17 +1,18 @@
 //! Programs for what few programs do: scheduling groups, datagrams, Unix sockets, servers that are full or end, ends of
-//! streams, queues that end. Defects that are planted in there are found by them: the table in CONTRIBUTING says which.
+//! streams. Defects that are planted in there are found by them: the table in CONTRIBUTING says which.
 #![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use corelane::sim::{Check, Failure, Place, Simulation, draw};
-use corelane::sync::{PriorityQueue, Queue};
 use corelane::{
     ConnectionChange, Result, SchedulingGroup, Server, StreamReader, StreamWriter, Task, UdpSocket,
     call_soon, create_task, gather, now, open_connection, open_unix_connection, sleep, spawn,
-    start_server, start_unix_server, timeout, wait_for, yield_now,
+    start_server, start_unix_server, timeout, yield_now,
 };
 
 const SEED_COUNT: u64 = 40;
@@ -94,6 +95,21 @@ fn groups_have_their_shares_and_what_one_has_not_used_is_gone() {
         });
         gather(counts.collect::<Vec<_>>()).await?;
         assert_eq!(counted.get(), 500);
+        // One that has a thousand tasks ready does not keep the other waiting for all of them.
+        counted.set(0);
+        let counts = (0..1_000).map(|_| {
+            let counted = Rc::clone(&counted);
+            front.spawn(async move { counted.set(counted.get() + 1) })
+        });
+        let (counts, seen) = (counts.collect::<Vec<_>>(), Rc::clone(&counted));
+        let few = back.spawn(async move {
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            seen.get()
+        });
+        assert!(few.await? < 1_000);
+        gather(counts).await?;
         Ok(())
     });
 }
@@ -220,6 +236,26 @@ fn each_half_of_a_stream_ends_by_itself_also_on_a_unix_socket() {
 }
 
 #[test]
+fn who_finds_a_unix_socket_full_waits_until_there_is_room() {
+    alone(async || {
+        let builder = Server::builder().backlog(1);
+        let server = builder.start_unix(mirror, "/run/full").await?;
+        server.pause();
+        let asking = (0..8).map(|_| {
+            create_task(async {
+                let (reader, writer) = open_unix_connection("/run/full").await?;
+                reflect(reader, writer, 100).await
+            })
+        });
+        let asking: Vec<_> = asking.collect();
+        sleep(50 * MILLI).await;
+        server.resume();
+        gather(asking).await?;
+        Ok(())
+    });
+}
+
+#[test]
 fn a_writer_that_is_dropped_sends_what_it_has_and_ends() {
     between(
         async |place| {
@@ -240,6 +276,67 @@ fn a_writer_that_is_dropped_sends_what_it_has_and_ends() {
             Ok(())
         },
     );
+}
+
+#[test]
+fn all_who_wait_for_room_in_a_writer_are_told() {
+    between(
+        async |place| {
+            let reads_late = async |mut reader: StreamReader, _writer: StreamWriter| {
+                sleep(5 * MILLI).await;
+                reader.read_to_end().await?;
+                Ok(())
+            };
+            Ok(start_server(reads_late, place.addr(7)).await?)
+        },
+        async |server| {
+            let (_reader, writer) = open_connection(server.addr(7)).await?;
+            writer.write(vec![1; 200_000])?;
+            let waiting = (0..8).map(|_| {
+                let writer = writer.clone();
+                create_task(async move { Ok(writer.drain().await?) })
+            });
+            gather(waiting.collect::<Vec<_>>()).await?;
+            Ok(())
+        },
+    );
+}
+
+/// Ready when it has been woken once.
+async fn woken(wakers: Rc<RefCell<Vec<Waker>>>) -> Result<()> {
+    let mut is_first = true;
+    poll_fn(|context| {
+        if std::mem::take(&mut is_first) {
+            wakers.borrow_mut().push(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+    Ok(())
+}
+
+#[test]
+fn however_many_tasks_another_loop_wakes_all_of_them_run() {
+    // More than one turn takes in.
+    const COUNT: usize = 3_000;
+    Check::new(4).world(|world| world.calm()).run(|sim| {
+        let (one, other) = (sim.host("one")?, sim.host("other")?);
+        let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
+        let waiting: Vec<_> = (0..COUNT)
+            .map(|_| {
+                let wakers = Rc::clone(&wakers);
+                sim.spawn(one, async move || woken(wakers).await)
+            })
+            .collect();
+        sim.run_until(|| wakers.borrow().len() == COUNT)?;
+        sim.run_for(MILLI)?;
+        sim.run(other, async move || {
+            wakers.take().into_iter().for_each(Waker::wake);
+            Ok(())
+        })?;
+        sim.run_until(|| waiting.iter().all(|task| task.done()))
+    });
 }
 
 thread_local! {
@@ -307,72 +404,6 @@ fn a_server_that_is_closed_waits_for_its_connections_and_takes_no_more() {
         let begun = now();
         server.wait_closed().await;
         assert!(now() - begun < SECOND);
-        Ok(())
-    });
-}
-
-#[test]
-fn queues_join_and_shut_down_whoever_waits() {
-    alone(async || {
-        let queue: Queue<u32> = Queue::new(3);
-        let worked = Rc::new(Cell::new(0));
-        let workers: Vec<_> = (0..3)
-            .map(|_| {
-                let (queue, worked) = (queue.clone(), Rc::clone(&worked));
-                create_task(async move {
-                    while queue.get().await.is_ok() {
-                        sleep(moment()).await;
-                        worked.set(worked.get() + 1);
-                        queue.task_done()?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        let givers = (0..4).map(|_| {
-            let queue = queue.clone();
-            create_task(async move {
-                for item in 0..5 {
-                    queue.put(item).await?;
-                }
-                // Some give up while the queue is full: their items are not in it.
-                let given = wait_for(queue.put(9), moment() / 20).await;
-                Ok(5 + u32::from(given.is_ok()))
-            })
-        });
-        let given: u32 = gather(givers.collect::<Vec<_>>()).await?.into_iter().sum();
-        queue.join().await;
-        assert_eq!(worked.get(), given);
-        queue.shutdown(false);
-        gather(workers).await?;
-        let full: Queue<u32> = Queue::new(1);
-        full.put(1).await?;
-        let stuck: Vec<_> = (0..3)
-            .map(|_| {
-                let full = full.clone();
-                create_task(async move { Ok(full.put(2).await.is_err()) })
-            })
-            .collect();
-        sleep(moment()).await;
-        full.shutdown(die(2) == 0);
-        assert_eq!(gather(stuck).await?, [true; 3]);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_priority_queue_gives_the_smallest_whoever_waits() {
-    alone(async || {
-        let queue: PriorityQueue<(u64, u32)> = PriorityQueue::new(0);
-        for number in 0..30 {
-            queue.put((die(5), number)).await?;
-        }
-        let mut last = (0, 0);
-        for number in 0..30 {
-            let item = queue.get().await?;
-            assert!(number == 0 || item > last, "{item:?} after {last:?}");
-            last = item;
-        }
         Ok(())
     });
 }

@@ -326,14 +326,108 @@ fn a_full_server_lets_further_connections_wait_and_takes_them_when_there_is_room
 }
 
 #[test]
+fn a_connection_that_is_open_at_the_end_may_finish_though_all_mains_have() {
+    check(SEED_COUNT, |sim| {
+        OPEN.take();
+        let (host, client) = (sim.host("server")?, sim.host("client")?);
+        let addr = host.addr(7);
+        let site = tight(2).simulate(sim, host, async move |shard| {
+            // It serves until the end, also when main has returned.
+            drop(shard.serve(addr, answer).await?);
+            shard.shutdown().requested().await;
+            Ok(())
+        })?;
+        sim.run_for(10 * MILLI)?;
+        let (mut reader, writer) =
+            sim.run(client, async move || Ok(open_connection(addr).await?))?;
+        sim.run_for(10 * MILLI)?;
+        site.handle().request_shutdown();
+        sim.run_for(Duration::from_secs(1))?;
+        sim.run(client, async move || {
+            writer.write(b"late\n")?;
+            assert_eq!(reader.read_to_end().await?, "late\n");
+            Ok(())
+        })?;
+        site.join(sim)?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_main_that_waits_for_the_end_ends_by_itself_when_another_one_fails() {
+    check(SEED_COUNT, |sim| {
+        let host = sim.host("server")?;
+        let site = tight(3).simulate(sim, host, async |shard| {
+            if shard.id().index() == 1 {
+                sleep(moment()).await;
+                return Err(corelane::Error::value("on purpose"));
+            }
+            shard.shutdown().requested().await;
+            Ok(())
+        })?;
+        let ending = site.join_to_end(sim)?;
+        assert!(ending.mains[0].is_ok() && ending.mains[2].is_ok(), "{ending:?}");
+        assert!(ending.failure.is_some());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_part_that_is_closed_leaves_what_was_dealt_to_it_to_the_others() {
+    check(SEED_COUNT, |sim| {
+        OPEN.take();
+        let (host, client) = (sim.host("server")?, sim.host("client")?);
+        let accept = [Accept::InTurn, Accept::LeastLoaded][(sim.seed() % 2) as usize];
+        let addr = host.addr(7);
+        let site = tight(3).simulate(sim, host, async move |shard| {
+            let server = shard.serve_with(accept, addr, answer).await?;
+            if shard.id().index() == 1 {
+                sleep(10 * MILLI + 2 * moment()).await;
+                server.close();
+            }
+            shard.shutdown().requested().await;
+            Ok(())
+        })?;
+        sim.run_for(10 * MILLI)?;
+        // So much is dealt to it that some of that waits for permits when it closes.
+        sim.stall(site.place(ShardId::new(1)), 5 * MILLI);
+        sim.run(client, async move || {
+            let asking = (0..40).map(|_| {
+                spawn(async move {
+                    sleep(moment() / 5).await;
+                    let (mut reader, writer) = open_connection(addr).await?;
+                    writer.write(b"hello\n")?;
+                    assert_eq!(reader.read_to_end().await?, "hello\n");
+                    Ok::<_, corelane::Error>(())
+                })
+            });
+            gather(asking.collect::<Vec<_>>()).await?.into_iter().collect::<Result<()>>()
+        })?;
+        site.handle().request_shutdown();
+        site.join(sim)?;
+        Ok(())
+    });
+}
+
+#[test]
 fn a_shard_that_is_lost_and_does_not_end_has_a_time_of_its_own() {
     check(SEED_COUNT, |sim| {
         let host = sim.host("server")?;
         let minute = Duration::from_secs(60);
         let builder = tight(3).panic_policy(PanicPolicy::ShutShard).clean_up(minute);
+        let running = Arc::new(AtomicUsize::new(0));
         let site = builder.simulate(sim, host, async move |shard| {
             if shard.id().index() == 1 {
-                sleep(moment()).await;
+                let counts = Arc::clone(&running);
+                // What it has asked others to do is not done when it is lost.
+                let asked = shard.call(ShardId::new(0), move || async move {
+                    let _counted = Counted::new(&counts);
+                    sleep(100 * minute).await;
+                    Ok(())
+                });
+                drop(spawn(asked));
+                sleep(MILLI + moment()).await;
+                assert_eq!(running.load(Ordering::SeqCst), 1);
                 drop(spawn(async { panic!("on purpose") }));
                 // It is cancelled, and does not heed that.
                 drop(catch_cancel_plain(std::future::pending::<()>()).await);
@@ -351,6 +445,7 @@ fn a_shard_that_is_lost_and_does_not_end_has_a_time_of_its_own() {
                 }
                 sleep(minute / 10).await;
             }
+            assert_eq!(running.load(Ordering::SeqCst), 0);
             Ok(())
         })?;
         let ending = site.join_to_end(sim)?;

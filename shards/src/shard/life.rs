@@ -127,7 +127,9 @@ async fn lifecycle<T: 'static>(shard: &Shard, main: Task<T>) -> Result<T> {
 async fn until_main_ends<T: 'static>(shard: &Shard, mut main: Task<T>) -> Result<T> {
     let mut time_is_up = pin!(async {
         shard.watch().reached(Stage::Cancelling).await;
-        // One hop later, so that a main that was waiting for just this moment ends by itself.
+        // Two hops later, so that a main that was waiting for just this moment ends by itself: it is woken for the next
+        // turn, and this may have its own in the one in which the moment comes.
+        yield_now().await;
         yield_now().await;
     });
     let mut cancelled = false;
