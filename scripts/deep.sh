@@ -54,7 +54,7 @@ run_fuzz() {
     return
   fi
   local name found
-  for name in reader frames lines resp; do
+  for name in reader frames lines resp tls; do
     found=$(mktemp -d)
     (cd runtime && RUSTC_BOOTSTRAP=1 cargo fuzz run "$name" "$found" "fuzz/corpus/$name" -- -max_total_time=60)
     rm -r "$found"
