@@ -6,9 +6,12 @@
 //! ```
 //!
 //! Most timers are time-outs that never fire. So to cancel one empties its slot, and leaves its node in the
-//! heap: a node whose number is not its slot's any more is stale. One that has come to the front is dropped when
-//! the loop is about to sleep, and when most are stale the heap is swept: there are never more of them than
-//! timers, and a few.
+//! heap, which is stale then. One that has come to the front is dropped when the loop is about to sleep, and when
+//! most are stale the heap is swept: there are never more of them than timers, and a few.
+//!
+//! And most time-outs are followed by the next of the same length: the slot's next timer takes the stale node over,
+//! if it is due no earlier. Such a node comes to the front too early, and is put where it belongs then. So a deadline
+//! that moves away with each request costs the heap nothing.
 //!
 //! A due timer is an entry of the ready queue, so its slot stays taken until that entry has run: were it
 //! given away before, the entry would fire the next tenant too early.
@@ -67,6 +70,10 @@ struct Node {
 struct Slot {
     /// Of the timer, counted from 1; 0 while the slot is empty.
     number: u64,
+    /// The number of its node in the heap, which may be that of an earlier timer; 0 if it has none.
+    node: u64,
+    /// No earlier than that of the node.
+    deadline: Instant,
     state: State,
 }
 
@@ -87,14 +94,21 @@ impl Timers {
         assert!(!full, "a loop holds 16,777,216 timers at most");
         self.created += 1;
         let number = self.created;
-        let taken = Slot { number, state: State::Waiting(waker) };
+        let state = State::Waiting(waker);
         let slot = match self.empty.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = taken;
-                slot
+            Some(empty) => {
+                let slot = &mut self.slots[empty as usize];
+                let has_node = slot.node != 0 && slot.deadline <= deadline;
+                let node = if has_node { slot.node } else { number };
+                *slot = Slot { number, node, deadline, state };
+                if has_node {
+                    self.stale -= 1;
+                    return TimerKey { slot: empty, number: number as u32 };
+                }
+                empty
             }
             None => {
-                self.slots.push(taken);
+                self.slots.push(Slot { number, node: number, deadline, state });
                 (self.slots.len() - 1) as u32
             }
         };
@@ -108,7 +122,9 @@ impl Timers {
         let slot = self.live(key)?;
         match std::mem::replace(&mut slot.state, State::Dead) {
             State::Waiting(waker) => {
-                self.release(key.slot);
+                // Its node stays, for the next timer of the slot.
+                (slot.number, slot.state) = (0, State::Empty);
+                self.empty.push(key.slot);
                 self.stale += 1;
                 if self.stale > STALE_BORNE.max(self.heap.len() / 2) {
                     self.sweep();
@@ -125,11 +141,9 @@ impl Timers {
 
     /// Who is to be woken by the timers that have not come due, and when; in no order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (Instant, &Waker)> {
-        self.heap.iter().filter(|node| self.is_current(node)).filter_map(|node| {
-            match &self.slots[node.slot as usize].state {
-                State::Waiting(waker) => Some((node.deadline, waker)),
-                State::Empty | State::Queued(_) | State::Dead => None,
-            }
+        self.slots.iter().filter_map(|slot| match &slot.state {
+            State::Waiting(waker) => Some((slot.deadline, waker)),
+            State::Empty | State::Queued(_) | State::Dead => None,
         })
     }
 
@@ -165,7 +179,7 @@ impl Timers {
 
     /// The next deadline.
     pub(crate) fn next(&mut self) -> Option<Instant> {
-        self.drop_stale();
+        self.settle_first();
         self.heap.first().map(|node| node.deadline)
     }
 
@@ -182,7 +196,8 @@ impl Timers {
                 // What lies below is later still.
                 break;
             }
-            let found = near.filter(|node| self.is_current(node)).map(|node| node.deadline).max();
+            let due = near.filter_map(|node| self.due(node)).filter(|deadline| *deadline <= limit);
+            let found = due.max();
             last = found.map_or(last, |found| found.max(last));
             (start, width) = (end, width * ARITY);
         }
@@ -194,13 +209,14 @@ impl Timers {
         if self.heap.first()?.deadline > now {
             return None;
         }
-        self.drop_stale();
+        self.settle_first();
         let first = *self.heap.first()?;
         if first.deadline > now {
             return None;
         }
         self.remove_first();
         let slot = &mut self.slots[first.slot as usize];
+        slot.node = 0;
         if let State::Waiting(waker) = std::mem::replace(&mut slot.state, State::Dead) {
             slot.state = State::Queued(waker);
         }
@@ -209,8 +225,10 @@ impl Timers {
 
     /// Runs the entry of a due timer: whom to wake, unless it was cancelled since.
     pub(crate) fn fire(&mut self, slot: u32) -> Option<Waker> {
-        let state = std::mem::replace(&mut self.slots[slot as usize].state, State::Dead);
-        self.release(slot);
+        let fired = &mut self.slots[slot as usize];
+        let state = std::mem::replace(&mut fired.state, State::Empty);
+        fired.number = 0;
+        self.empty.push(slot);
         match state {
             State::Queued(waker) => Some(waker),
             State::Empty | State::Waiting(_) | State::Dead => None,
@@ -227,35 +245,50 @@ impl Timers {
         self.slots.get_mut(key.slot as usize).filter(|slot| slot.number as u32 == key.number)
     }
 
-    fn release(&mut self, slot: u32) {
-        self.slots[slot as usize] = Slot { number: 0, state: State::Empty };
-        self.empty.push(slot);
-    }
-
-    /// Whether its timer is still there.
-    fn is_current(&self, node: &Node) -> bool {
+    /// Whether it is that of the timer in its slot, and where it belongs.
+    fn is_exact(&self, node: &Node) -> bool {
         self.slots[node.slot as usize].number == node.number
     }
 
-    /// Drops all stale nodes.
+    /// When the timer that it stands for is due; `None` if it is stale.
+    fn due(&self, node: &Node) -> Option<Instant> {
+        let slot = &self.slots[node.slot as usize];
+        (slot.node == node.number && slot.number != 0).then_some(slot.deadline)
+    }
+
+    /// Drops all stale nodes, and puts the others where they belong.
     fn sweep(&mut self) {
         let Self { heap, slots, .. } = self;
-        heap.retain(|node| slots[node.slot as usize].number == node.number);
+        heap.retain_mut(|node| match slots[node.slot as usize].settle(node) {
+            Settled::Exact => true,
+            Settled::Late(later) => {
+                *node = later;
+                true
+            }
+            Settled::Stale => false,
+        });
         self.stale = 0;
         for place in (0..self.heap.len().div_ceil(ARITY)).rev() {
             self.sift_down(place);
         }
     }
 
-    /// Drops the stale nodes at the front; all of them if they are many, which is cheaper for each.
-    fn drop_stale(&mut self) {
-        let is_first = self.heap.first().is_some_and(|first| !self.is_current(first));
-        if is_first && self.stale >= self.heap.len() / 2 {
-            return self.sweep();
-        }
-        while self.stale > 0 && self.heap.first().is_some_and(|first| !self.is_current(first)) {
-            self.remove_first();
-            self.stale -= 1;
+    /// Drops stale nodes at the front, and puts others where they belong, until the first is that of the next timer.
+    /// With many stale ones it drops all, which is cheaper for each.
+    fn settle_first(&mut self) {
+        while let Some(first) = self.heap.first().copied().filter(|first| !self.is_exact(first)) {
+            match self.slots[first.slot as usize].settle(&first) {
+                Settled::Exact => return,
+                Settled::Late(later) => {
+                    self.heap[0] = later;
+                    self.sift_down(0);
+                }
+                Settled::Stale if self.stale >= self.heap.len() / 2 => return self.sweep(),
+                Settled::Stale => {
+                    self.remove_first();
+                    self.stale -= 1;
+                }
+            }
         }
     }
 
@@ -293,6 +326,33 @@ impl Timers {
             place = least;
         }
         self.heap[place] = node;
+    }
+}
+
+/// What becomes of a node.
+enum Settled {
+    Exact,
+    /// It is due later, and now known to be there.
+    Late(Node),
+    /// It is to be dropped.
+    Stale,
+}
+
+impl Slot {
+    /// What becomes of a `node` that names this slot.
+    fn settle(&mut self, node: &Node) -> Settled {
+        if self.number == node.number {
+            return Settled::Exact;
+        }
+        if self.node != node.number {
+            return Settled::Stale;
+        }
+        // Zero in an empty slot, whose node goes.
+        self.node = self.number;
+        match self.number {
+            0 => Settled::Stale,
+            number => Settled::Late(Node { deadline: self.deadline, number, ..*node }),
+        }
     }
 }
 

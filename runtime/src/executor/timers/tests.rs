@@ -52,6 +52,38 @@ fn time_outs_that_never_fire_leave_no_more_than_the_borne_and_as_many_as_there_a
     assert_eq!(timers.next(), None);
 }
 
+#[test]
+fn a_time_out_after_the_other_costs_one_node_and_is_on_time() {
+    let mut timers = Timers::default();
+    let other = timers.insert(at(5_500), waker());
+    let mut last = timers.insert(at(1_000), waker());
+    for round in 1..=9 {
+        assert!(timers.cancel(last).is_some());
+        last = timers.insert(at(1_000 + 500 * round), waker());
+        assert_eq!((timers.heap.len(), timers.stale), (2, 0));
+    }
+    // Its node is where the first one was due, and nothing fires there.
+    assert_eq!(timers.earliest(), Some(at(1_000)));
+    assert_eq!(timers.pop_due(at(5_499)), None);
+    assert_eq!(timers.next(), Some(at(5_500)));
+    // Created later, it fires later.
+    let fired = [timers.pop_due(at(5_500)).unwrap(), timers.pop_due(at(5_500)).unwrap()];
+    assert_eq!(fired, [other.slot, last.slot]);
+    assert_eq!(timers.pop_due(at(9_999)), None);
+}
+
+#[test]
+fn one_that_is_due_earlier_takes_no_node_over() {
+    let mut timers = Timers::default();
+    let late = timers.insert(at(1_000), waker());
+    assert!(timers.cancel(late).is_some());
+    let soon = timers.insert(at(10), waker());
+    assert_eq!(timers.next(), Some(at(10)));
+    assert_eq!(timers.pop_due(at(10)), Some(soon.slot));
+    assert!(timers.fire(soon.slot).is_some());
+    assert_eq!(timers.next(), None);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Insert(u64),
@@ -104,8 +136,9 @@ proptest! {
             if let Some(first) = first {
                 let near = model.iter().map(|(at, ..)| *at).filter(|at| *at <= first + 20);
                 // All that are near lie in the levels that are searched, if they are no more than those, and
-                // those above them that were cancelled.
-                if near.clone().count() + timers.stale <= LEVELS_SEARCHED as usize + 1 {
+                // those above them that were cancelled or are due later.
+                let late = timers.heap.iter().filter(|node| !timers.is_exact(node)).count();
+                if near.clone().count() + late <= LEVELS_SEARCHED as usize + 1 {
                     prop_assert_eq!(timers.last_until(at(first + 20)), at(near.max().unwrap()));
                 } else {
                     let found = timers.last_until(at(first + 20));
