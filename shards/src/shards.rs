@@ -217,7 +217,8 @@ impl Builder {
     /// unless told otherwise, `None` for never. A task that computes for so long, or blocks its thread, stops
     /// everything else on its shard. A warning through `tracing` names it and the place where it was created,
     /// while it lasts, and again each time that the length has doubled. The thread of
-    /// [`run`](Self::run) looks four times in that time; no shard is asked, woken or slowed down by it.
+    /// [`run`](Self::run) looks four times in that time; no shard is asked, woken or slowed down by it. While all
+    /// shards are idle it does not look at all.
     pub fn stall_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.stall_limit = limit.into();
         self
@@ -355,7 +356,8 @@ impl Builder {
             }
         }
         let drift = DriftWatch::new(self.placement_check);
-        let mut supervisor = self.supervisor(cores.len(), drift, Watchdog::new(self.stall_limit));
+        let watchdog = Watchdog::new(self.stall_limit, events.clone());
+        let mut supervisor = self.supervisor(cores.len(), drift, watchdog);
         let failed_start = match supervisor.await_start(&heard, &cores, report) {
             Some((loops, report)) => {
                 let (outside, dealt) = self.deal(loops, report, events);

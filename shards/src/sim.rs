@@ -190,8 +190,8 @@ impl Builder {
             }
             starts.push(start);
         }
-        let mut supervisor =
-            self.supervisor(cores.len(), DriftWatch::new(None), Watchdog::new(None));
+        let watchdog = Watchdog::new(None, events.clone());
+        let mut supervisor = self.supervisor(cores.len(), DriftWatch::new(None), watchdog);
         let started = supervisor.await_start(&heard, &cores, report);
         let (loops, report) =
             started.ok_or_else(|| Error::runtime("a simulated shard could not start"))?;

@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Panicked(ShardId, String),
     /// It has tasks that did not end in time.
     Late(LateShard),
+    /// A shard goes on after all have rested for a while.
+    WentOn,
     /// Somebody asks what all tasks are doing.
     DumpRequested,
     /// Somebody asks for the orderly end.
@@ -144,7 +146,7 @@ impl Supervisor {
                 }
                 Ok(Event::StopRequested) => stop_requested = true,
                 // There are no tasks yet.
-                Ok(Event::DumpRequested) => {}
+                Ok(Event::DumpRequested | Event::WentOn) => {}
                 Ok(_) | Err(_) => return None,
             }
         }
@@ -198,6 +200,7 @@ impl Supervisor {
         for event in events {
             match event {
                 Event::DumpRequested => print_tasks(shards),
+                Event::WentOn => self.watchdog.wake(now),
                 event => self.hear(event),
             }
             self.advance();
@@ -219,7 +222,7 @@ impl Supervisor {
 
     fn hear(&mut self, event: Event) {
         match event {
-            Event::Started { .. } | Event::DumpRequested => {}
+            Event::Started { .. } | Event::DumpRequested | Event::WentOn => {}
             Event::StopRequested => self.request_stop(),
             Event::MainEnded(id, error) => {
                 self.note(id, Progress::MainEnded);

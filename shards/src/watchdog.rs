@@ -3,19 +3,25 @@
 use std::time::{Duration, Instant};
 
 use corelane::lowlevel::{LoopPulse, Stall, StallWatch};
+use crossbeam_channel::Sender;
 
 use crate::id::ShardId;
+use crate::supervisor::Event;
 
-/// Looks at the loops from time to time. A look is a few loads for each shard; no shard is asked or woken.
+/// Looks at the loops from time to time. A look is a few loads for each shard; no shard is asked or woken. While all
+/// of them rest it does not look, and a process of idle shards does nothing at all: the first that goes on says so.
 pub(crate) struct Watchdog {
     watch: Option<StallWatch>,
     looked: Option<Instant>,
+    sleeps: bool,
+    events: Sender<Event>,
 }
 
 impl Watchdog {
-    /// One that reports a shard which does not go on for `limit`, or none.
-    pub(crate) fn new(limit: Option<Duration>) -> Self {
-        Self { watch: limit.map(StallWatch::new), looked: None }
+    /// One that reports a shard which does not go on for `limit`, or none. Whoever hears [`Event::WentOn`] has to
+    /// [`wake`](Self::wake) it.
+    pub(crate) fn new(limit: Option<Duration>, events: Sender<Event>) -> Self {
+        Self { watch: limit.map(StallWatch::new), looked: None, sleeps: false, events }
     }
 
     /// Watches the loop of one more shard, the next in their order.
@@ -25,8 +31,18 @@ impl Watchdog {
         }
     }
 
+    /// A shard has gone on.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        if std::mem::take(&mut self.sleeps) {
+            self.looked = Some(now);
+        }
+    }
+
     /// When the next look is due. `None` if there is none.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Instant> {
+        if self.sleeps {
+            return None;
+        }
         let interval = self.watch.as_ref()?.interval();
         self.looked.get_or_insert(now).checked_add(interval)
     }
@@ -35,11 +51,14 @@ impl Watchdog {
     pub(crate) fn look(&mut self, now: Instant) {
         let (Some(watch), Some(looked)) = (&mut self.watch, self.looked) else { return };
         let passed = now - looked;
-        if passed < watch.interval() {
+        if self.sleeps || passed < watch.interval() {
             return;
         }
         self.looked = Some(now);
         watch.look(passed).iter().for_each(report);
+        let events = self.events.clone();
+        // Refused means that nobody supervises any more.
+        self.sleeps = watch.may_pause(move || _ = events.send(Event::WentOn));
     }
 }
 
@@ -60,3 +79,6 @@ fn report(stall: &Stall) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ impl Entered {
         // loop can still be closed.
         let _ = CURRENT.try_with(|current| current.replace(Some(Rc::clone(core))));
         let judge: Option<Judge> = core.home().has_requests().then_some(task::is_cancelled);
-        core.home().pulse().end_step();
+        core.home().pulse().go_on();
         Ok(Self {
             home: task::enter(Some(Rc::clone(core.home()))),
             judge: cancel::install_judge(judge),

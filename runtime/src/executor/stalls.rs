@@ -108,12 +108,15 @@ pub struct Stall {
 pub struct StallWatch {
     limit: Duration,
     watched: Vec<Watched>,
+    /// The last look found that no loop has done anything since the one before.
+    all_rest: bool,
 }
 
 #[derive(Debug)]
 struct Watched {
     pulse: LoopPulse,
     seen: Option<Beat>,
+    rests: bool,
     lasted: Duration,
     /// The next report is due after so long.
     due: Duration,
@@ -124,7 +127,7 @@ impl StallWatch {
     /// Without loops. A loop that does not go on for `limit` is stalled.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
-        Self { limit, watched: Vec::new() }
+        Self { limit, watched: Vec::new(), all_rest: false }
     }
 
     /// Watches one more loop; the first has number 0. Names that its tasks are given from now on are known.
@@ -134,6 +137,7 @@ impl StallWatch {
         self.watched.push(Watched {
             pulse,
             seen: None,
+            rests: false,
             lasted: Duration::ZERO,
             due,
             reported: None,
@@ -151,7 +155,53 @@ impl StallWatch {
     pub fn look(&mut self, passed: Duration) -> Vec<Stall> {
         let passed = passed.min(self.limit / 2);
         let looks = self.watched.iter_mut().enumerate();
-        looks.filter_map(|(index, watched)| watched.look(index, passed, self.limit)).collect()
+        let stalls =
+            looks.filter_map(|(index, watched)| watched.look(index, passed, self.limit)).collect();
+        self.all_rest = self.watched.iter().all(|watched| watched.rests);
+        stalls
+    }
+
+    /// Whether looks may be left out until `wake` is called, as all loops rest. To be asked after each look; it says
+    /// so at the third look at the earliest at which nothing has happened.
+    ///
+    /// `wake` is called by the thread of each loop, once, when it next goes on, perhaps before this has said yes. It
+    /// must not block. The next look may be a whole [`interval`](Self::interval) later.
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    /// use corelane::lowlevel::{EventLoop, LoopConfig, StallWatch};
+    ///
+    /// let mut event_loop = EventLoop::new(&LoopConfig::default())?;
+    /// let mut watch = StallWatch::new(Duration::from_millis(200));
+    /// watch.add(event_loop.pulse());
+    /// let (wake, woken) = channel();
+    /// let wake = move || _ = wake.send(());
+    /// loop {
+    ///     assert_eq!(watch.look(Duration::from_millis(50)), []);
+    ///     if watch.may_pause(wake.clone()) {
+    ///         break;
+    ///     }
+    /// }
+    /// assert!(woken.try_recv().is_err());
+    /// event_loop.turn(false)?;
+    /// assert!(woken.try_recv().is_ok());
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    #[must_use = "it says whether to wait or to look again"]
+    pub fn may_pause(&mut self, wake: impl FnOnce() + Clone + Send + 'static) -> bool {
+        if !self.all_rest {
+            return false;
+        }
+        if self.watched.iter().all(|watched| watched.pulse.0.is_awaited()) {
+            return true;
+        }
+        for watched in &self.watched {
+            watched.pulse.0.await_going_on(Box::new(wake.clone()));
+        }
+        // One that was just going on may have missed that, which only another look shows.
+        self.all_rest = false;
+        false
     }
 }
 
@@ -159,6 +209,7 @@ impl Watched {
     fn look(&mut self, index: usize, passed: Duration, limit: Duration) -> Option<Stall> {
         let beat = self.pulse.0.look();
         let holder = beat.and_then(|beat| self.pulse.name(beat));
+        self.rests = beat.is_some() && holder.is_none() && beat == self.seen;
         if holder.is_none() || beat != self.seen {
             self.seen = beat;
             let lasted = std::mem::replace(&mut self.lasted, Duration::ZERO);

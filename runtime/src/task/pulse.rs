@@ -38,9 +38,15 @@ pub(crate) struct Pulse {
     place: AtomicPtr<Location<'static>>,
     /// Somebody looks, so that names are to be written down.
     is_watched: AtomicBool,
+    /// Somebody has left off looking, and is to be told when the loop goes on from its rest.
+    is_awaited: AtomicBool,
+    alarm: Mutex<Option<Alarm>>,
     /// The given names of unfinished tasks, while somebody looks.
     names: Mutex<BTreeMap<u64, Box<str>>>,
 }
+
+/// Tells somebody that a loop goes on.
+pub(crate) type Alarm = Box<dyn FnOnce() + Send>;
 
 /// What a loop was doing when somebody looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +73,8 @@ impl Pulse {
             task: AtomicU64::new(RESTING),
             place: AtomicPtr::new(ptr::null_mut()),
             is_watched: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
+            alarm: Mutex::new(None),
             names: Mutex::new(BTreeMap::new()),
         }
     }
@@ -91,10 +99,47 @@ impl Pulse {
         self.task.store(id.0, Ordering::Release);
     }
 
-    /// The step has ended; or the loop goes on after a rest.
+    /// The step has ended.
     #[inline]
     pub(crate) fn end_step(&self) {
         self.task.store(NO_TASK, Ordering::Release);
+    }
+
+    /// The loop goes on after a rest.
+    #[inline]
+    pub(crate) fn go_on(&self) {
+        self.end_step();
+        if self.is_awaited.load(Ordering::Relaxed) {
+            self.tell();
+        }
+    }
+
+    #[cold]
+    fn tell(&self) {
+        let mut alarm = self.alarm.lock();
+        self.is_awaited.store(false, Ordering::Relaxed);
+        let told = alarm.take();
+        drop(alarm);
+        if let Some(tell) = told {
+            tell();
+        }
+    }
+
+    /// Has `alarm` called by the loop's thread when it next goes on from a rest. It must not block. A loop that goes
+    /// on at this very moment may miss it; whoever looks once more a while later sees that it did.
+    pub(crate) fn await_going_on(&self, alarm: Alarm) {
+        let mut awaited = self.alarm.lock();
+        let replaced = awaited.replace(alarm);
+        // Nothing travels by it: the lock guards the alarm. To order the loop's own store before its load of this
+        // would take a fence in each of its sleeps, hence the second look.
+        self.is_awaited.store(true, Ordering::Relaxed);
+        drop(awaited);
+        drop(replaced);
+    }
+
+    /// Whether the loop has still to go on since then.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_awaited.load(Ordering::Relaxed)
     }
 
     /// The loop is about to wait, or to be left alone.

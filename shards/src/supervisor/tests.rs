@@ -22,7 +22,7 @@ fn supervisor(drain: Duration, clean_up: Duration) -> (Supervisor, ShardsHandle)
         driver: DriverKind::VirtualClock,
     };
     let shards = ShardsHandle::new(&loops, 1, Arc::new(report), unbounded().0);
-    (Supervisor::new(1, rules, DriftWatch::new(None), Watchdog::new(None)), shards)
+    (Supervisor::new(1, rules, DriftWatch::new(None), Watchdog::new(None, unbounded().0)), shards)
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::executor::{EventLoop, LoopConfig};
 
@@ -90,6 +92,73 @@ fn time_in_which_nobody_looked_counts_as_half_the_limit() {
         // The whole process was stopped for an hour.
         assert_eq!(watch.look(Duration::from_secs(3600)), []);
         assert_eq!(watch.look(Duration::from_secs(3600)).len(), 1);
+        Ok(())
+    });
+    let task = task.unwrap();
+    event_loop.turn_until(|| task.done()).unwrap();
+    assert!(task.result().is_ok());
+}
+
+/// A watch that may leave off looking, with what it counts: how often it was woken.
+fn paused(watch: &mut StallWatch) -> Arc<AtomicUsize> {
+    let count = Arc::new(AtomicUsize::new(0));
+    for _ in 0..3 {
+        assert_eq!(watch.look(LOOK), []);
+        let counted = Arc::clone(&count);
+        if watch.may_pause(move || _ = counted.fetch_add(1, Ordering::Relaxed)) {
+            return count;
+        }
+    }
+    panic!("the loops rest, and are looked at on and on");
+}
+
+#[test]
+fn loops_that_rest_need_no_looks_until_one_goes_on() {
+    let (mut event_loop, mut watch) = watched();
+    let mut other = EventLoop::new(&LoopConfig::default()).unwrap();
+    watch.add(other.pulse());
+    let woken = paused(&mut watch);
+    assert_eq!(woken.load(Ordering::Relaxed), 0);
+    for event_loop in [&mut event_loop, &mut other] {
+        event_loop.turn(false).unwrap();
+        event_loop.turn(false).unwrap();
+    }
+    // Once for each of them.
+    assert_eq!(woken.load(Ordering::Relaxed), 2);
+    // They have done something since, and so it begins anew.
+    assert_eq!(watch.look(LOOK), []);
+    assert!(!watch.may_pause(|| ()));
+    let woken = paused(&mut watch);
+    event_loop.enter(|| ()).unwrap();
+    assert_eq!(woken.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn loops_of_which_one_goes_on_are_looked_at() {
+    let (mut event_loop, mut watch) = watched();
+    let other = EventLoop::new(&LoopConfig::default()).unwrap();
+    watch.add(other.pulse());
+    for _ in 0..10 {
+        assert_eq!(watch.look(LOOK), []);
+        assert!(!watch.may_pause(|| ()));
+        event_loop.turn(false).unwrap();
+    }
+    // One that went on unseen between being asked to tell and the look after that.
+    let woken = paused(&mut watch);
+    event_loop.enter(|| ()).unwrap();
+    assert_eq!(woken.load(Ordering::Relaxed), 1);
+    assert_eq!(watch.look(LOOK), []);
+    assert!(!watch.may_pause(|| ()), "the first has told and has to be asked again");
+}
+
+#[test]
+fn a_stall_right_after_a_pause_is_reported() {
+    let (mut event_loop, mut watch) = watched();
+    let woken = paused(&mut watch);
+    let task = event_loop.create_task(async move {
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        assert_eq!(report(&mut watch).0, 5);
+        assert!(!watch.may_pause(|| ()));
         Ok(())
     });
     let task = task.unwrap();
