@@ -3,11 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::{Read as _, Write as _};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use corelane::lowlevel::{Poller, add_poller};
+use corelane::sync::Event;
 use corelane::{
     Result, Runner, StreamReader, StreamWriter, create_task, now, open_connection, sleep, spawn,
     start_server, yield_now,
@@ -160,6 +162,59 @@ fn g8_tasks_that_requeue_themselves_starve_no_timer() {
         })
         .unwrap();
     assert!(turns > 10);
+}
+
+/// Counts the turns that have a mail phase.
+#[derive(Default)]
+struct Turns(Cell<u32>);
+
+impl Poller for Turns {
+    fn poll_mail(&self) -> bool {
+        self.0.set(self.0.get() + 1);
+        false
+    }
+
+    fn has_mail(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn g5_bytes_that_come_to_an_idle_loop_are_answered_without_another_look_at_mail_and_driver() {
+    const ROUNDS: u32 = 200;
+    let mut runner = Runner::new();
+    let turns = runner.run(async || {
+        let turns = Rc::new(Turns::default());
+        add_poller(Rc::clone(&turns) as Rc<dyn Poller>)?;
+        let over = Event::new();
+        let tell = over.clone();
+        let echo = async move |mut reader: StreamReader, writer: StreamWriter| {
+            while let byte = reader.read(1).await?
+                && !byte.is_empty()
+            {
+                writer.write(&byte)?;
+            }
+            tell.set();
+            Ok(())
+        };
+        let server = start_server(echo, "127.0.0.1:0").await?;
+        let addr = server.local_addrs()[0];
+        #[expect(clippy::disallowed_methods, reason = "a peer on no loop")]
+        let client = std::thread::spawn(move || -> std::io::Result<()> {
+            let mut stream = std::net::TcpStream::connect(addr)?;
+            for _ in 0..ROUNDS {
+                stream.write_all(b"x")?;
+                stream.read_exact(&mut [0])?;
+            }
+            Ok(())
+        });
+        over.wait().await;
+        client.join().unwrap()?;
+        server.close();
+        Ok(turns.0.get())
+    });
+    // One for each byte, and a few for the connection's beginning and end.
+    assert!(turns.unwrap() < ROUNDS + ROUNDS / 2);
 }
 
 /// Mail without end that makes nothing ready.

@@ -9,7 +9,8 @@
 //!  flush   what was written or sent during the turn
 //! ```
 //!
-//! Each phase is bounded by what was there when it began. A task that wakes itself runs in the next turn.
+//! Each phase is bounded by what was there when it began. A task that wakes itself runs in the next turn. After a turn
+//! that only told of completions the next one begins with its run phase.
 
 use std::cell::Cell;
 use std::io;
@@ -147,7 +148,7 @@ impl LoopCore {
         let pulse = self.home.pulse();
         pulse.rest();
         let asked = self.wait(buffers);
-        pulse.end_step();
+        pulse.go_on();
         asked
     }
 
@@ -329,7 +330,20 @@ impl LoopCore {
             Care::Sampled => 0,
             Care::Divided => return self.run_divided(batch),
         };
+        let is_only_completions = *batch == [Entry::completions()];
         self.run_batch(batch, measured);
+        if is_only_completions && self.goes_on_at_once() {
+            self.home.pulse().begin_turn();
+            self.home.swap_ready(batch);
+            self.run_batch(batch, measured);
+        }
+    }
+
+    /// Whether the next turn, after one in which completions were all there was, needs none of its first phases and
+    /// this one no flush: a request to an idle server costs the price of one turn then. The driver was asked just now,
+    /// and what comes due or from elsewhere stands behind the tasks that are ready anyway.
+    fn goes_on_at_once(&self) -> bool {
+        self.home.has_ready() && self.flushes.borrow().is_empty()
     }
 
     /// Runs what is of no scheduling group, and then the group whose turn it is.
