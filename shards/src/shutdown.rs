@@ -75,7 +75,7 @@ impl StageWatch {
     pub(crate) fn reached(self: &Rc<Self>, stage: Stage) -> Reached {
         let key = self.next_key.get();
         self.next_key.set(key + 1);
-        Reached { watch: Rc::clone(self), stage, key }
+        Reached { watch: Rc::clone(self), stage, key, known: None }
     }
 }
 
@@ -85,28 +85,24 @@ pub(crate) struct Reached {
     watch: Rc<StageWatch>,
     stage: Stage,
     key: u64,
+    /// Who is to be woken, as the watch has it until the stage is reached. A server's connections look here with each
+    /// request, so this saves the search.
+    known: Option<Waker>,
 }
 
 impl Future for Reached {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.watch.stage() >= self.stage {
             return Poll::Ready(());
         }
         let waker = context.waker();
-        // A server's connections look here with each request, and are known already.
-        let is_known = self
-            .watch
-            .waiting
-            .borrow()
-            .get(&self.key)
-            .is_some_and(|(_, known)| known.will_wake(waker));
-        if !is_known {
+        if !self.known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             let entry = (self.stage, waker.clone());
             let replaced = self.watch.waiting.borrow_mut().insert(self.key, entry);
-            // Its drop may be foreign code, so nothing is borrowed any more.
-            drop(replaced);
+            // Their drop may be foreign code, so nothing is borrowed any more.
+            drop((replaced, self.known.replace(waker.clone())));
         }
         note_wait(WaitKind::Shutdown);
         Poll::Pending
