@@ -105,7 +105,8 @@ run_browser() {
       --user-data-dir="$out/$theme-profile" --blink-settings="preferredColorScheme=${scheme#*:}" \
       --window-size=1000,3000 --enable-logging=stderr --screenshot="$out/$theme.png" \
       "file://$PWD/$out/report.html" 2>&1)
-    if grep -E 'CONSOLE|ERR_|Uncaught' <<<"$said"; then return 1; fi
+    # The browser has pages of its own, which complain of a slow machine.
+    if grep -v "source: chrome://" <<<"$said" | grep -E "CONSOLE|ERR_|Uncaught"; then return 1; fi
     [ -s "$out/$theme.png" ]
     echo "look at $out/$theme.png"
   done
