@@ -25,7 +25,7 @@ mod times;
 
 pub(crate) use load::{Load, Work};
 pub(crate) use losses::Losses;
-pub(crate) use outcome::ThreadOutcome;
+pub(crate) use outcome::{Censored, ThreadOutcome};
 pub(crate) use times::{Pacing, Times};
 
 use std::collections::VecDeque;
@@ -432,8 +432,9 @@ impl<W: World> Generator<W> {
                 if flight.intended_ns >= self.times.measure_ns {
                     let from_ns = if open { flight.intended_ns } else { flight.sent_ns };
                     self.outcome.censor(now_ns.saturating_sub(from_ns), &mut self.recorder);
+                    let service_ns = now_ns.saturating_sub(flight.sent_ns);
+                    self.outcome.censored_service.note(service_ns);
                     if open {
-                        let service_ns = now_ns.saturating_sub(flight.sent_ns);
                         self.recorder.record(Metric::Service, service_ns);
                     }
                 }

@@ -75,10 +75,13 @@ fn add(mine: &mut Recorded, mut other: Recorded) -> Result<(), String> {
     point.achieved_rps += more.achieved_rps;
     point.duration_s = point.duration_s.max(more.duration_s);
     point.connections.add(&more.connections);
-    point.response.censored += more.response.censored;
-    point.response.overflow += more.response.overflow;
-    let bounds = [point.response.lower_bound_from_ns, more.response.lower_bound_from_ns];
-    point.response.lower_bound_from_ns = bounds.into_iter().flatten().min();
+    for (sum, more) in [(&mut point.response, &more.response), (&mut point.service, &more.service)]
+    {
+        sum.censored += more.censored;
+        sum.overflow += more.overflow;
+        let bounds = [sum.lower_bound_from_ns, more.lower_bound_from_ns];
+        sum.lower_bound_from_ns = bounds.into_iter().flatten().min();
+    }
     point.verdict = worse(&point.verdict, &more.verdict);
     point.server.extend(more.server.iter().cloned());
     point.generator.cpus.extend(&more.generator.cpus);
@@ -104,13 +107,14 @@ fn summarize(recorded: &mut Recorded, percentiles: &[Percentile], seed: u64) {
     let (point, recording) = (&mut recorded.point, &recorded.recording);
     point.balanced = balanced(point);
     let summary = |metric| Summary::with(&recording.total(metric), percentiles);
-    let old = std::mem::take(&mut point.response);
-    point.response = Summary {
+    // A recording does not know which of its samples are ages.
+    let again = |old: &Summary, metric| Summary {
         overflow: old.overflow,
         censored: old.censored,
         lower_bound_from_ns: old.lower_bound_from_ns,
-        ..summary(Metric::Response)
+        ..summary(metric)
     };
+    point.response = again(&point.response, Metric::Response);
     for (name, percentile) in [("50", 50.0), ("99", 99.0)] {
         let blocks = recording.span(Metric::Response);
         let interval = percentile_interval(blocks, Metric::Response, percentile, seed);
@@ -118,7 +122,7 @@ fn summarize(recorded: &mut Recorded, percentiles: &[Percentile], seed: u64) {
             point.response.ci95.insert(name.to_owned(), interval);
         }
     }
-    point.service = summary(Metric::Service);
+    point.service = again(&point.service, Metric::Service);
     point.client_queue = summary(Metric::ClientQueue);
     point.generator_lag = summary(Metric::GeneratorLag);
 }

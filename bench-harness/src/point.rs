@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::backlog::Backlog;
 use crate::clock::{self, ns};
-use crate::generator::{Generator, Load, Pacing, ThreadOutcome, Times, Work};
+use crate::generator::{Censored, Generator, Load, Pacing, ThreadOutcome, Times, Work};
 use crate::layout::Layout;
 use crate::plan::{Arrival, Rate, Schedule};
 use crate::poller::RealWorld;
@@ -203,10 +203,9 @@ pub(crate) fn run_point(
     let executed = count_before.zip(count_after).and_then(|(before, after)| after.since(before));
     let server_hops = executed.and_then(|executed| executed.hops);
     let mut run = Run { spec, conditions, times, measured_ns, outcome, used, busiest, server_hops };
-    // A server of somebody else's may have other clients: what it counts beyond ours says nothing about ours.
     let sent = run.outcome.ledger.sent;
     let count = executed.map(|executed| executed.requests);
-    run.outcome.ledger.server_count = count.filter(|count| subject.is_ours() || *count <= sent);
+    run.outcome.ledger.server_count = believed(count, subject.is_ours(), sent);
     let mut recording = collector.into_recording();
     if spec.mode == Mode::Closed {
         recording.take_response_for_service();
@@ -357,7 +356,7 @@ impl Run<'_> {
             ledger: self.outcome.ledger,
             balanced: self.outcome.ledger.balanced(),
             response,
-            service: summary(Metric::Service),
+            service: censored(summary(Metric::Service), self.outcome.censored_service),
             client_queue,
             generator_lag,
             send_gap_cv: self.outcome.send_gaps.variation(),
@@ -407,9 +406,7 @@ impl Run<'_> {
             }
         }
         summary.overflow = recording.overflow();
-        summary.censored = self.outcome.censored;
-        summary.lower_bound_from_ns = self.outcome.censored_min_ns;
-        summary
+        censored(summary, self.outcome.censored)
     }
 
     fn server(&self) -> Vec<ShardUse> {
@@ -466,6 +463,17 @@ impl Run<'_> {
     }
 }
 
+fn censored(summary: Summary, censored: Censored) -> Summary {
+    let Censored { count, least_ns } = censored;
+    Summary { censored: count, lower_bound_from_ns: least_ns, ..summary }
+}
+
+/// What the server counted, as far as it says something about our requests: one of somebody else's may have other
+/// clients, whose requests are in what it counts beyond ours.
+fn believed(count: Option<u64>, is_ours: bool, sent: u64) -> Option<u64> {
+    count.filter(|count| is_ours || *count <= sent)
+}
+
 /// With too few samples for a percentile the maximum stands in for it.
 fn lag(generator_lag: &Summary) -> Option<Lag> {
     let max_ns = generator_lag.max_ns?;
@@ -480,3 +488,6 @@ fn stationary(recording: &Recording) -> Stationary {
     let ok = drift_p50_pct.is_none_or(|percent| percent.abs() <= DRIFT_PERCENT);
     Stationary { ok, drift_p50_pct, drift_p99_pct }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,8 @@ mod tests {
         let mut sum = Losses::default();
         sum.add(losses.clone());
         sum.add(losses);
-        assert_eq!((sum.all, sum.reset, sum.unopened), (16, 4, 4));
+        let counts = (sum.refused, sum.reset, sum.closed, sum.wrong_replies, sum.unopened);
+        assert_eq!((sum.all, counts), (16, (2, 4, 2, 2, 4)));
+        assert!(sum.reason.unwrap().contains("refused"));
     }
 }

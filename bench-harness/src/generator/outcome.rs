@@ -16,10 +16,10 @@ pub(crate) struct ThreadOutcome {
     pub(crate) done_in_window: u64,
     /// When the last answer arrived.
     pub(crate) last_done_ns: u64,
-    /// Measured requests that were recorded at their age because no answer came.
-    pub(crate) censored: u64,
-    /// The least age of those.
-    pub(crate) censored_min_ns: Option<u64>,
+    /// Measured requests that are in the response at their age because no answer came.
+    pub(crate) censored: Censored,
+    /// Those of them that were sent: they are in the service at the time since then.
+    pub(crate) censored_service: Censored,
     /// Connections that were opened during the run.
     pub(crate) opened: u64,
     /// Connections that broke, or never were.
@@ -34,10 +34,29 @@ pub(crate) struct ThreadOutcome {
     pub(crate) cpu_ns: u64,
 }
 
+/// Samples that are lower bounds: nobody knows how long it would have taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Censored {
+    /// So many.
+    pub(crate) count: u64,
+    /// The least of them: percentiles from here on are lower bounds as well.
+    pub(crate) least_ns: Option<u64>,
+}
+
+impl Censored {
+    pub(super) fn note(&mut self, age_ns: u64) {
+        self.add(Censored { count: 1, least_ns: Some(age_ns) });
+    }
+
+    fn add(&mut self, other: Censored) {
+        self.count += other.count;
+        self.least_ns = [self.least_ns, other.least_ns].into_iter().flatten().min();
+    }
+}
+
 impl ThreadOutcome {
     pub(super) fn censor(&mut self, age_ns: u64, recorder: &mut Recorder) {
-        self.censored += 1;
-        self.censored_min_ns = Some(self.censored_min_ns.map_or(age_ns, |least| least.min(age_ns)));
+        self.censored.note(age_ns);
         recorder.record(Metric::Response, age_ns);
     }
 
@@ -47,11 +66,8 @@ impl ThreadOutcome {
         self.ledger.add(&other.ledger);
         self.done_in_window += other.done_in_window;
         self.last_done_ns = self.last_done_ns.max(other.last_done_ns);
-        self.censored += other.censored;
-        self.censored_min_ns = match (self.censored_min_ns, other.censored_min_ns) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        self.censored.add(other.censored);
+        self.censored_service.add(other.censored_service);
         self.opened += other.opened;
         self.losses.add(other.losses);
         self.send_gaps = Moments::default();
@@ -131,3 +147,6 @@ impl Landing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

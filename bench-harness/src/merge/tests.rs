@@ -72,3 +72,51 @@ fn a_run_that_doubled_its_intervals_and_one_that_did_not_add_up() {
         assert_eq!(recorded[0].recording.intervals.len(), 2);
     }
 }
+
+#[test]
+fn whatever_befell_one_of_the_generators_befell_the_sum() {
+    let clean = || run(1..=900);
+    let disturbed = || {
+        let mut run = run(1..=900);
+        run.0.complete = false;
+        let point = &mut run.1[0].point;
+        for (summary, count) in [(&mut point.response, 7), (&mut point.service, 3)] {
+            (summary.censored, summary.overflow) = (count, count);
+            summary.lower_bound_from_ns = Some(count * 1_000);
+        }
+        point.verdict.overloaded = true;
+        (point.steal, point.throttled_us) = (Some(0.5), Some(9));
+        (point.connections.lost, point.connections.unopened) = (2, 1);
+        point.generator.loop_gap_max_us = 77.0;
+        run
+    };
+    for runs in [vec![clean(), disturbed()], vec![disturbed(), clean()]] {
+        let (result, _) = merge(runs, &[]).unwrap();
+        assert!(!result.complete);
+        let point = &result.points[0];
+        for (summary, count) in [(&point.response, 7), (&point.service, 3)] {
+            assert_eq!((summary.censored, summary.overflow), (count, count));
+            assert_eq!(summary.lower_bound_from_ns, Some(count * 1_000));
+        }
+        assert!(point.verdict.overloaded);
+        assert_eq!((point.steal, point.throttled_us), (Some(0.5), Some(9)));
+        assert_eq!((point.connections.lost, point.connections.unopened), (2, 1));
+        assert_eq!((point.connections.asked, point.generator.loop_gap_max_us), (2, 77.0));
+    }
+    let mut both = [disturbed(), disturbed()];
+    both[1].1[0].point.response.lower_bound_from_ns = Some(5);
+    let [a, b] = both;
+    let response = merge(vec![a, b], &[]).unwrap().0.points[0].response.clone();
+    assert_eq!((response.censored, response.lower_bound_from_ns), (14, Some(5)));
+}
+
+#[test]
+fn intervals_stay_where_they_are_and_other_loads_are_refused() {
+    let (_, recorded) = merge(vec![run(1..=900), run(1..=900)], &[]).unwrap();
+    let counts =
+        recorded[0].recording.intervals.iter().map(|one| one.counts(Metric::Response).len());
+    assert_eq!(counts.map(|count| count > 0).collect::<Vec<_>>(), [false, false, true]);
+    let mut closed = run(1..=900);
+    closed.1[0].point.mode = "closed".to_owned();
+    assert!(merge(vec![run(1..=900), closed], &[]).unwrap_err().contains("closed"));
+}
