@@ -9,11 +9,11 @@ const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--line:#d5d5d5;--soft:#666;--bad:#b00020}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#161616;--line:#3a3a3a;--soft:#a0a0a0;\
 --bad:#ff8a80}figure svg{filter:invert(.914) hue-rotate(180deg)}}\
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:62rem;\
+body{font:14px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:66rem;\
 margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}\
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
-th,td{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}\
+th,td{padding:.2rem .4rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}\
 th:first-child,td:first-child,td:last-child,th:last-child{text-align:left}\
 .service td,small{color:var(--soft)}.invalid{color:var(--bad)}\
 figure{margin:1rem 0}figure svg{width:100%;height:auto}\
@@ -186,5 +186,37 @@ mod tests {
         }
         assert_eq!(page.matches("<svg>").count(), 1);
         assert_eq!(page.matches("<tr").count(), page.matches("</tr>").count());
+    }
+
+    #[test]
+    fn a_report_says_what_speaks_against_its_numbers() {
+        let mut point = crate::report::sample_point("open");
+        let of = |value_ns| {
+            let mut histogram = crate::record::new_histogram::<u64>();
+            histogram.record_n(value_ns, 100).unwrap();
+            Summary { lower_bound_from_ns: Some(5_000), ..Summary::new(&histogram) }
+        };
+        (point.response, point.service) = (of(9_000), of(4_000));
+        (point.ledger.errors, point.ledger.timeouts, point.balanced) = (20, 3, false);
+        point.verdict.reasons = vec!["it was late".to_owned()];
+        let slo = |condition: &str, holds| crate::slo::SloResult {
+            condition: condition.to_owned(),
+            measured: None,
+            holds,
+        };
+        point.slo = vec![slo("p50<1us", false), slo("p90<1s", true)];
+        let page = html(&sample_result(vec![point]), &[]);
+        for words in [
+            "<td>≥ 9.00 µs</td>",
+            "<td>4.00 µs</td>",
+            "<td>23</td>",
+            "the ledger does not balance",
+            "open: it was late",
+            "p50&lt;1us is missed (too few samples)",
+            "p90&lt;1s holds",
+        ] {
+            assert!(page.contains(words), "{words} is not in:\n{page}");
+        }
+        assert!(!page.contains("≥ 4.00"), "what lies below the bound is known");
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 use plotters::coord::combinators::{BindKeyPoints, IntoLogRange, LogCoord, WithKeyPoints};
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 use super::{Recorded, format_ns};
@@ -22,6 +23,25 @@ pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
     RGBColor(120, 120, 120),
 ];
+
+/// How the curve of a load point is drawn: each of the first eighteen in its own way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Stroke {
+    colour: RGBColor,
+    /// The length of its dashes; none for a line without gaps.
+    dash: Option<u32>,
+}
+
+impl Stroke {
+    fn of(index: usize) -> Self {
+        const DASHES: [Option<u32>; 3] = [None, Some(9), Some(2)];
+        let colour = COLOURS[index % COLOURS.len()];
+        Stroke { colour, dash: DASHES[index / COLOURS.len() % DASHES.len()] }
+    }
+}
+
+/// Between two dashes.
+const DASH_GAP: u32 = 4;
 
 const SIZE: (u32, u32) = (960, 540);
 pub(super) const FONT: &str = "sans-serif";
@@ -52,9 +72,16 @@ pub(crate) fn write_percentiles(
             &|odds| percentile_label(*odds),
         )?;
         for (index, (name, histogram)) in curves.iter().enumerate() {
-            let colour = COLOURS[index % COLOURS.len()];
-            let line = LineSeries::new(curve(histogram, right), colour.stroke_width(2));
-            chart.draw_series(line)?.label(name.clone()).legend(legend_line(colour));
+            let stroke = Stroke::of(index);
+            let style = stroke.colour.stroke_width(2);
+            let points = curve(histogram, right);
+            let drawn = match stroke.dash {
+                None => chart.draw_series(LineSeries::new(points, style))?,
+                Some(length) => {
+                    chart.draw_series(DashedLineSeries::new(points, length, DASH_GAP, style))?
+                }
+            };
+            drawn.label(name.clone()).legend(legend_stroke(stroke));
         }
         // Where no curve comes, as they all rise from the left.
         draw_legend(&mut chart, SeriesLabelPosition::LowerRight)
@@ -257,6 +284,17 @@ pub(super) fn legend_line(colour: RGBColor) -> impl Fn((i32, i32)) -> PathElemen
     move |(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3))
 }
 
+/// The same for a line that may have gaps.
+fn legend_stroke(
+    stroke: Stroke,
+) -> impl Fn((i32, i32)) -> DashedPathElement<std::vec::IntoIter<(i32, i32)>, u32> {
+    let length = stroke.dash.unwrap_or(22);
+    move |(x, y)| {
+        let ends = vec![(x, y), (x + 22, y)].into_iter();
+        DashedPathElement::new(ends, length, DASH_GAP, stroke.colour.stroke_width(3))
+    }
+}
+
 /// Draws the legend.
 pub(super) fn draw_legend<'a, 'b: 'a, X>(
     chart: &mut Chart<'a, 'b, X>,
@@ -291,17 +329,4 @@ pub(super) fn draw(path: &Path, body: impl FnOnce(&Root<'_>) -> Drawn) -> io::Re
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_latency_axis_has_marks_from_end_to_end() {
-        assert_eq!(latency_marks(&(1.3e6..4.5e6)), [2e6, 3e6, 4e6]);
-        assert_eq!(latency_marks(&(80.0..1_200.0)), [100.0, 200.0, 500.0, 1_000.0]);
-        assert_eq!(latency_marks(&(900.0..2e7)), [1e3, 1e4, 1e5, 1e6, 1e7]);
-        for low in [1, 2, 1_300_000, 4_999_999, 60_000_000_000] {
-            let axis = latency_axis(low, low);
-            assert!(axis.bold_points().len() >= 2, "{low}: {:?}", axis.bold_points());
-        }
-    }
-}
+mod tests;
