@@ -157,4 +157,19 @@ mod tests {
         assert_eq!(backlog.waiting(), 10);
         assert_eq!(backlog.next_due_ns(), None);
     }
+
+    #[test]
+    fn of_a_backlog_too_deep_to_remember_each_turn_none_was_noticed_before_it_was_due() {
+        let rate = Rate::per_second(1e9).unwrap();
+        let deep = MAX_TURNS as u64 + 10;
+        let mut backlog =
+            Backlog::new(Schedule::new(rate, Arrival::Constant, 1, (0, deep), (0, 1)));
+        (0..deep).for_each(|at_ns| backlog.notice(at_ns));
+        assert_eq!((backlog.turns.len(), backlog.waiting()), (MAX_TURNS, deep));
+        for at_ns in 0..deep {
+            let due = Due { intended_ns: at_ns, noticed_ns: at_ns };
+            assert_eq!(backlog.take(), Some(due));
+        }
+        assert_eq!((backlog.take(), backlog.turns.len()), (None, 0));
+    }
 }

@@ -184,3 +184,32 @@ fn log_names(recorded: &[Recorded]) -> Vec<String> {
     }
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Recording;
+    use crate::report::sample_point;
+
+    fn recorded(label: &str) -> Recorded {
+        Recorded { point: sample_point(label), recording: Recording::new(1) }
+    }
+
+    #[test]
+    fn each_point_has_a_log_of_its_own() {
+        assert_eq!(log_names(&[recorded("open 5/s")]), ["latency.hlog"]);
+        let labels = ["open 5/s", "open 5/s", "open 50%", "open 5/s"].map(recorded);
+        assert_eq!(
+            log_names(&labels),
+            ["open-5-s.hlog", "open-5-s-2.hlog", "open-50.hlog", "open-5-s-3.hlog"]
+        );
+    }
+
+    #[test]
+    fn the_curve_of_an_invalid_point_is_marked() {
+        let mut points = [recorded("good"), recorded("bad")];
+        points[1].point.verdict.status = Status::Invalid;
+        let names: Vec<String> = curves(&points).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["good", "bad (invalid)"]);
+    }
+}

@@ -188,6 +188,9 @@ mod tests {
         let sum: f64 = breakdown.stages.iter().map(|stage| stage.mean_ns).sum();
         assert!((sum - breakdown.response_mean_ns).abs() < 1e-6);
         assert!((sum * 3.0 - (210.0 + 11.0 + 1_000_020.0)).abs() < 1e-6);
+        for (stage, total_ns) in breakdown.stages.iter().zip([1_000_010, 23, 33, 44, 62, 69]) {
+            assert!((stage.mean_ns * 3.0 - f64::from(total_ns)).abs() < 1e-6, "{stage:?}");
+        }
     }
 
     #[test]

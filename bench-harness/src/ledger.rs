@@ -84,6 +84,9 @@ mod tests {
         assert!(ledger().balanced());
         assert!(!Ledger { ok: 89, ..ledger() }.balanced());
         assert!(!Ledger { unsent: 9, ..ledger() }.balanced());
+        // As with one that is missing, so with one too many.
+        assert!(!Ledger { ok: 91, ..ledger() }.balanced());
+        assert!(!Ledger { unsent: 11, ..ledger() }.balanced());
     }
 
     #[test]
@@ -103,5 +106,30 @@ mod tests {
         sum.add(&ledger());
         assert_eq!((sum.scheduled, sum.ok, sum.server_count), (220, 180, None));
         assert!(sum.balanced());
+        let other = Ledger {
+            scheduled: 1_000,
+            unsent: 2_000,
+            sent: 3_000,
+            ok: 4_000,
+            errors: 5_000,
+            timeouts: 6_000,
+            unfinished: 7_000,
+            warmup: 8_000,
+            server_count: Some(9_000),
+        };
+        let mut sum = Ledger { server_count: Some(92), ..ledger() };
+        sum.add(&other);
+        let expected = Ledger {
+            scheduled: 1_110,
+            unsent: 2_010,
+            sent: 3_100,
+            ok: 4_090,
+            errors: 5_003,
+            timeouts: 6_002,
+            unfinished: 7_005,
+            warmup: 8_020,
+            server_count: Some(9_092),
+        };
+        assert_eq!(sum, expected);
     }
 }

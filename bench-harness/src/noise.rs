@@ -44,22 +44,54 @@ pub(crate) fn measure(cpus: &[usize], duration: Duration) -> io::Result<Vec<Nois
 fn spin(cpu: usize, length_ns: u64) -> Noise {
     let begin_ns = now_ns();
     let mut last_ns = begin_ns;
-    let (mut max_ns, mut long, mut lost_ns) = (0, 0u64, 0);
+    let mut gaps = Gaps::default();
     while last_ns < begin_ns + length_ns {
         let now_ns = now_ns();
-        let gap_ns = now_ns - last_ns;
-        if gap_ns >= GAP_NS {
-            max_ns = max_ns.max(gap_ns);
-            long += u64::from(gap_ns >= 10_000);
-            lost_ns += gap_ns;
-        }
+        gaps.note(now_ns - last_ns);
         last_ns = now_ns;
     }
-    let seconds = (last_ns - begin_ns) as f64 / 1e9;
-    Noise {
-        cpu,
-        max_us: max_ns as f64 / 1e3,
-        over_10us_per_s: long as f64 / seconds,
-        lost_ppm: lost_ns as f64 / seconds / 1e3,
+    gaps.of(cpu, last_ns - begin_ns)
+}
+
+/// What a spinning thread saw between its looks at the clock.
+#[derive(Debug, Default)]
+struct Gaps {
+    max_ns: u64,
+    long_count: u64,
+    lost_ns: u64,
+}
+
+impl Gaps {
+    fn note(&mut self, gap_ns: u64) {
+        if gap_ns >= GAP_NS {
+            self.max_ns = self.max_ns.max(gap_ns);
+            self.long_count += u64::from(gap_ns >= 10_000);
+            self.lost_ns += gap_ns;
+        }
+    }
+
+    fn of(&self, cpu: usize, length_ns: u64) -> Noise {
+        let seconds = length_ns as f64 / 1e9;
+        Noise {
+            cpu,
+            max_us: self.max_ns as f64 / 1e3,
+            over_10us_per_s: self.long_count as f64 / seconds,
+            lost_ppm: self.lost_ns as f64 / seconds / 1e3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_told_by_their_length_their_number_and_their_sum() {
+        let mut gaps = Gaps::default();
+        [999, 1_000, 9_999, 50_000, 10_000, 40].into_iter().for_each(|gap_ns| gaps.note(gap_ns));
+        let noise = gaps.of(3, 2_000_000_000);
+        assert_eq!((noise.cpu, noise.max_us, noise.over_10us_per_s), (3, 50.0, 1.0));
+        // 70 999 ns of two seconds.
+        assert!((noise.lost_ppm - 35.4995).abs() < 1e-9, "{}", noise.lost_ppm);
     }
 }

@@ -437,14 +437,16 @@ fn resolve(plan: &RunPlan, load: LoadPlan, capacity: Option<f64>) -> io::Result<
             plan.point.depth,
         ),
         LoadPlan::Open(RatePlan::OfProbe(percent), arrival) => {
-            let rate =
-                Rate::per_second(capacity.unwrap_or(0.0) * percent / 100.0).map_err(|error| {
-                    io::Error::other(format!("the probe found no capacity: {error}"))
-                })?;
+            let rate = share_of(capacity, percent)?;
             (format!("open {percent}%"), Mode::Open(rate, arrival), plan.point.depth)
         }
     };
     Ok(PointSpec { label, mode, depth, ..plan.point.clone() })
+}
+
+fn share_of(capacity: Option<f64>, percent: f64) -> io::Result<Rate> {
+    Rate::per_second(capacity.unwrap_or(0.0) * percent / 100.0)
+        .map_err(|error| io::Error::other(format!("the probe found no capacity: {error}")))
 }
 
 fn workload(plan: &RunPlan) -> Workload {
@@ -466,3 +468,6 @@ fn workload(plan: &RunPlan) -> Workload {
     );
     Workload { target, protocol: protocol.to_owned(), description }
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,3 +151,29 @@ fn describe(bracket: Bracket) -> String {
         (None, None) => "nothing was tried: the time ran out".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample_point;
+    use crate::slo::SloResult;
+
+    #[test]
+    fn a_trial_passes_only_if_nothing_speaks_against_it() {
+        let slo = |holds| SloResult { condition: "p99<1ms".to_owned(), measured: None, holds };
+        let mut point = sample_point("try");
+        point.slo = vec![slo(true)];
+        assert_eq!(fault(&point), None);
+        point.slo.push(slo(false));
+        assert_eq!(fault(&point), Some(Fault::Slo));
+        // A condition that is missed because of the generator says nothing about the server …
+        point.verdict.status = Status::Invalid;
+        assert_eq!(fault(&point), Some(Fault::Generator));
+        // … and a server that cannot keep up is told of before all else.
+        point.verdict.overloaded = true;
+        assert_eq!(fault(&point), Some(Fault::Overload));
+        point.verdict.overloaded = false;
+        point.ledger.unsent = 1;
+        assert_eq!(fault(&point), Some(Fault::Overload));
+    }
+}

@@ -81,6 +81,17 @@ fn base64_is_decoded_with_each_padding() {
     }
 }
 
+#[test]
+fn intervals_that_are_no_whole_milliseconds_are_read_back_in_their_places() {
+    let mut before = Recording::new(33_333_333);
+    for number in 0..9 {
+        let mut histogram = new_histogram::<u32>();
+        histogram.saturating_record(number + 1);
+        before.interval_at(number * before.interval_ns).add(Metric::Response, &histogram);
+    }
+    assert_eq!(read(&written(&before), before.interval_ns).unwrap(), before);
+}
+
 proptest! {
     // Encoding walks 27 000 buckets for each histogram, and this is a debug build.
     #![proptest_config(ProptestConfig::with_cases(6))]

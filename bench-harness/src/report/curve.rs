@@ -61,3 +61,52 @@ pub(crate) fn write_curve(path: &Path, title: &str, points: &[Point]) -> io::Res
         draw_legend(&mut chart, SeriesLabelPosition::UpperLeft)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Summary, sample_point};
+
+    #[test]
+    fn marks_of_invalid_points_are_hollow_and_off_the_line_and_closed_loops_are_not_drawn() {
+        let mut histogram = crate::record::new_histogram::<u64>();
+        histogram.record_n(1_000, 1_000).unwrap();
+        let at = |offered: f64, achieved: f64| {
+            let mut point = sample_point("open");
+            (point.offered_rps, point.achieved_rps) = (Some(offered), achieved);
+            point.response = Summary::new(&histogram);
+            point
+        };
+        let mut points: Vec<Point> =
+            (1..=4).map(|n| at(f64::from(n) * 1e6, f64::from(n) * 10.0)).collect();
+        points[2].verdict.status = Status::Invalid;
+        points.push(Point { mode: "closed".to_owned(), offered_rps: None, ..at(0.0, 1e6) });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write_curve(file.path(), "curve", &points).unwrap();
+        let picture = std::fs::read_to_string(file.path()).unwrap();
+        let circles: Vec<&str> = picture.lines().filter(|line| line.contains("<circle")).collect();
+        // The median and the p99: there are too few samples for more.
+        assert_eq!(circles.len(), 8);
+        let hollow = circles.iter().filter(|circle| circle.contains("fill=\"none\"")).count();
+        assert_eq!(hollow, 2, "{circles:?}");
+        let lines = picture
+            .lines()
+            .filter(|line| line.contains("<polyline") && line.contains("stroke-width=\"2\""));
+        let corners: Vec<usize> = lines
+            .map(|line| {
+                line.split("points=\"")
+                    .nth(1)
+                    .unwrap()
+                    .split('"')
+                    .next()
+                    .unwrap()
+                    .split_whitespace()
+                    .count()
+            })
+            .collect();
+        assert_eq!(corners, [3, 3], "{picture}");
+        // Against what was achieved, not asked for, and the closed loop would be far to the right.
+        assert!(picture.contains("40 /s") && !picture.contains("M/s"), "{picture}");
+        assert!(has_curve(&points) && !has_curve(&points[2..]));
+    }
+}

@@ -390,3 +390,6 @@ pub(crate) fn load(directory: &Path) -> io::Result<(RunResult, Vec<Recorded>)> {
     }
     Ok((result, recorded))
 }
+
+#[cfg(test)]
+mod tests;

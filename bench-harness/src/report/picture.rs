@@ -183,6 +183,40 @@ mod tests {
     }
 
     #[test]
+    fn a_curve_rises_from_the_lower_left_and_ends_with_its_samples() {
+        let curves = [
+            ("few".to_owned(), histogram((1..=10).map(|v| v * 100))),
+            ("many".to_owned(), histogram((1..=100_000).map(|v| v * 100))),
+        ];
+        let picture = percentile_picture(&curves, true);
+        // Behind the axis, and without the names of the curves.
+        let rows: Vec<Vec<char>> = picture
+            .lines()
+            .skip(1)
+            .take(HEIGHT)
+            .map(|line| line.chars().skip(11).take(WIDTH).collect())
+            .collect();
+        let columns_of = |letter: char| {
+            let found =
+                rows.iter().flat_map(|row| row.iter().enumerate().filter(|(_, c)| **c == letter));
+            found.map(|(column, _)| column).collect::<Vec<_>>()
+        };
+        // Ten samples vouch for one nine of the five that a hundred thousand do.
+        assert!(columns_of('a').into_iter().max() <= Some(WIDTH / 5 + 1), "{picture}");
+        assert_eq!(columns_of('b').into_iter().max(), Some(WIDTH - 1), "{picture}");
+        assert!(rows[0].ends_with(&['b']) && rows[HEIGHT - 1][0] != ' ', "{picture}");
+        let (rule, names) =
+            (picture.lines().nth(HEIGHT + 1).unwrap(), picture.lines().last().unwrap());
+        let ticks: Vec<usize> = rule.match_indices('+').skip(1).map(|(at, _)| at).collect();
+        let below: Vec<usize> = ["0 ", "90 %", "99 %", "99.9 %", "99.99 %"]
+            .map(|name| names.find(name).unwrap() + name.len() / 2)
+            .to_vec();
+        assert_eq!(ticks.len(), 5, "{picture}");
+        let apart = ticks.iter().zip(&below).map(|(tick, name)| tick.abs_diff(*name)).max();
+        assert!(apart <= Some(1), "{ticks:?} {below:?}\n{picture}");
+    }
+
+    #[test]
     fn nothing_recorded_is_no_picture_and_one_value_is_one() {
         assert_eq!(percentile_picture(&[], false), "");
         assert_eq!(percentile_picture(&[("none".to_owned(), histogram(0..0))], false), "");

@@ -114,7 +114,21 @@ mod tests {
         );
         let median = rows.iter().find(|row| (row[1] - 0.5).abs() < 1e-9).unwrap();
         assert!((median[0] - 500.0).abs() < 0.6 && (median[3] - 2.0).abs() < 1e-9, "{median:?}");
-        assert!(text.contains("Total count    =         1000]"), "{text}");
+        assert!((median[2] - 500.0).abs() < 1.5, "so many are no slower: {median:?}");
+        let trailer: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+        // Of the whole numbers up to a thousand, to the width of a bucket.
+        let near = |word: &str, expected: f64| {
+            let (_, rest) = trailer.iter().find_map(|line| line.split_once(word)).unwrap();
+            let number = rest.trim_start_matches(['=', ' ']).split([',', ']']).next().unwrap();
+            assert!(
+                (number.parse::<f64>().unwrap() / expected - 1.0).abs() < 2e-3,
+                "{word}: {number}"
+            );
+        };
+        near("Mean   ", 500.5);
+        near("StdDeviation  ", 288.67);
+        near("Max    ", 1_000.0);
+        near("Total count   ", 1_000.0);
     }
 
     #[test]
@@ -129,5 +143,26 @@ mod tests {
             "{text}"
         );
         assert!(lines[2].contains(",1000,") && lines[2].ends_with(",,,"), "{text}");
+    }
+
+    #[test]
+    fn a_line_says_when_what_and_nothing_that_a_few_samples_cannot() {
+        let mut recording = Recording::new(100_000_000);
+        let of = |value, count| {
+            let mut histogram = new_histogram::<u64>();
+            histogram.record_n(value, count).unwrap();
+            histogram
+        };
+        for (metric, value) in
+            [(Metric::Response, 900), (Metric::Service, 700), (Metric::GeneratorLag, 30)]
+        {
+            recording.interval_at(0).add(metric, &of(value, 1_000));
+            recording.interval_at(100_000_000).add(metric, &of(value, 10));
+        }
+        let point = crate::report::Point { begin_s: 2.5, ..sample_point("open") };
+        let text = intervals_csv(&[Recorded { point, recording }]);
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(lines[0], "\"open\",2.500,0,1000,900,900,900,700,30,30");
+        assert_eq!(lines[1], "\"open\",2.600,0,10,900,,900,,,30");
     }
 }

@@ -59,3 +59,41 @@ fn what_is_not_understood_says_what_would_be() {
         assert!(error.contains(word), "{bad}: {error}");
     }
 }
+
+#[test]
+fn each_quantity_is_read_from_its_own_place() {
+    let mut point = point();
+    let of = |us: u64| {
+        let mut histogram = crate::record::new_histogram::<u64>();
+        (0..1_000).for_each(|_| histogram.saturating_record(us * 1_000));
+        Summary::new(&histogram)
+    };
+    (point.service, point.generator_lag) = (of(70), of(3));
+    for (text, expected) in [
+        ("service.p99<71us", true),
+        ("service.max<69us", false),
+        ("lag.p99<4us", true),
+        ("lag.mean>2us", true),
+        ("mean<510us", true),
+        ("mean>490us", true),
+        ("max>999us", true),
+    ] {
+        assert_eq!(holds(text, &point), expected, "{text}");
+    }
+}
+
+#[test]
+fn whatever_got_no_good_answer_in_time_is_an_error() {
+    let mut point = point();
+    let ledger = &mut point.ledger;
+    (ledger.errors, ledger.timeouts, ledger.unfinished, ledger.unsent) = (1, 20, 300, 4_000);
+    assert!(holds("errors<=4321", &point) && !holds("errors<=4320", &point));
+}
+
+#[test]
+fn a_lower_bound_proves_what_lies_below_it() {
+    let mut point = point();
+    point.response.lower_bound_from_ns = Some(900_000);
+    assert!(holds("p99>900us", &point) && holds("p99>=900us", &point));
+    assert!(!holds("p99>2ms", &point));
+}

@@ -20,6 +20,7 @@ fn moments_agree_with_the_textbook() {
 
 #[test]
 fn a_percentile_needs_enough_samples() {
+    assert_eq!((min_samples(50.0), min_samples(90.0), min_samples(90.1)), (6, 54, 568));
     assert_eq!(min_samples(99.0), 568);
     assert_eq!(min_samples(99.9), 5_689);
     assert_eq!(min_samples(99.99), 57_079);
@@ -64,4 +65,33 @@ fn the_median_of_an_even_number_lies_between() {
     assert_eq!(median(&mut []), None);
     assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
     assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), Some(2.5));
+}
+
+#[test]
+fn a_percentile_is_the_least_value_that_so_many_do_not_exceed() {
+    let at = |counts: &[u64], percentile| percentile_of(&[10, 20, 30], counts, percentile);
+    assert_eq!(
+        [0.0, 33.0, 34.0, 50.0, 66.0, 67.0, 100.0].map(|p| at(&[1, 1, 1], p)),
+        [Some(10), Some(10), Some(20), Some(20), Some(20), Some(30), Some(30)]
+    );
+    assert_eq!(at(&[0, 5, 0], 1.0), Some(20));
+    assert_eq!(at(&[0, 0, 0], 50.0), None);
+}
+
+#[test]
+fn the_interval_of_a_ratio_holds_it_and_needs_enough_blocks_of_both() {
+    let of = |count: u64, factor: u64| {
+        let blocks: Vec<Interval> =
+            (0..count).map(|i| block((1..100 + i).map(|value| value * factor))).collect();
+        Blocks::new(&blocks, Metric::Response)
+    };
+    let (few, single, double) = (of(9, 1), of(12, 1), of(24, 2));
+    let (low, high) = Blocks::ratio_interval(&single, &double, Some(50.0), 1).unwrap();
+    assert!(low > 0.5 && high < 0.9, "the logarithm of two, not [{low}, {high}]");
+    // Twice as many blocks are no more requests in each.
+    let (low, high) = Blocks::ratio_interval(&single, &double, None, 1).unwrap();
+    assert!(low > -0.1 && high < 0.2, "[{low}, {high}]");
+    for (a, b) in [(&few, &single), (&single, &few)] {
+        assert_eq!(Blocks::ratio_interval(a, b, Some(50.0), 1), None);
+    }
 }

@@ -132,3 +132,35 @@ fn there_are_two_words_for_one_driver() {
     assert_eq!((driver("auto"), driver("epoll")), (Ok(Driver::Auto), Ok(Driver::Epoll)));
     assert!(driver("io_uring").is_err() && driver("kqueue").is_err());
 }
+
+#[test]
+fn every_unit_is_what_it_says() {
+    let lengths =
+        [("7ns", 7), ("7us", 7_000), ("7µs", 7_000), ("7ms", 7_000_000), ("7s", 7_000_000_000)];
+    for (text, length_ns) in lengths {
+        assert_eq!(duration(text), Ok(Duration::from_nanos(length_ns)), "{text}");
+    }
+    for (text, minutes) in [("7m", 7), ("7min", 7), ("7h", 420)] {
+        assert_eq!(duration(text), Ok(Duration::from_secs(60 * minutes)), "{text}");
+    }
+    assert_eq!(
+        ["7", "7k", "7K", "7M", "7G"].map(|text| count(text).unwrap()),
+        [7, 7_000, 7_000, 7_000_000, 7_000_000_000]
+    );
+}
+
+#[test]
+fn shares_are_what_they_say_and_lie_in_their_range() {
+    assert_eq!((percent("5%"), percent("100 %")), (Ok(0.05), Ok(1.0)));
+    assert_eq!(
+        (whole_percent("50%"), whole_percent("100"), whole_percent("0%")),
+        (Ok(50), Ok(100), Ok(0))
+    );
+    for bad in ["0%", "101%", "5", "x%"] {
+        assert!(percent(bad).is_err(), "{bad}");
+    }
+    assert!(whole_percent("101%").is_err() && whole_percent("-1").is_err());
+    for bad in ["hotspot:1.5/0.5", "hotspot:0.5/150%", "gauss:2/0.1"] {
+        assert!(key_distribution(bad).is_err(), "{bad}");
+    }
+}

@@ -120,3 +120,19 @@ fn what_is_unknown_is_no_fault() {
     };
     assert_eq!(status(&unknown), (Status::Valid, false));
 }
+
+#[test]
+fn the_response_of_an_overloaded_server_grows_and_that_is_no_drift() {
+    let grows =
+        Evidence { achieved: 8_000.0, left_over: 10, drift_p50_percent: Some(80.0), ..clean() };
+    assert_eq!(status(&grows), (Status::Valid, true));
+    assert_eq!(judge(&grows).reasons.len(), 1, "that it is overloaded");
+}
+
+#[test]
+fn what_is_sent_when_there_is_room_cannot_be_late() {
+    for late in [lag(60_000, 60_000, 60_000), lag(1_000, 60_000, 60_000), lag(1, 1, STOPPED_NS)] {
+        let closed = Evidence { open: false, lag: late, ..clean() };
+        assert_eq!(status(&closed), (Status::Capacity, false), "{late:?}");
+    }
+}

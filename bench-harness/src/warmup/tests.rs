@@ -58,3 +58,40 @@ fn a_search_gives_a_warm_up_no_more_than_its_trials_have() {
     let short = Warmup::Fixed(Duration::from_millis(3));
     assert_eq!(short.at_most(half), short);
 }
+
+#[test]
+fn each_way_not_to_be_steady_is_seen_by_itself() {
+    let with = |of: usize, values: [f64; 5]| {
+        let mut blocks = vec![[500.0, 200.0, 300.0]; 5];
+        blocks.iter_mut().zip(values).for_each(|(block, value)| block[of] = value);
+        is_steady(&blocks)
+    };
+    assert!(with(0, [500.0, 498.0, 501.0, 499.0, 500.0]));
+    assert!(!with(0, [500.0, 495.0, 490.0, 485.0, 480.0]), "answers fall, if by little");
+    assert!(!with(0, [410.0, 400.0, 430.0, 425.0, 440.0]), "answers have risen, if not each time");
+    assert!(!with(1, [210.0, 200.0, 230.0, 225.0, 240.0]), "the median has risen likewise");
+    assert!(!with(2, [300.0, 301.0, 302.0, 303.0, 304.0]), "the p99 rises each time");
+    assert!(with(2, [210.0, 200.0, 230.0, 225.0, 240.0]), "a p99 may differ from end to end");
+    assert!(!with(0, [0.0; 5]), "silence is as steady as can be");
+}
+
+#[test]
+fn values_that_are_alike_share_their_rank() {
+    // By hand: ranks of 0.5, 0.5, 2.5 and 2.5, so 4 / sqrt(5 · 4).
+    assert!((trend(&[1.0, 1.0, 2.0, 2.0]) - 4.0 / 20f64.sqrt()).abs() < 1e-12);
+}
+
+#[test]
+fn the_intervals_of_a_ramp_are_left_out() {
+    let (mut ends, mut collector) = recorders(1, Intervals { origin_ns: 0, length_ns: 100 });
+    let mut recorder = ends.pop().unwrap();
+    let mut watch = Watch::new(2);
+    for number in 0..6 {
+        (0..=number).for_each(|_| recorder.count_done());
+        recorder.roll(number * 100 + 100);
+        while collector.collect(Duration::ZERO).is_ok() {}
+        let _ = watch.is_warm(&collector);
+    }
+    let answers: Vec<f64> = watch.blocks.iter().map(|block| block[0]).collect();
+    assert_eq!(answers, [3.0, 4.0, 5.0, 6.0]);
+}
