@@ -104,9 +104,12 @@ fn whatever_befell_one_of_the_generators_befell_the_sum() {
         assert_eq!((point.connections.asked, point.generator.loop_gap_max_us), (2, 77.0));
     }
     let mut both = [disturbed(), disturbed()];
+    both[1].1[0].point.steal = Some(0.25);
     both[1].1[0].point.response.lower_bound_from_ns = Some(5);
     let [a, b] = both;
-    let response = merge(vec![a, b], &[]).unwrap().0.points[0].response.clone();
+    let point = merge(vec![a, b], &[]).unwrap().0.points[0].clone();
+    assert_eq!(point.steal, Some(0.5));
+    let response = &point.response;
     assert_eq!((response.censored, response.lower_bound_from_ns), (14, Some(5)));
 }
 

@@ -61,7 +61,7 @@ impl Case {
         self.lag_us.iter().for_each(|lag_us| lags.saturating_record(lag_us * 1_000));
         recording.interval_at(SECOND_NS).add(Metric::GeneratorLag, &lags);
         recording.interval_at(SECOND_NS).overflow = self.overflow;
-        let layout = Layout { server_cpus: vec![1], load_cpus: vec![0], shared: self.shared };
+        let layout = Layout::new(vec![1], vec![0], self.shared);
         let conditions =
             Conditions { hiccup_us: self.hiccup_us, ..Conditions::new(layout, Arc::default()) };
         let times = Times {

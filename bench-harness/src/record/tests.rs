@@ -115,12 +115,24 @@ fn intervals_that_are_added_up_keep_when_and_how_often() {
         recording.interval_at(at_ns).add(Metric::Response, &histogram);
     }
     recording.interval_at(450).overflow = 3;
+    recording.interval_at(150).overflow = 2;
     recording.coarsen();
     let counts = |number: usize| recording.intervals[number].counts(Metric::Response).clone();
     assert_eq!((recording.interval_ns, recording.intervals.len()), (200, 3));
     assert_eq!(counts(0), [(5, 2), (6, 1)]);
     assert_eq!((counts(1), counts(2)), (vec![(7, 1)], vec![(8, 1)]));
-    assert_eq!(recording.overflow(), 3);
+    assert_eq!(recording.overflow(), 5);
+}
+
+#[test]
+fn the_service_of_a_closed_loop_is_its_response() {
+    let mut recording = Recording::new(100);
+    let mut histogram = new_histogram::<u32>();
+    histogram.saturating_record(5);
+    recording.interval_at(250).add(Metric::Response, &histogram);
+    recording.take_response_for_service();
+    assert_eq!(recording.total(Metric::Service), recording.total(Metric::Response));
+    assert_eq!(recording.intervals[2].counts(Metric::Service), &[(5, 1)]);
 }
 
 proptest! {

@@ -194,9 +194,9 @@ mod tests {
         let of = |value_ns| {
             let mut histogram = crate::record::new_histogram::<u64>();
             histogram.record_n(value_ns, 100).unwrap();
-            Summary { lower_bound_from_ns: Some(5_000), ..Summary::new(&histogram) }
+            Summary { lower_bound_from_ns: Some(1_500), ..Summary::new(&histogram) }
         };
-        (point.response, point.service) = (of(9_000), of(4_000));
+        (point.response, point.service) = (of(1_500), of(900));
         (point.ledger.errors, point.ledger.timeouts, point.balanced) = (20, 3, false);
         point.verdict.reasons = vec!["it was late".to_owned()];
         let slo = |condition: &str, holds| crate::slo::SloResult {
@@ -207,8 +207,8 @@ mod tests {
         point.slo = vec![slo("p50<1us", false), slo("p90<1s", true)];
         let page = html(&sample_result(vec![point]), &[]);
         for words in [
-            "<td>≥ 9.00 µs</td>",
-            "<td>4.00 µs</td>",
+            "<td>≥ 1.50 µs</td>",
+            "<td>900 ns</td>",
             "<td>23</td>",
             "the ledger does not balance",
             "open: it was late",
@@ -217,6 +217,6 @@ mod tests {
         ] {
             assert!(page.contains(words), "{words} is not in:\n{page}");
         }
-        assert!(!page.contains("≥ 4.00"), "what lies below the bound is known");
+        assert!(!page.contains("≥ 900"), "what lies below the bound is known");
     }
 }

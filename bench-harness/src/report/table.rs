@@ -362,20 +362,20 @@ mod tests {
             histogram.record_n(value_ns, 100).unwrap();
             Summary::new(&histogram)
         };
-        (point.response, point.service) = (of(9_000), of(4_000));
-        (point.response.censored, point.response.lower_bound_from_ns) = (7, Some(9_000));
+        (point.response, point.service) = (of(1_500), of(900));
+        (point.response.censored, point.response.lower_bound_from_ns) = (7, Some(1_500));
         (point.ledger.errors, point.ledger.timeouts) = (20, 3);
         (point.balanced, point.stationary.ok, point.verdict.overloaded) = (false, false, true);
         point.verdict.reasons = vec!["it was late".to_owned()];
         let columns = vec![crate::units::column("50").unwrap()];
-        let style = Style { columns, unit: Unit::Auto, ascii: true };
+        let style = Style { columns, unit: Unit::Auto, ascii: true, colors: false };
         let table = render_table(&crate::report::sample_result(vec![point]), &style);
         let row = |name: &str| {
             let line = table.lines().find(|line| line.contains(name)).unwrap();
             line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(row("| open ")[4..8], [">= 9.00 us", "-", "23", "valid, overloaded"]);
-        assert_eq!(row("| service ").get(4).map(String::as_str), Some("4.00 us"), "{table}");
+        assert_eq!(row("| open ")[4..8], [">= 1.50 us", "-", "23", "valid, overloaded"]);
+        assert_eq!(row("| service ").get(4).map(String::as_str), Some("900 ns"), "{table}");
         for words in [
             "LEDGER DOES NOT BALANCE",
             "not stationary",

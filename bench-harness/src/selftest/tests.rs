@@ -1,4 +1,5 @@
 use super::*;
+use crate::console::{Loudness, Progress};
 
 fn word(finding: &Finding) -> &'static str {
     match finding {
@@ -34,7 +35,8 @@ fn a_spoiled_check_is_tried_again_and_in_the_end_not_judged() {
             Finding::Spoiled(_) => |_, _| Ok(spoil()),
         };
         let check = Check { name: "check", promise: "promise", run };
-        word(&judge(&check, &Bench::new().unwrap(), 3).unwrap())
+        let console = Console::new(Loudness::Quiet, Progress::None);
+        word(&judge(&check, &Bench::new(console).unwrap(), 3).unwrap())
     };
     assert_eq!(found(|_| Finding::Pass(String::new())), "pass");
     assert_eq!(found(|_| Finding::Fail(String::new())), "fail");

@@ -91,6 +91,33 @@ fn a_shortfall_while_requests_wait_for_the_server_is_overload() {
 }
 
 #[test]
+fn each_limit_is_where_it_says() {
+    for (inside, outside) in [
+        (Evidence { achieved: 9_900.0, ..clean() }, Evidence { achieved: 9_899.0, ..clean() }),
+        (
+            Evidence { lag: lag(1_000, 10_000, STOPPED_NS - 1), ..clean() },
+            Evidence { lag: lag(1_000, 10_000, STOPPED_NS), ..clean() },
+        ),
+        (
+            Evidence { lag: lag(50_000, 50_000, 60_000), ..clean() },
+            Evidence { lag: lag(50_000, 50_001, 60_000), ..clean() },
+        ),
+        (Evidence { steal: Some(0.01), ..clean() }, Evidence { steal: Some(0.0101), ..clean() }),
+        (
+            Evidence { hiccup_us: Some(1_000.0), ..clean() },
+            Evidence { hiccup_us: Some(1_000.1), ..clean() },
+        ),
+        (
+            Evidence { drift_p50_percent: Some(25.0), ..clean() },
+            Evidence { drift_p50_percent: Some(25.1), ..clean() },
+        ),
+    ] {
+        assert_eq!(status(&inside).0, Status::Valid, "{inside:?}");
+        assert_ne!(status(&outside).0, Status::Valid, "{outside:?}");
+    }
+}
+
+#[test]
 fn what_is_only_doubtful_is_indicative() {
     let doubts = [
         Evidence { shared_cpu: true, ..clean() },

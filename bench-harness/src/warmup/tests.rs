@@ -83,7 +83,8 @@ fn values_that_are_alike_share_their_rank() {
 
 #[test]
 fn the_intervals_of_a_ramp_are_left_out() {
-    let (mut ends, mut collector) = recorders(1, Intervals { origin_ns: 0, length_ns: 100 });
+    let (mut ends, mut collector) =
+        recorders(1, Intervals { origin_ns: 0, length_ns: 100, digits: 3 });
     let mut recorder = ends.pop().unwrap();
     let mut watch = Watch::new(2);
     for number in 0..6 {

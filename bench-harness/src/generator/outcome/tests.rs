@@ -53,7 +53,8 @@ fn a_bound_of_one_thread_is_one_of_both() {
 
 /// What becomes of a request that was due at 1000, sent at 1400 and answered at 2000.
 fn landed(ok: bool, measure_ns: u64, timeout_ns: u64, open: bool) -> (ThreadOutcome, Recording) {
-    let (mut ends, mut collector) = recorders(1, Intervals { origin_ns: 0, length_ns: 1 << 40 });
+    let (mut ends, mut collector) =
+        recorders(1, Intervals { origin_ns: 0, length_ns: 1 << 40, digits: 3 });
     let (mut recorder, mut outcome) = (ends.pop().unwrap(), ThreadOutcome::default());
     let times = Times { start_ns: 0, measure_ns, end_ns: 1_500, drain_end_ns: 9_000 };
     let landing = Landing { times, timeout_ns, open, is_counted: false };
