@@ -4,10 +4,13 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use corelane::sim::{Failure, Place, Simulation, check_twice};
-use corelane::{Result, StreamReader, StreamWriter, open_connection, start_server, timeout};
+use corelane::sim::{Failure, Place, Simulation, check, check_twice, draw};
+use corelane::{
+    Instant, Result, StreamReader, StreamWriter, open_connection, sleep, sleep_until, spawn,
+    start_server, timeout,
+};
 use corelane_shards::sim::Site;
-use corelane_shards::{Accept, Placement, Shard, Shards};
+use corelane_shards::{Accept, PanicPolicy, Placement, Shard, Shards};
 use signal_hook::consts::SIGTERM;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -111,6 +114,39 @@ fn a_port_that_is_taken_without_sharing_is_an_error() {
         let ending = site.join_to_end(sim)?;
         let refused = ending.into_result().unwrap_err();
         assert_eq!(refused.io_kind(), Some(ErrorKind::AddrInUse), "{refused}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_door_reaches_the_last_shard_though_the_one_that_it_was_handed_to_ends_too() {
+    check(60, |sim| {
+        let (server, client) = (sim.host("server")?, sim.host("client")?);
+        let builder = Shards::builder().placement(Placement::Count(SHARD_COUNT));
+        let addr = server.addr(7);
+        let site = builder.panic_policy(PanicPolicy::ShutShard).simulate(
+            sim,
+            server,
+            async move |shard: Shard| {
+                // In this order, so that shard 0 accepts and shard 1 is the next to do so.
+                sleep(SECOND * shard.id().index() as u32).await;
+                let part = shard.serve_with(Accept::InTurn, addr, echo).await?;
+                if shard.id().index() < 2 {
+                    let at = draw("panic", 400).unwrap_or(0);
+                    sleep_until(Instant::ZERO + 5 * SECOND + Duration::from_micros(at)).await;
+                    drop(spawn(async { panic!("on purpose") }));
+                }
+                part.wait_closed().await;
+                Ok(())
+            },
+        )?;
+        sim.run_for(10 * SECOND)?;
+        let answered = sim.run(client, async move || {
+            timeout(60 * SECOND, async |_| ask(&mut open_connection(addr).await?).await).await
+        });
+        assert!(matches!(answered, Ok(true)), "{answered:?}");
+        site.handle().request_shutdown();
+        drop(site.join_to_end(sim)?);
         Ok(())
     });
 }

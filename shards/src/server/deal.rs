@@ -21,7 +21,7 @@ use corelane::{LocalContext, SchedulingGroup, Server, ServerBuilder, spawn};
 
 use super::accept::Accept;
 use super::group::Group;
-use crate::call::TryPostError;
+use crate::call::{ShardsHandle, TryPostError};
 use crate::id::ShardId;
 use crate::shard::Shard;
 
@@ -71,17 +71,10 @@ impl Door {
 
     /// Has a shard that still serves accept for all, because this one is lost to them.
     pub(super) fn hand_over(self, shard: &Shard) {
-        let Some(to) = self.group.pass_door(shard.id()) else { return };
         let Self { group, servers, spare } = self;
         // Before the other begins, so that each connection is accepted by one of them.
         drop(servers);
-        let open = move || {
-            if let Some(shard) = Shard::current() {
-                take_over(&shard, &group, spare);
-            }
-        };
-        // Refused means that the run is over.
-        let _ = shard.remote(to).submit(open);
+        Passed { group, spare: Some(spare), lost: vec![shard.id()], shards: shard.handle() }.send();
     }
 
     fn rest_if_full(&self) {
@@ -92,6 +85,47 @@ impl Door {
 
     pub(super) fn go_on(&self) {
         self.servers.iter().for_each(Server::resume);
+    }
+}
+
+/// A door on its way to another shard. That may end before it gets there: then it goes on to the next.
+struct Passed {
+    group: Arc<Group>,
+    /// There until it has arrived.
+    spare: Option<Spare>,
+    /// Shards that cannot open it, the last one being the acceptor of now.
+    lost: Vec<ShardId>,
+    shards: ShardsHandle,
+}
+
+impl Passed {
+    /// Sends it to a shard that serves, if there is one: else the run is over.
+    fn send(mut self) {
+        let Some(to) = self.group.pass_door(&self.lost) else {
+            self.spare = None;
+            return;
+        };
+        self.lost.push(to);
+        let remote = self.shards.remote(to).clone();
+        // Refused it is dropped, and so is sent on.
+        let _ = remote.submit(move || self.arrive());
+    }
+
+    fn arrive(mut self) {
+        let Some(shard) = Shard::current() else { return };
+        if let Some(spare) = self.spare.take() {
+            take_over(&shard, &self.group, spare);
+        }
+    }
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            let (group, shards) = (Arc::clone(&self.group), self.shards.clone());
+            let lost = std::mem::take(&mut self.lost);
+            Self { group, spare: Some(spare), lost, shards }.send();
+        }
     }
 }
 
@@ -197,3 +231,7 @@ pub(super) fn ring(group: &Arc<Group>) {
         }
     });
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

@@ -198,9 +198,12 @@ impl Group {
             // As the system does it: the last listener takes the number of the one that goes.
             state.members.swap_remove(index);
         }
-        if state.asked == Some(Accept::ByCpu) && !state.fell_back && !state.members.is_empty() {
+        if state.asked == Some(Accept::ByCpu) && !state.members.is_empty() {
+            // What was given up goes with whoever was to take it off and has not done it.
+            let steering =
+                if state.fell_back { CpuSteering::new() } else { state.steering(report) };
             // Refused, some connections come to another shard than they might.
-            let _ = steer(&state.steering(report));
+            let _ = steer(&steering);
         }
         close();
         if !state.members.is_empty() {
@@ -211,13 +214,14 @@ impl Group {
         state.acceptor.take().map_or(Farewell::Alone, Farewell::CloseDoorOf)
     }
 
-    /// The shard that accepts for all cannot go on with it: who is to, if anybody serves.
-    pub(super) fn pass_door(&self, from: ShardId) -> Option<ShardId> {
+    /// Of these shards the last one accepts for all, and cannot go on with it: who of the others is to, if anybody
+    /// serves.
+    pub(super) fn pass_door(&self, lost: &[ShardId]) -> Option<ShardId> {
         let mut state = self.state();
-        if state.acceptor != Some(from) {
+        if state.acceptor.as_ref() != lost.last() {
             return None;
         }
-        state.acceptor = state.members.first().copied();
+        state.acceptor = state.members.iter().find(|member| !lost.contains(member)).copied();
         state.acceptor
     }
 

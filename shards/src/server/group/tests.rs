@@ -99,6 +99,61 @@ fn a_shard_that_gets_all_connections_ends_the_steering_once() {
 }
 
 #[test]
+fn a_shard_that_leaves_makes_sure_that_what_was_given_up_is_taken_off() {
+    let (group, report) = (group(2), report(2));
+    join(&group, &[0, 1], &report);
+    // Whoever found out was to end the steering, and has closed its part before it did.
+    assert!(accept(&group, 0, 1024).is_some());
+    let told = RefCell::new(Vec::new());
+    let steer = |steering: &CpuSteering| {
+        told.borrow_mut().push(Some(steering.clone()));
+        Ok(())
+    };
+    group.leave(ShardId::at(0), &report, steer, || told.borrow_mut().push(None));
+    assert_eq!(*told.borrow(), [Some(CpuSteering::new()), None]);
+}
+
+/// A subscriber that asks, of each event, how connections come to `0`.
+struct Asks(Arc<Group>);
+
+impl tracing::Subscriber for Asks {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        let is_free = self.0.state.try_lock().is_ok();
+        assert!(is_free, "asked now, it would never answer");
+        assert_eq!(self.0.in_force(), Accept::ReusePort);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn what_is_said_of_a_server_is_said_when_it_can_be_asked() {
+    let (refused, lopsided) = (Arc::new(group(2)), Arc::new(group(2)));
+    tracing::subscriber::with_default(Asks(Arc::clone(&refused)), || {
+        let refuse = |(): &(), _: &CpuSteering| Err(io::ErrorKind::PermissionDenied.into());
+        refused.join_steered(ShardId::at(0), &report(2), || Ok(()), refuse).unwrap();
+    });
+    join(&lopsided, &[0, 1], &report(2));
+    tracing::subscriber::with_default(Asks(Arc::clone(&lopsided)), || {
+        assert!(accept(&lopsided, 0, 1024).is_some());
+    });
+}
+
+#[test]
 fn shards_that_share_the_connections_stay_steered() {
     let (group, report) = (group(2), report(2));
     join(&group, &[0, 1], &report);
