@@ -12,18 +12,18 @@
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::SIGINT;
-use signal_hook::low_level::pipe;
+use signal_hook::low_level::{pipe, unregister};
 
 use crate::executor::{HALT, RemoteLoop};
 use crate::signal::{SignalHold, is_streamed};
 use crate::util::atomic::lock;
 
-static WATCHER: OnceLock<Watcher> = OnceLock::new();
+static WATCHER: OnceLock<Arc<Watcher>> = OnceLock::new();
 /// SIGINTs of the present `run`, as far as the pipe was read. `Relaxed` throughout: no data travels by it.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -133,15 +133,34 @@ impl Watcher {
 
 /// The watcher, made by the first who asks. Only the main thread does.
 fn watcher() -> io::Result<&'static Watcher> {
-    if let Some(watcher) = WATCHER.get() {
+    made_once(&WATCHER, |watcher, handlers| {
+        let builder = thread::Builder::new().name("signals".to_owned());
+        let registered = pipe::register(SIGINT, handlers)?;
+        #[expect(clippy::disallowed_methods, reason = "SIGINT must be seen while the loop is busy")]
+        let started = builder.spawn(move || watcher.serve());
+        if let Err(error) = started {
+            unregister(registered);
+            return Err(error);
+        }
+        Ok(())
+    })
+}
+
+/// What `place` has, or else a watcher that `start` has made somebody read, given the end for handlers. One that nobody
+/// reads is not kept: the next `run` would hold SIGINT for it.
+fn made_once(
+    place: &'static OnceLock<Arc<Watcher>>,
+    start: impl FnOnce(Arc<Watcher>, UnixStream) -> io::Result<()>,
+) -> io::Result<&'static Watcher> {
+    if let Some(watcher) = place.get() {
         return Ok(watcher);
     }
     let (ours, handlers) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let watcher = WATCHER.get_or_init(|| Watcher { pipe: ours, active: Mutex::new(None) });
-    let builder = thread::Builder::new().name("signals".to_owned());
-    #[expect(clippy::disallowed_methods, reason = "SIGINT must be seen while the loop is busy")]
-    builder.spawn(|| watcher.serve())?;
-    pipe::register(SIGINT, handlers)?;
-    Ok(watcher)
+    let watcher = Arc::new(Watcher { pipe: ours, active: Mutex::new(None) });
+    start(Arc::clone(&watcher), handlers)?;
+    Ok(place.get_or_init(|| watcher))
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,6 +142,8 @@ impl Home {
         let id = TaskId(self.last_id.get() + 1);
         self.last_id.set(id.0);
         let mut tasks = self.tasks.borrow_mut();
+        // Before the future is in a cell: that would be dropped while the table is borrowed, for which it may ask.
+        assert!(!tasks.table.is_full(), "a loop holds 16,777,216 tasks at most");
         let Tasks { table, ready, .. } = &mut *tasks;
         let cell = TaskCell::new(&mut table.pool, future, id, location);
         let slot = table.insert(cell);

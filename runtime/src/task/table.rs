@@ -72,6 +72,7 @@ pub(super) struct TaskTable {
     leftovers: usize,
     /// Tasks with a request that waits for its delivery.
     requests: usize,
+    most_slots: u32,
     loop_bits: u64,
     first_generation: u32,
     last_generation: u32,
@@ -143,6 +144,7 @@ impl TaskTable {
             unfinished: 0,
             leftovers: 0,
             requests: 0,
+            most_slots: MAX_SLOTS,
             loop_bits: u64::from(loop_id) << 48,
             first_generation,
             last_generation: first_generation,
@@ -152,14 +154,22 @@ impl TaskTable {
         }
     }
 
-    /// Puts a task into an empty slot, queued and with a handle.
-    ///
-    /// # Panics
-    /// With 16,777,216 tasks in the table: the numbers of wakers have no room for more.
+    /// Whether it holds 16,777,216 tasks: the numbers of wakers have no room for more.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.empty.is_empty() && self.slots.len() >= self.most_slots as usize
+    }
+
+    /// Has it be full early, for a test.
+    #[cfg(test)]
+    pub(super) fn limit_to(&mut self, most_slots: u32) {
+        self.most_slots = most_slots;
+    }
+
+    /// Puts a task into an empty slot, queued and with a handle. There must be room.
     #[inline]
     pub(super) fn insert(&mut self, cell: TaskCell) -> u32 {
-        let full = self.empty.is_empty() && self.slots.len() >= MAX_SLOTS as usize;
-        assert!(!full, "a loop holds 16,777,216 tasks at most");
+        debug_assert!(!self.is_full());
         self.unfinished += 1;
         let state = OCCUPIED | QUEUED | HANDLE;
         if let Some(index) = self.empty.pop() {

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
 use super::home::Home;
@@ -60,4 +61,31 @@ fn a_slot_serves_many_tasks_and_stale_wakers_reach_none_of_them() {
     assert!(!home.has_ready(), "the old number names the old task");
     home.close();
     super::enter(before);
+}
+
+/// Asks the loop's tasks when it is dropped.
+struct Asks(Rc<Home>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        assert_eq!(self.0.unfinished_count(), 1);
+    }
+}
+
+#[test]
+fn a_task_that_finds_no_room_is_dropped_when_the_table_can_be_asked() {
+    let home = Home::new().unwrap();
+    home.tasks.borrow_mut().table.limit_to(1);
+    let spawn = |asks: Option<Asks>| {
+        let future = async move {
+            drop(asks);
+            Ok(())
+        };
+        home.spawn(future, Location::caller())
+    };
+    assert!(spawn(None).is_some());
+    let asks = Asks(Rc::clone(&home));
+    let refused = catch_unwind(AssertUnwindSafe(|| spawn(Some(asks))));
+    assert!(refused.is_err());
+    home.close();
 }
