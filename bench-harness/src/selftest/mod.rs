@@ -6,6 +6,22 @@
 //! neither is tried again, and in the end *not judged*. The checks of queues look at the windows that
 //! the machine left alone (see `quiet`); those of freezes, which are longer than anything that a
 //! machine does by itself, need only that it did nothing of the kind.
+//!
+//! # What needs no server
+//!
+//! The same loop runs on a simulated clock in the tests of `generator`, where tolerances are not needed. A generator was
+//! made to lie there on purpose, in one way at a time, and each time a test failed:
+//!
+//! | lie | found by |
+//! |---|---|
+//! | a request is due when it is noticed, or when it is sent | `a_stopped_generator_is_late_by_its_own_fault`, `an_overloaded_server_shows_a_response_that_grows_and_no_plateau` |
+//! | nothing is sent while an answer is awaited | `a_frozen_server_makes_requests_wait_in_the_client_queue_and_not_in_the_lag` |
+//! | after a stall twice the rate is all that leaves | the same |
+//! | requests leave in bunches of 20 ms | the same |
+//! | what has no answer is in no histogram, or not in the ledger | `a_server_that_never_answers_again_leaves_censored_samples_of_every_age` |
+//! | answers are recorded, or counted, twice | `a_counted_run_measures_exactly_so_many_requests_and_ends` |
+//! | the generator's own lateness is put down to the server | `a_stopped_generator_is_late_by_its_own_fault` |
+//! | sleep until a request is due, and not until shortly before | `hybrid_pacing_is_as_exact_as_spinning_and_sleeping_is_as_late_as_the_kernel` |
 
 mod delay;
 mod exact;
