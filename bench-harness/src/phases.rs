@@ -386,7 +386,7 @@ fn prepare(plan: &RunPlan, console: &Console) -> io::Result<Subject> {
         Aim::Embedded(spec) => {
             let counting = match spec.target {
                 Target::Kv => Counting::Info,
-                Target::Http | Target::TokioHttp => Counting::Unknown,
+                target if target.is_http() => Counting::Unknown,
                 _ => Counting::Pipe,
             };
             Subject::embedded(Server::start(spec)?, counting)

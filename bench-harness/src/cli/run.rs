@@ -74,11 +74,11 @@ impl Runtime {
 /// Only the servers on the runtime of this project have a choice of how they accept.
 pub(super) fn check_accept(target: Target, accept: Accept) -> Result<(), String> {
     if accept == Accept::default()
-        || matches!(target, Target::Kv | Target::Echo | Target::Http | Target::Hop)
+        || matches!(target, Target::Kv | Target::Echo | Target::Http | Target::Hello | Target::Hop)
     {
         return Ok(());
     }
-    Err(format!("{target} accepts in one way only; --accept is for kv, echo, hop and http"))
+    Err(format!("{target} accepts in one way only; --accept is for kv, echo, hop, http and hello"))
 }
 
 /// Options of the synthetic server.
@@ -197,7 +197,7 @@ impl Run {
         };
         let wire = match target {
             Target::Kv => Wire::Resp,
-            Target::Http | Target::TokioHttp => Wire::Http,
+            target if target.is_http() => Wire::Http,
             Target::Synthetic => self.synthetic.wire,
             // The others are echo servers on one runtime or another.
             _ => Wire::Echo,

@@ -350,13 +350,23 @@ const TCP: [(&str, &str, &str, Measure); 11] = [
 ];
 
 fn http() -> Vec<Bench> {
-    let bench = |name, what, connections| {
+    let bench = |name, what, (ours, theirs), connections| {
         let on = move |target| move |layout: &Layout| http::hello(layout, target, connections);
-        Bench::new(name, "us", what, on(Target::Http), on(Target::TokioHttp))
+        Bench::new(name, "us", what, on(ours), on(theirs))
     };
+    // The same work on either side: hyper's own, and then what the example has besides.
+    let bare = (Target::Hello, Target::TokioHello);
+    let whole = (Target::Http, Target::TokioHttp);
     vec![
-        bench("http_1", "server CPU for an HTTP request under wrk, 1 connection", 1),
-        bench("http_64", "the same, 64 connections", 64),
+        bench("http_1", "server CPU for an HTTP greeting under wrk, 1 connection", bare, 1),
+        bench("http_64", "the same, 64 connections", bare, 64),
+        bench(
+            "http_example_1",
+            "with an idle timeout, an orderly end, routes and a counter; 1 connection",
+            whole,
+            1,
+        ),
+        bench("http_example_64", "the same, 64 connections", whole, 64),
     ]
 }
 

@@ -1,5 +1,5 @@
-//! What a server pays for an HTTP request, under wrk: the HTTP server of the examples with all its limits,
-//! and hyper on tokio.
+//! What a server pays for an HTTP request, under wrk: hyper on the runtime and on tokio, each with the greeting
+//! alone and with what the server of the examples has besides.
 
 use std::io;
 use std::process::{Command, Stdio};

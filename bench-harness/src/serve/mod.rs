@@ -14,6 +14,8 @@ mod bare;
 mod child;
 mod control;
 mod echo;
+mod greeting;
+mod hello;
 mod hop;
 mod hosted;
 mod http;
@@ -53,12 +55,16 @@ pub(crate) enum Target {
     Hop,
     /// The sharded HTTP/1.1 server of the examples.
     Http,
+    /// A greeting over HTTP on the runtime, without what the example has besides.
+    Hello,
     /// The same echo server on tokio's current-thread runtime, to compare.
     TokioEcho,
     /// The same echo server with a thread for each connection and blocking calls.
     ThreadEcho,
-    /// The same HTTP server on tokio's current-thread runtime, to compare.
+    /// The HTTP server of the examples on tokio's current-thread runtime, to compare.
     TokioHttp,
+    /// The same greeting on tokio's current-thread runtime, to compare.
+    TokioHello,
     /// The same echo server without any runtime, on epoll: the limit.
     BareEcho,
     /// The same echo server on monoio's epoll driver, to compare.
@@ -81,9 +87,11 @@ impl fmt::Display for Target {
             Target::Echo => "echo",
             Target::Hop => "hop",
             Target::Http => "http",
+            Target::Hello => "hello",
             Target::TokioEcho => "tokio-echo",
             Target::ThreadEcho => "thread-echo",
             Target::TokioHttp => "tokio-http",
+            Target::TokioHello => "tokio-hello",
             Target::BareEcho => "bare-echo",
             #[cfg(feature = "rivals")]
             Target::MonoioEcho => "monoio-echo",
@@ -93,6 +101,13 @@ impl fmt::Display for Target {
             Target::CompioEcho => "compio-echo",
             Target::Synthetic => "synthetic",
         })
+    }
+}
+
+impl Target {
+    /// Whether it speaks HTTP.
+    pub(crate) fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Hello | Self::TokioHttp | Self::TokioHello)
     }
 }
 
@@ -250,9 +265,11 @@ pub(crate) fn start(spec: &ServerSpec, addr: SocketAddr, child: bool) -> io::Res
         Target::Echo => hosted::start(spec, addr, echo::run)?,
         Target::Hop => hosted::start(spec, addr, hop::run)?,
         Target::Http => hosted::start(spec, addr, http::run)?,
+        Target::Hello => hosted::start(spec, addr, hello::run)?,
         Target::TokioEcho => hosted::start(spec, addr, tokio_echo::run)?,
         Target::ThreadEcho => hosted::start(spec, addr, thread_echo::run)?,
-        Target::TokioHttp => hosted::start(spec, addr, tokio_http::run)?,
+        Target::TokioHttp => hosted::start(spec, addr, tokio_http::limited)?,
+        Target::TokioHello => hosted::start(spec, addr, tokio_http::hello)?,
         Target::BareEcho => hosted::start(spec, addr, bare::run)?,
         #[cfg(feature = "rivals")]
         Target::MonoioEcho => hosted::start(spec, addr, rivals::monoio)?,
