@@ -365,6 +365,12 @@ fn a_main_that_fails_fails_the_run() {
     let failure = sim.run_for(2 * SECOND).unwrap_err();
     assert!(matches!(failure.reason(), Reason::Ended(_)), "{failure}");
     assert!(failure.to_string().contains("no more"), "{failure}");
+    // A task that waits is said to be created where it was started.
+    let mut sim = Simulation::new(3);
+    let host = sim.host("only").unwrap();
+    sim.start(host, || (), async |_| std::future::pending().await).unwrap();
+    let failure = sim.run_until(|| false).unwrap_err();
+    assert!(failure.to_string().contains("created at runtime/tests/sim_rules.rs"), "{failure}");
 }
 
 #[test]

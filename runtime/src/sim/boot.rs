@@ -1,5 +1,6 @@
 //! Hosts that end and come back, and what runs on them each time.
 
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -76,13 +77,14 @@ impl Simulation {
     ///
     /// # Errors
     /// What [`on_boot`](Self::on_boot) returns. An error of `main`, or a panic, fails the run.
+    #[track_caller]
     pub fn start<D: 'static>(
         &mut self,
         place: Place,
         store: impl Fn() -> D + 'static,
         main: impl AsyncFn(Rc<D>) -> Result<()> + 'static,
     ) -> Result<()> {
-        let main = Rc::new(main);
+        let (main, caller) = (Rc::new(main), Location::caller());
         let mut stored = None;
         self.on_boot(place, move |sim, boot| {
             if boot.is_blank() {
@@ -90,7 +92,7 @@ impl Simulation {
             }
             let stored = Rc::clone(stored.get_or_insert_with(|| Rc::new(store())));
             let main = Rc::clone(&main);
-            let task = sim.spawn(boot.place(), async move || main(stored).await);
+            let task = sim.spawn_at(boot.place(), async move || main(stored).await, caller);
             let host = sim.machines[boot.place().index].host;
             sim.sites.entry(host).or_default().mains.push((boot.place(), task));
             Ok(())

@@ -262,7 +262,16 @@ impl Simulation {
         place: Place,
         main: impl AsyncFnOnce() -> Result<T> + 'static,
     ) -> Task<T> {
-        let caller = Location::caller();
+        self.spawn_at(place, main, Location::caller())
+    }
+
+    /// The same for a task that is said to be created at `caller`.
+    fn spawn_at<T: 'static>(
+        &mut self,
+        place: Place,
+        main: impl AsyncFnOnce() -> Result<T> + 'static,
+        caller: &'static Location<'static>,
+    ) -> Task<T> {
         let body = async move { main().await };
         let spawned =
             self.machines[place.index].attend(|event_loop| event_loop.create_task_at(body, caller));
