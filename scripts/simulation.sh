@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-expected="100 seeds: ce4a847a9a8948b0"
+expected="100 seeds: 4c4df2f928ac673c"
 count=${1:-1000}
 
 cargo build --release --quiet -p corelane --features sim --example sim_traces
