@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::error::{Error, Result, drop_quietly};
+use crate::error::{Error, Result, TimeoutError, drop_quietly};
 use crate::executor::{self, RemoteLoop};
 use crate::task::{ReportKind, Task, Travelling};
 use crate::util::cancel;
@@ -119,14 +119,17 @@ impl<T> RemoteTask<T> {
     /// T173); Runtime if the value was given already, or on the thread of the task's own loop, which would
     /// wait for itself.
     pub fn result(&self, limit: impl Into<Option<Duration>>) -> Result<T> {
+        let limit = limit.into();
         let mut stage = self.place.0.lock();
         if stage.is_pending() {
             if self.target.is_home() {
                 return Err(Error::runtime("a loop's own thread cannot wait for its tasks"));
             }
-            stage = self.place.0.wait_while(stage, limit.into(), |stage| stage.is_pending());
+            stage = self.place.0.wait_while(stage, limit, |stage| stage.is_pending());
         }
-        stage.take().unwrap_or_else(|| Err(Error::timed_out()))
+        stage
+            .take()
+            .unwrap_or_else(|| Err(limit.map(TimeoutError::after).unwrap_or_default().into()))
     }
 
     /// Cancels the task: the handle is cancelled at once, the task when its loop comes to it (rule T172). True

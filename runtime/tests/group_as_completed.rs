@@ -189,7 +189,7 @@ fn t158_all_who_wait_at_the_timeout_are_told() {
             })
             .collect();
         sleep(SECOND + Duration::from_nanos(1)).await;
-        assert_eq!(log.take(), ["timed out"; 3]);
+        assert_eq!(log.take(), ["timed out after 1s"; 3]);
         drop(waiters);
         Ok(())
     });

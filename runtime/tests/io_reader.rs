@@ -111,16 +111,47 @@ fn s43_lines_and_the_rest_without_a_newline() {
 }
 
 #[test]
+fn s53_text_comes_without_the_end_of_its_line() {
+    everywhere(async || {
+        let (mut reader, _writer) = sent(b"one\r\n\r\n\n\rtwo\r", 100).await?;
+        for expected in ["one", "", "", "\rtwo\r"] {
+            assert_eq!(reader.next_text().await?.as_deref(), Some(expected));
+        }
+        assert_eq!(reader.next_text().await?, None);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn s53_a_line_that_is_no_text_comes_back_and_reading_goes_on() {
+    everywhere(async || {
+        let (mut reader, _writer) = sent(b"a\xff\r\nlonger line\nnext", 8).await?;
+        match reader.next_text().await {
+            Err(ReadError::NotText { line }) => assert_eq!(line, &b"a\xff\r\n"[..]),
+            other => panic!("{other:?}"),
+        }
+        match reader.next_text().await {
+            Err(ReadError::LineTooLong { limit_bytes }) => assert_eq!(limit_bytes, 8),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(reader.next_text().await?.as_deref(), Some("next"));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn s43_an_overlong_line_is_thrown_away_and_reading_goes_on() {
     on_both(async || {
         let (mut reader, _writer) = sent(b"long line\nnext\n", 4).await?;
-        assert!(matches!(reader.read_line().await, Err(ReadError::LineTooLong)));
+        assert!(matches!(reader.read_line().await, Err(ReadError::LineTooLong { .. })));
         assert_eq!(reader.read_line().await?, "next\n");
 
         let builder = ConnectBuilder::new().limit_bytes(4);
         let (mut reader, _writer, mut peer) = pair_with(&builder).await?;
         peer.write_all(b"long line without end")?;
-        assert!(matches!(reader.read_line().await, Err(ReadError::LineTooLong)));
+        assert!(matches!(reader.read_line().await, Err(ReadError::LineTooLong { .. })));
         assert!(reader.buffer().is_empty());
         peer.write_all(b"ok\n")?;
         assert_eq!(reader.read_line().await?, "ok\n");
@@ -137,7 +168,7 @@ fn s43_a_newline_in_a_later_chunk_that_is_here_saves_what_follows_it() {
         text.extend_from_slice(b"\nnext\n");
         let (mut reader, _writer) = sent(&text, 10_000).await?;
         settle().await;
-        assert!(matches!(reader.read_line().await, Err(ReadError::LineTooLong)));
+        assert!(matches!(reader.read_line().await, Err(ReadError::LineTooLong { .. })));
         assert_eq!(reader.read_line().await?, "next\n");
         Ok(())
     })

@@ -96,5 +96,5 @@ fn sort<T>(shards: &ShardsHandle, id: ShardId, outcome: Result<T>) -> FromShard<
 }
 
 fn late() -> Error {
-    corelane::TimeoutError.into()
+    Error::timed_out()
 }

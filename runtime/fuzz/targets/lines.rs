@@ -48,7 +48,7 @@ fn collect(
         match poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(None) => return got,
             Poll::Ready(Some(Ok(line))) => got.push(Some(line)),
-            Poll::Ready(Some(Err(ReadError::LineTooLong))) => got.push(None),
+            Poll::Ready(Some(Err(ReadError::LineTooLong { .. }))) => got.push(None),
             Poll::Ready(Some(Err(error))) => panic!("{error}"),
             Poll::Pending => feeding.go_on(),
         }

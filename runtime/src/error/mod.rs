@@ -20,12 +20,14 @@ use self::panics::Panic;
 pub use self::panics::PanicWatch;
 pub(crate) use self::panics::drop_quietly;
 pub use self::standard::StandardError;
+pub use self::timeout::TimeoutError;
 
 mod group;
 mod panics;
 mod standard;
 #[cfg(test)]
 mod tests;
+mod timeout;
 
 /// What a task, a scope or `run` ends with: a value or an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -107,10 +109,6 @@ pub struct CancelledError {
     message: Option<Arc<str>>,
 }
 
-/// A deadline passed (rule E2). Converts into `io::ErrorKind::TimedOut`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TimeoutError;
-
 /// SIGINT ended a `run` (rules T18, T19): asyncio's KeyboardInterrupt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InterruptedError;
@@ -178,7 +176,7 @@ impl Error {
     /// A deadline that passed.
     #[must_use]
     pub fn timed_out() -> Self {
-        Self(Arc::new(Repr::TimedOut(TimeoutError)))
+        TimeoutError::default().into()
     }
 
     /// What `run` ends with after a SIGINT.
@@ -332,8 +330,7 @@ impl CancelledError {
     /// and whatever is inside that frame is dropped where it waits.
     ///
     /// ```
-    /// use std::time::Duration;
-    /// # corelane::Runner::builder().virtual_clock().build().run(async || {
+    ///     /// # corelane::Runner::builder().virtual_clock().build().run(async || {
     /// let task = corelane::spawn(async {
     ///     let slept = corelane::catch_cancel_plain(corelane::sleep(Duration::from_secs(60))).await;
     ///     if let Err(cancelled) = slept {
@@ -411,12 +408,6 @@ impl fmt::Display for CancelledError {
     }
 }
 
-impl fmt::Display for TimeoutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("timed out")
-    }
-}
-
 impl fmt::Display for InterruptedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("interrupted by SIGINT")
@@ -448,7 +439,6 @@ impl fmt::Display for Text {
 }
 
 impl StdError for CancelledError {}
-impl StdError for TimeoutError {}
 impl StdError for InterruptedError {}
 impl StdError for RuntimeError {}
 impl StdError for ValueError {}

@@ -63,8 +63,8 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
         {
             return Self(Arc::new(Repr::Cancelled(cancelled)));
         }
-        if any.is::<Option<TimeoutError>>() {
-            return Self::timed_out();
+        if let Some(timeout) = any.downcast_ref::<Option<TimeoutError>>().copied().flatten() {
+            return Self(Arc::new(Repr::TimedOut(timeout)));
         }
         if any.is::<Option<InterruptedError>>() {
             return Self::interrupted();

@@ -56,7 +56,7 @@ fn g29_a_cancelled_error_stays_one_through_io_and_box() {
 #[test]
 fn e2_a_timeout_is_the_kind_of_error_that_the_system_has() {
     assert!(Error::timed_out().is_timeout());
-    assert!(Error::from(TimeoutError).is_timeout());
+    assert!(Error::from(TimeoutError::default()).is_timeout());
     assert!(Error::from(io::Error::from(io::ErrorKind::TimedOut)).is_timeout());
     assert_eq!(io::Error::from(Error::timed_out()).kind(), io::ErrorKind::TimedOut);
 }
@@ -99,7 +99,7 @@ fn an_interrupt_is_no_cancellation_and_survives_the_way_through_a_standard_error
 fn what_comes_in_a_box_keeps_its_meaning() {
     let boxed = |error: Box<dyn StdError + Send + Sync>| Error::from_boxed(error);
     assert!(boxed(Box::<CancelledError>::default()).is_cancelled());
-    assert!(boxed(Box::new(TimeoutError)).is_timeout());
+    assert!(boxed(Box::new(TimeoutError::default())).is_timeout());
     assert!(boxed(Box::new(InterruptedError)).is_interrupted());
     assert!(boxed(Box::new(RuntimeError("x"))).is_runtime());
     assert!(boxed(Box::new(ValueError("x"))).is_value());

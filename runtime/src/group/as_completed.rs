@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures_core::stream::{FusedStream, Stream};
 
 use super::items::{IntoTask, Joinable, Met, TaskHandle};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TimeoutError};
 use crate::executor::{self, LoopCore, TimerKey};
 use crate::sync::wait_list::{Key, Place, Standing, WaitList, renew};
 use crate::task::{Notice, Observer, Watch};
@@ -233,6 +233,7 @@ struct State {
 /// A timer that wakes nobody: it is asked whether it has fired.
 struct Deadline {
     core: Rc<LoopCore>,
+    timeout: Duration,
     at: Instant,
     timer: TimerKey,
 }
@@ -241,7 +242,7 @@ impl Deadline {
     fn new(timeout: Duration) -> Self {
         let core = executor::current().expect("a timeout needs a running corelane loop");
         let at = core.now() + timeout;
-        Self { timer: core.insert_timer(at, Waker::noop().clone()), at, core }
+        Self { timer: core.insert_timer(at, Waker::noop().clone()), timeout, at, core }
     }
 
     fn has_passed(&self) -> bool {
@@ -259,6 +260,11 @@ impl Arrivals {
     /// Whether the timeout has passed before all had ended.
     fn is_expired(&self) -> bool {
         self.deadline.borrow().as_ref().is_some_and(Deadline::has_passed)
+    }
+
+    fn timed_out(&self) -> Error {
+        let timeout = self.deadline.borrow().as_ref().map(|deadline| deadline.timeout);
+        timeout.map(TimeoutError::after).unwrap_or_default().into()
     }
 }
 
@@ -353,7 +359,7 @@ impl<H: TaskHandle> Future for Next<H> {
         if self.poll_deadline(context) {
             self.leave();
             self.place = Place::Done;
-            return Poll::Ready(Err(Error::timed_out()));
+            return Poll::Ready(Err(self.all.arrivals.timed_out()));
         }
         if self.place == Place::New {
             // The clone may be foreign code: nothing is borrowed. A task ends only in a turn of the loop.

@@ -30,7 +30,15 @@ pub enum ReadError {
         consumed: usize,
     },
     /// A line was longer than the reader's limit. It was thrown away, and reading can go on (rule S43).
-    LineTooLong,
+    LineTooLong {
+        /// That limit.
+        limit_bytes: usize,
+    },
+    /// A line that was asked for as text is not UTF-8. It was taken out of the reader, and reading can go on.
+    NotText {
+        /// The line, with its newline.
+        line: Bytes,
+    },
     /// No read can be meant by these arguments: no separator, or an empty one.
     Invalid(ValueError),
     /// The connection failed.
@@ -46,7 +54,9 @@ impl ReadError {
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Incomplete { .. } => io::ErrorKind::UnexpectedEof,
-            Self::LimitOverrun { .. } | Self::LineTooLong => io::ErrorKind::InvalidData,
+            Self::LimitOverrun { .. } | Self::LineTooLong { .. } | Self::NotText { .. } => {
+                io::ErrorKind::InvalidData
+            }
             Self::Invalid(_) => io::ErrorKind::InvalidInput,
             Self::Io(error) => error.kind(),
         }
@@ -63,9 +73,24 @@ impl fmt::Display for ReadError {
                 write!(f, "the stream ended after {} bytes without a separator", partial.len())
             }
             Self::LimitOverrun { consumed } => {
-                write!(f, "no separator within the limit, {consumed} bytes looked at")
+                write!(
+                    f,
+                    "no separator within the limit, {consumed} bytes looked at; `limit_bytes` raises the limit"
+                )
             }
-            Self::LineTooLong => f.write_str("a line was longer than the limit"),
+            Self::LineTooLong { limit_bytes } => write!(
+                f,
+                "a line was longer than {limit_bytes} bytes; `limit_bytes` raises that limit"
+            ),
+            Self::NotText { line } => {
+                let good_bytes =
+                    str::from_utf8(line).map_or_else(|error| error.valid_up_to(), str::len);
+                write!(
+                    f,
+                    "a line of {} bytes is not UTF-8 after its first {good_bytes}",
+                    line.len()
+                )
+            }
             Self::Invalid(_) => f.write_str("a read that no stream could answer"),
             Self::Io(_) => f.write_str("the connection failed"),
         }

@@ -156,8 +156,8 @@ impl StreamReader {
         }
     }
 
-    /// Reads through the next newline; at the end of the stream what is left without one, then nothing
-    /// (rule S43).
+    /// Reads a line *with* its newline, as asyncio's `readline` does; at the end of the stream what is left without
+    /// one, then nothing (rule S43). [`next_text`](Self::next_text) gives lines without it.
     ///
     /// # Errors
     /// `LineTooLong` if more than [`limit_bytes`](Self::limit_bytes) bytes come before the newline. The line,
@@ -172,14 +172,14 @@ impl StreamReader {
                 let newline_seen = self.buffer().get(consumed) == Some(&b'\n');
                 let thrown_bytes = if newline_seen { consumed + 1 } else { self.buffer.len() };
                 self.consume(thrown_bytes);
-                Err(ReadError::LineTooLong)
+                Err(ReadError::LineTooLong { limit_bytes: self.limit_bytes() })
             }
             other => other,
         }
     }
 
-    /// The next line as [`read_line`](Self::read_line) gives it, and `None` at the end of the stream
-    /// (rule S53).
+    /// The next line *with* its newline, unlike tokio's `next_line`, and `None` at the end of the stream (rule S53):
+    /// what [`read_line`](Self::read_line) gives. [`next_text`](Self::next_text) gives it as a `String` without one.
     ///
     /// # Errors
     /// As [`read_line`](Self::read_line).
@@ -191,7 +191,41 @@ impl StreamReader {
         Ok((!line.is_empty()).then_some(line))
     }
 
-    /// The lines of this reader as a stream, each as [`next_line`](Self::next_line) gives it.
+    /// The next line as text, without its `\n` or `\r\n`, as tokio's `next_line` gives it; `None` at the end of the
+    /// stream.
+    ///
+    /// ```
+    /// # corelane::run(async || {
+    /// let (feed, mut reader) = corelane::StreamFeed::new(64);
+    /// feed.feed_data(b"hello\r\n\nyou");
+    /// feed.feed_eof();
+    /// let mut lines = Vec::new();
+    /// while let Some(line) = reader.next_text().await? {
+    ///     lines.push(line);
+    /// }
+    /// assert_eq!(lines, ["hello", "", "you"]);
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`read_line`](Self::read_line), and `NotText`, with the line, if it is not UTF-8. Reading can go on.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the reader, and the next call begins with them.
+    pub async fn next_text(&mut self) -> Result<Option<String>, ReadError> {
+        let Some(line) = self.next_line().await? else { return Ok(None) };
+        let text = line
+            .strip_suffix(b"\n")
+            .map_or(&line[..], |text| text.strip_suffix(b"\r").unwrap_or(text));
+        match str::from_utf8(text) {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err(ReadError::NotText { line }),
+        }
+    }
+
+    /// The lines of this reader as a stream, each *with* its newline, as [`next_line`](Self::next_line) gives it.
     #[must_use]
     pub fn lines(self) -> Lines {
         Lines::new(self)

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TimeoutError};
 use crate::executor::{self, LoopCore, TimerKey};
 use crate::task::{TaskId, alarm};
 use crate::util::cancel::{self, Frame, Request, tree};
@@ -20,6 +20,8 @@ pub struct Timeout {
     frame: Frame,
     state: Cell<State>,
     deadline: Cell<Option<Instant>>,
+    /// When it was made, for the text of the error.
+    since: Instant,
     /// The deadline it was made with leaves no time at all.
     has_passed: bool,
     timer: Cell<Option<TimerKey>>,
@@ -75,8 +77,9 @@ pub async fn timeout<T>(
 ) -> Result<T> {
     let duration = duration.into();
     let core = core_of_task()?;
-    let deadline = duration.map(|duration| core.now() + duration);
-    enter(core, deadline, duration.is_some_and(|duration| duration.is_zero()), body).await
+    let since = if duration.is_some() { core.now() } else { Instant::ZERO };
+    let deadline = duration.map(|duration| since + duration);
+    enter(core, since, deadline, duration.is_some_and(|duration| duration.is_zero()), body).await
 }
 
 /// The same with an absolute deadline on the loop's clock.
@@ -90,7 +93,9 @@ pub async fn timeout_at<T>(
     deadline: impl Into<Option<Instant>>,
     body: impl AsyncFnOnce(&Timeout) -> Result<T>,
 ) -> Result<T> {
-    enter(core_of_task()?, deadline.into(), false, body).await
+    let core = core_of_task()?;
+    let since = core.seen();
+    enter(core, since, deadline.into(), false, body).await
 }
 
 /// The loop of the task that is being polled.
@@ -104,6 +109,7 @@ pub(super) fn core_of_task() -> Result<Rc<LoopCore>> {
 
 async fn enter<T>(
     core: Rc<LoopCore>,
+    since: Instant,
     deadline: Option<Instant>,
     has_passed: bool,
     body: impl AsyncFnOnce(&Timeout) -> Result<T>,
@@ -113,6 +119,7 @@ async fn enter<T>(
         frame: Frame::new(),
         state: Cell::new(State::New),
         deadline: Cell::new(deadline),
+        since,
         has_passed,
         timer: Cell::new(None),
         soon: Cell::new(None),
@@ -213,7 +220,7 @@ impl Timeout {
     fn leave<T>(&self, outcome: Result<T>) -> Result<T> {
         let is_ours = self.end();
         match outcome {
-            Err(error) if is_ours && error.is_cancelled() => Err(Error::timed_out()),
+            Err(error) if is_ours && error.is_cancelled() => Err(self.error()),
             outcome => outcome,
         }
     }
@@ -226,10 +233,15 @@ impl Timeout {
     ) -> Poll<Result<T>> {
         body.set(None);
         if self.end() {
-            return Poll::Ready(Err(Error::timed_out()));
+            return Poll::Ready(Err(self.error()));
         }
         cancel::unwind(request);
         Poll::Pending
+    }
+
+    fn error(&self) -> Error {
+        let duration = self.deadline.get().map(|deadline| deadline - self.since);
+        duration.map(TimeoutError::after).unwrap_or_default().into()
     }
 
     /// Leaves the tree and takes back the request of its own; true if no other one came meanwhile.

@@ -5,7 +5,7 @@ use std::future::{Future, IntoFuture};
 use std::time::Duration;
 
 use super::timeout::{core_of_task, timeout};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TimeoutError};
 use crate::executor::yield_now;
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ where
         drop(future);
         core_of_task()?;
         yield_now().await;
-        return Err(Error::timed_out());
+        return Err(TimeoutError::after(Duration::ZERO).into());
     }
     timeout(duration, async move |_| future.await.map_err(Into::into)).await
 }

@@ -35,7 +35,7 @@ fn incomplete(expected: Option<usize>) -> ReadError {
 fn task_exceptions() {
     check_run("task_exceptions", async || {
         handle(CancelledError::default());
-        handle(TimeoutError);
+        handle(TimeoutError::default());
         handle(InvalidStateError("not yet"));
         handle(incomplete(Some(10)));
         handle(ReadError::LimitOverrun { consumed: 7 });

@@ -47,7 +47,7 @@ impl Lines {
             if line_bytes > limit_bytes {
                 self.searched_bytes = 0;
                 self.reader.consume(end);
-                return Poll::Ready(Err(ReadError::LineTooLong));
+                return Poll::Ready(Err(ReadError::LineTooLong { limit_bytes }));
             }
             if newline.is_some() {
                 self.searched_bytes = 0;

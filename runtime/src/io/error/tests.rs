@@ -34,9 +34,26 @@ fn e5_an_overrun_comes_back_out_of_the_runtimes_error() {
 }
 
 #[test]
+fn what_is_beyond_the_limit_says_which_limit_and_what_raises_it() {
+    let error = ReadError::LineTooLong { limit_bytes: 65_536 };
+    assert_eq!(
+        error.to_string(),
+        "a line was longer than 65536 bytes; `limit_bytes` raises that limit"
+    );
+    assert!(ReadError::LimitOverrun { consumed: 1 }.to_string().contains("`limit_bytes`"));
+}
+
+#[test]
+fn a_line_that_is_no_text_says_how_far_it_is() {
+    let error = ReadError::NotText { line: Bytes::from_static(b"ab\xffd\n") };
+    assert_eq!(error.to_string(), "a line of 5 bytes is not UTF-8 after its first 2");
+}
+
+#[test]
 fn every_kind_has_its_io_kind_and_a_text() {
     let cases = [
-        (ReadError::LineTooLong, io::ErrorKind::InvalidData),
+        (ReadError::LineTooLong { limit_bytes: 8 }, io::ErrorKind::InvalidData),
+        (ReadError::NotText { line: Bytes::new() }, io::ErrorKind::InvalidData),
         (ReadError::LimitOverrun { consumed: 1 }, io::ErrorKind::InvalidData),
         (ReadError::Invalid(ValueError("no separator")), io::ErrorKind::InvalidInput),
         (ReadError::Io(io::ErrorKind::BrokenPipe.into()), io::ErrorKind::BrokenPipe),

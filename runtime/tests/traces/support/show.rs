@@ -177,7 +177,9 @@ impl Show for ReadError {
         match self {
             Self::Incomplete { .. } => "IncompleteReadError".to_owned(),
             Self::LimitOverrun { .. } => "LimitOverrunError".to_owned(),
-            Self::LineTooLong | Self::Invalid(_) => "ValueError".to_owned(),
+            Self::LineTooLong { .. } | Self::NotText { .. } | Self::Invalid(_) => {
+                "ValueError".to_owned()
+            }
             Self::Io(error) => io_name(error.kind()).to_owned(),
         }
     }
