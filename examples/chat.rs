@@ -26,7 +26,7 @@ use std::time::Duration;
 use clap::Parser;
 use corelane::{Result, Server, StreamReader, StreamWriter};
 use corelane_examples::common::{Activity, ShardOptions, announce, check_free, run_program};
-use corelane_shards::{Shard, ShardId, Sharded, Shards};
+use corelane_shards::{Accept, Shard, ShardId, ShardServer, Sharded, Shards};
 
 /// The longest line.
 const LINE_BYTES: usize = 4 * 1024;
@@ -130,8 +130,10 @@ async fn lead(shard: &Shard, options: Options) -> Result<()> {
 /// Listens on this shard.
 async fn serve(rooms: Sharded<Room>, options: Options, listening: Arc<AtomicUsize>) -> Result<()> {
     let Some(shard) = Shard::current() else { return Ok(()) };
-    let builder =
+    let limits =
         Server::builder().max_connections(options.shards.max_connections).limit_bytes(LINE_BYTES);
+    // Clients are few and stay for long: by chance they could all come to one shard.
+    let builder = ShardServer::builder().accept(Accept::LeastLoaded).limits(limits);
     let handler = async move |reader: StreamReader, writer: StreamWriter| {
         let ending = chat(&rooms, reader, &writer, options.shards.idle_timeout()).await;
         if let Err(error) = ending {

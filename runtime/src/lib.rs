@@ -81,7 +81,7 @@
 //! A fallible body returns [`Result`] and goes through [`create_task`]: `?` works in it on every standard
 //! error. A body that cannot fail goes through [`spawn`]. Either way the handle gives one [`Result`]: the value, or the
 //! one [`Error`] that says why there is none. The application's own error comes back by one step,
-//! [`Error::downcast_ref`].
+//! [`Error::downcast_ref`]. How to go to and from `thiserror`, `anyhow` and `Box<dyn Error>` stands at [`Error`].
 //!
 //! # Cancellation
 //!
@@ -96,6 +96,12 @@
 //! queue, unread bytes stay in the reader. Dropping a future by Rust's own means is no request: it runs guards
 //! and no clean-up that waits. What each call guarantees then stands under *Cancel safety* in its
 //! documentation.
+//!
+//! # The first of several
+//!
+//! "The next line, or mail, whichever is first": `select` of `futures-util` and `tokio::select!` with `biased` run here.
+//! What loses is dropped, so it has to be cancel safe, as reads, `get` of a queue, receives and sleeps are. The chapter
+//! [`asyncio`] has more to it, and the page of `corelane-shards` a connection's handler that waits for three things.
 //!
 //! # The order of things
 //!
@@ -137,6 +143,11 @@
 //! Linux, 64 bit. 16,777,216 tasks and as many timers on one loop, 65,535 loops in a process at a time.
 
 #![deny(unsafe_code)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("corelane runs on Linux only");
+#[cfg(all(target_os = "linux", not(target_pointer_width = "64")))]
+compile_error!("corelane runs on 64-bit systems only");
 
 // First: the others report by its macro.
 #[macro_use]

@@ -30,6 +30,26 @@ mod interrupt;
 /// process. When no `run` is active, SIGINT ends the process as ever. That much is done by a handler that
 /// stays: a program that answers SIGINT itself installs its own handler before its first `run`.
 ///
+/// SIGTERM, which service managers send, is not handled and ends the process at once, as it does in asyncio. Who wants
+/// an orderly end waits for it by [`signal`](crate::signal()) beside the work:
+///
+/// ```no_run
+/// use std::pin::pin;
+///
+/// use futures_util::future::select;
+///
+/// # async fn work() -> corelane::Result<()> { Ok(()) }
+/// corelane::run(async || {
+///     let mut terminate = corelane::signal(libc::SIGTERM)?;
+///     let working = corelane::create_task(work());
+///     select(&working, pin!(terminate.recv())).await;
+///     // Does nothing if the work has ended. Otherwise it cleans up, and is waited for.
+///     working.cancel();
+///     working.await
+/// })?;
+/// # Ok::<(), corelane::Error>(())
+/// ```
+///
 /// ```
 /// use std::time::Duration;
 ///

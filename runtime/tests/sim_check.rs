@@ -81,6 +81,43 @@ fn a_program_that_panics_does_so_with_its_own_words() {
     assert!(text.contains("two is too many"), "{text}");
 }
 
+/// The test below, in a process of its own: what is printed beside a panic cannot be caught.
+const WITHIN: &str = "CORELANE_TEST_PRINTS";
+
+#[test]
+fn a_panic_is_reported_like_an_error() {
+    if std::env::var_os(WITHIN).is_some() {
+        check(1, |sim| {
+            let host = sim.host("only")?;
+            drop(sim.spawn(host, async || {
+                sleep(1_000 * SECOND).await;
+                Ok(())
+            }));
+            sim.run(host, async || {
+                sleep(SECOND).await;
+                panic!("as it should")
+            })
+        });
+    }
+    let this = std::env::current_exe().unwrap();
+    let printed = std::process::Command::new(this)
+        .args(["a_panic_is_reported_like_an_error", "--exact", "--nocapture"])
+        .env(WITHIN, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&printed.stderr);
+    assert!(!printed.status.success(), "{text}");
+    for part in
+        ["as it should", "the program panicked", "at 1", "tasks of only:", "Sleep", "last draws:"]
+    {
+        assert!(text.to_lowercase().contains(&part.to_lowercase()), "no {part} in {text}");
+    }
+    assert!(
+        text.contains("CORELANE_SEED=0 cargo test a_panic_is_reported_like_an_error"),
+        "{text}"
+    );
+}
+
 #[test]
 fn threads_find_the_lowest_seed_that_fails_and_no_other() {
     for threads in [1, 2, 5] {

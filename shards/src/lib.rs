@@ -129,6 +129,60 @@
 //! | `TcpListener::bind` with `SO_REUSEPORT` on each thread | [`Shard::serve`] |
 //! | `AsyncRead`, hyper, tower | the streams implement them: [`corelane::bridge`], `Shard::service` |
 //!
+//! # The next line, or mail, or the end
+//!
+//! A handler that waits for several things at a time hands them to `select` of `futures-util`, or to `tokio::select!`
+//! with `biased`: both run here. What loses is dropped, so it has to be *cancel safe*: a read leaves what has come in
+//! the reader, a `get` leaves the item in the queue, a receive on a channel leaves the message, and a sleep has nothing
+//! to lose; an `invoke` or a `call` is given up by that. Each call says it of itself under *Cancel safety*.
+//! [`Shutdown::unless_requested`] adds the end of the run.
+//!
+//! ```
+//! use std::pin::pin;
+//!
+//! use corelane::sync::Queue;
+//! use corelane::{Result, StreamReader, StreamWriter};
+//! use corelane_shards::Shard;
+//! use futures_util::future::{Either, select};
+//!
+//! async fn talk(
+//!     shard: &Shard,
+//!     mail: &Queue<String>,
+//!     mut reader: StreamReader,
+//!     writer: StreamWriter,
+//! ) -> Result<()> {
+//!     let shutdown = shard.shutdown();
+//!     loop {
+//!         let mut line = pin!(reader.next_text());
+//!         let mut letter = pin!(mail.get());
+//!         match shutdown.unless_requested(select(&mut line, &mut letter)).await {
+//!             None => return writer.write("goodbye\n"), // the end was asked for
+//!             Some(Either::Left((line, _))) => match line? {
+//!                 None => return Ok(()), // the peer has ended
+//!                 Some(line) => println!("somebody says {line}"),
+//!             },
+//!             Some(Either::Right((text, _))) => writer.write(text?)?,
+//!         }
+//!     }
+//! }
+//! # use corelane_shards::{Placement, Shards};
+//! # Shards::builder().placement(Placement::Unpinned(1)).run(async |shard| {
+//! #     let mail = Queue::new(1);
+//! #     let (box_of_it, here) = (mail.clone(), shard.clone());
+//! #     let handler = async move |reader: StreamReader, writer: StreamWriter| {
+//! #         talk(&here, &box_of_it, reader, writer).await
+//! #     };
+//! #     let server = shard.serve("127.0.0.1:0", handler).await?;
+//! #     let (mut reader, _writer) = corelane::open_connection(server.local_addrs()[0]).await?;
+//! #     mail.put("hello\n".to_owned()).await?;
+//! #     assert_eq!(reader.next_text().await?.as_deref(), Some("hello"));
+//! #     shard.shutdown().request();
+//! #     assert_eq!(reader.next_text().await?.as_deref(), Some("goodbye"));
+//! #     Ok(())
+//! # })?;
+//! # Ok::<(), corelane::Error>(())
+//! ```
+//!
 //! # In simulation
 //!
 //! With the feature `sim`, `Builder::simulate` runs the same mains on simulated hosts, all on one thread and under a
@@ -144,6 +198,9 @@
 //! wrong with it and what to do about that, is a [`HostReport`].
 
 #![forbid(unsafe_code)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("corelane-shards runs on Linux only");
 
 mod atomic;
 mod balance;

@@ -149,8 +149,14 @@ impl Shard {
     /// connection that comes to this shard as a task of its own.
     ///
     /// When the end of the run is asked for it stops accepting, and the run waits for the
-    /// connections until its deadline. A handler that may wait long for its peer watches
-    /// [`requested`](crate::Shutdown::requested) beside its reads.
+    /// connections until its deadline. A handler that may wait long for its peer asks
+    /// [`unless_requested`](crate::Shutdown::unless_requested) for its reads.
+    ///
+    /// The system deals connections out by a hash. Few and long ones are spread unevenly by that, at times all to one
+    /// shard: the page [`connections`](crate::connections) says when to take another way.
+    ///
+    /// A handler may be an `async fn`, or a closure in the call. One that stands in a `let` needs the types of its
+    /// arguments: `async |mut reader: StreamReader, writer: StreamWriter| …`.
     ///
     /// With port 0 the shards get one port together: the n-th such call on one shard, failed ones included,
     /// listens where the n-th on every other does. A host name is looked up on another thread.

@@ -127,6 +127,20 @@ impl Shard {
     /// turn, in order, and then leaves by itself. On this very shard `f` runs before `invoke`
     /// returns.
     ///
+    /// What `f` returns is the answer, so with a closure that can fail there are two errors, of the call and of the
+    /// closure, and two question marks:
+    ///
+    /// ```
+    /// # use corelane_shards::{Placement, Shards};
+    /// # Shards::builder().placement(Placement::Unpinned(2)).run(async |shard| {
+    /// # let far = shard.all().last().unwrap_or(shard.id());
+    /// let port = shard.invoke(far, || "6379".parse::<u16>()).await??;
+    /// assert_eq!(port, 6379);
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    ///
     /// `f` sees clones of what [`sendable`](corelane::LocalKey::sendable) local keys are set to here
     /// (rule T168). What it sets is forgotten after it; on this very shard it runs in the caller's
     /// own context. It is the same with [`call`](Self::call) and [`post`](Self::post).

@@ -26,7 +26,7 @@ pub(crate) mod signals;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -154,12 +154,56 @@ impl Shutdown {
 
     /// Waits until the end is asked for: by SIGINT or SIGTERM, by [`request`](Self::request) on any
     /// shard, by a failed main, or because every main has returned. A connection handler that may
-    /// wait long for its peer watches this beside its reads, so that draining is quick.
+    /// wait long for its peer watches this beside its reads, so that draining is quick:
+    /// [`unless_requested`](Self::unless_requested) does that.
     ///
     /// # Cancel safety
     /// Safe: it holds nothing.
     pub fn requested(&self) -> impl Future<Output = ()> + use<> {
         self.watch.reached(Stage::Draining)
+    }
+
+    /// Waits for `future`, and gives it up for `None` when the end is asked for: what a connection handler does with
+    /// each of its waits for the peer.
+    ///
+    /// Once the end has been asked for, `future` is not polled any more, so that a peer that always has something to
+    /// say does not keep the run from ending.
+    ///
+    /// ```
+    /// # use corelane_shards::{Placement, Shards};
+    /// # Shards::builder().placement(Placement::Unpinned(1)).run(async |shard| {
+    /// let shutdown = shard.shutdown();
+    /// let echo = async move |mut reader: corelane::StreamReader, writer: corelane::StreamWriter| {
+    ///     while let Some(line) = shutdown.unless_requested(reader.next_line()).await {
+    ///         let Some(line) = line? else { break };
+    ///         writer.write_bytes(line)?;
+    ///         writer.drain().await?;
+    ///     }
+    ///     Ok(())
+    /// };
+    /// let server = shard.serve("127.0.0.1:0", echo).await?;
+    /// # shard.shutdown().request();
+    /// server.wait_closed().await;
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), corelane::Error>(())
+    /// ```
+    ///
+    /// # Cancel safety
+    /// As safe as `future`: it is dropped when the end is asked for.
+    pub async fn unless_requested<F: IntoFuture>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future.into_future());
+        let mut requested = pin!(self.requested());
+        poll_fn(|context| {
+            if self.is_requested() {
+                return Poll::Ready(None);
+            }
+            match future.as_mut().poll(context) {
+                Poll::Ready(value) => Poll::Ready(Some(value)),
+                Poll::Pending => requested.as_mut().poll(context).map(|()| None),
+            }
+        })
+        .await
     }
 }
 

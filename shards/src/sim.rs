@@ -121,7 +121,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use corelane::lowlevel::{DriverKind, LoopConfig};
-use corelane::sim::{Failure, Place, Simulation};
+use corelane::sim::{Failure, Place, Reason, Simulation};
 use corelane::{Error, Result};
 use crossbeam_channel::{Sender, unbounded};
 use rustix::thread::gettid;
@@ -249,6 +249,10 @@ impl Builder {
     }
 }
 
+/// Said of a run that does not end.
+const NOBODY_ASKED: &str =
+    "nobody has asked for the end of the shards: `site.handle().request_shutdown()` does";
+
 /// What one shard is made with.
 struct Seat<'a> {
     id: ShardId,
@@ -275,7 +279,7 @@ impl<T: 'static> Site<T> {
     /// Whether every shard has ended: in order, or because the [host was killed](Self::was_killed).
     #[must_use]
     pub fn is_over(&self) -> bool {
-        !matches!(*self.course.borrow(), Course::Going)
+        !matches!(*self.course.borrow(), Course::Going | Course::Ending)
     }
 
     /// Whether the host has ended before its shards had: by a [kill](corelane::sim::Fault::kill), a
@@ -302,7 +306,15 @@ impl<T: 'static> Site<T> {
     /// What fails a simulation: that nothing can happen any more, for instance. Runtime, if the host
     /// [was killed](Self::was_killed).
     pub fn join_to_end(self, sim: &mut Simulation) -> Result<Ending<T>, Failure> {
-        sim.run_until(|| self.is_over())?;
+        let ended = sim.run_until(|| self.is_over());
+        ended.map_err(|failure| match failure.reason() {
+            Reason::Stuck | Reason::StepLimit(_) | Reason::TimeLimit(_)
+                if matches!(*self.course.borrow(), Course::Going) =>
+            {
+                failure.with_hint(NOBODY_ASKED)
+            }
+            _ => failure,
+        })?;
         let Course::Over(notes) = self.course.take() else {
             let killed = "the host was killed before its shards had ended";
             return Err(sim.fail(Error::runtime(killed)));

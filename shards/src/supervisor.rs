@@ -184,6 +184,12 @@ impl Supervisor {
         self.has_given_up || self.behind(Progress::Ended).next().is_none()
     }
 
+    /// Whether the end was asked for, or has come by itself.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stage > Stage::Running
+    }
+
     /// When there is something to do even if nothing is heard.
     pub(crate) fn next_look(&mut self) -> Option<Instant> {
         let now = clock::instant();

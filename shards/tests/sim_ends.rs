@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use corelane::sim::{check, draw};
+use corelane::sim::{Simulation, check, draw};
 use corelane::{
     Result, SchedulingGroup, Server, StreamReader, StreamWriter, catch_cancel_plain, gather, now,
     open_connection, sleep, spawn, wait_for,
@@ -456,4 +456,28 @@ fn a_shard_that_is_lost_and_does_not_end_has_a_time_of_its_own() {
         assert!((600..620).contains(&passed), "{passed} s");
         Ok(())
     });
+}
+
+#[test]
+fn a_run_that_waits_for_an_end_that_nobody_asks_for_says_so() {
+    let wait = async |shard: Shard| {
+        shard.shutdown().requested().await;
+        sleep(Duration::from_secs(3_600)).await;
+        Ok(())
+    };
+    let run = |is_asked: bool| {
+        let mut sim = Simulation::builder(1).time_limit(Duration::from_secs(60)).build();
+        let host = sim.host("only").unwrap();
+        let builder = tight(2).drain(Duration::from_secs(7_200));
+        let site = builder.simulate(&mut sim, host, wait).unwrap();
+        if is_asked {
+            site.handle().request_shutdown();
+        }
+        site.join(&mut sim).unwrap_err().to_string()
+    };
+    let hint = "nobody has asked for the end of the shards: `site.handle().request_shutdown()`";
+    let text = run(false);
+    assert!(text.contains(hint), "{text}");
+    let text = run(true);
+    assert!(!text.contains(hint), "{text}");
 }

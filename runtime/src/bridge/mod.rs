@@ -23,6 +23,47 @@
 //!
 //! A poll that has to wait is woken for the last task that polled: one for a reader, one for each clone of a
 //! writer.
+//!
+//! # A server and a client of hyper
+//!
+//! The same stand as `hyper_server` and `hyper_client` among the examples.
+#![cfg_attr(
+    feature = "hyper",
+    doc = r#"
+```
+use bytes::Bytes;
+use corelane::bridge::HyperTimer;
+use corelane::{Duplex, Result, StreamReader, StreamWriter, create_task, open_connection};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response, client, server};
+
+async fn serve(reader: StreamReader, writer: StreamWriter) -> Result<()> {
+    let answer = service_fn(async |request: Request<_>| {
+        let text = format!("you asked for {}", request.uri().path());
+        Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from(text))))
+    });
+    let mut server = server::conn::http1::Builder::new();
+    server.timer(HyperTimer::new());
+    Ok(server.serve_connection(Duplex::new(reader, writer), answer).await?)
+}
+
+corelane::run(async || {
+    let server = corelane::start_server(serve, "127.0.0.1:0").await?;
+    let (reader, writer) = open_connection(server.local_addrs()[0]).await?;
+    let duplex = Duplex::new(reader, writer);
+    let (mut sender, connection) = client::conn::http1::handshake(duplex).await?;
+    let connection = create_task(async { Ok(connection.await?) });
+    let request = Request::get("/index").header("host", "here").body(Empty::<Bytes>::new())?;
+    let body = sender.send_request(request).await?.into_body().collect().await?;
+    assert_eq!(body.to_bytes(), "you asked for /index");
+    drop(sender); // ends the connection
+    connection.await
+})?;
+# Ok::<(), corelane::Error>(())
+```
+"#
+)]
 
 #[cfg(feature = "futures-io")]
 mod futures_io;

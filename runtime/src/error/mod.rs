@@ -86,6 +86,28 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # }).unwrap();
 /// ```
 ///
+/// With `thiserror`, whose `#[from]` takes standard errors only, the variant holds a [`StandardError`], and
+/// [`into_standard`](Self::into_standard) stands before the `?`:
+///
+/// ```text
+/// #[derive(Debug, thiserror::Error)]
+/// enum CrawlError {
+///     #[error("status {0}")]
+///     BadStatus(u16),
+///     #[error(transparent)]
+///     Other(#[from] corelane::StandardError),
+/// }
+///
+/// corelane::timeout(limit, fetch).await.map_err(corelane::Error::into_standard)?; // in a fn that gives a CrawlError
+/// ```
+///
+/// With `anyhow` it is the same word on the way out, and [`from_boxed`](Self::from_boxed) on the way in:
+///
+/// ```text
+/// task.await.map_err(corelane::Error::into_standard)?;      // in a fn that gives an anyhow::Result
+/// parse(text).map_err(corelane::Error::from_boxed)?;        // of an anyhow::Result, in a corelane::Result
+/// ```
+///
 /// A cancellation that is inside of another error is a failure, as it is in asyncio: a task that ends with such an
 /// error has failed. Who wants it to have been cancelled hands on the error itself.
 #[derive(Clone)]

@@ -51,6 +51,9 @@ pub fn create_task<T: 'static>(future: impl Future<Output = Result<T>> + 'static
 /// Runs a future that cannot fail as a task of the current loop. The handle gives `Ok` of its output, or the
 /// error of a cancelled or panicked task.
 ///
+/// **A `Result` that the body returns is a value here**: awaiting the handle gives `Ok(Err(…))`, and if nobody awaits
+/// it, nobody is told of the error. A body that can fail goes through [`create_task`].
+///
 /// ```
 /// corelane::run(async || {
 ///     let answer = corelane::spawn(async { 6 * 7 });

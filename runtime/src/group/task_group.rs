@@ -101,7 +101,8 @@ enum Ended<T> {
 }
 
 impl TaskGroup {
-    /// Creates a member (rule T130). It is scheduled like any task; its errors are the group's.
+    /// Creates a member (rule T130). It is scheduled like any task; its errors are the group's. Dropping the handle
+    /// changes nothing about that: the group waits for it all the same.
     ///
     /// # Errors
     /// Runtime, without running the future, once the scope has ended or while it shuts down after a failure or
@@ -115,6 +116,10 @@ impl TaskGroup {
     }
 
     /// The same for a future that cannot fail.
+    ///
+    /// **A `Result` that the future returns is a value here**: an `Err` neither fails the group nor cancels anybody. A
+    /// member that can fail goes through [`create_task`](Self::create_task), or [`add`](Self::add) if nobody needs its
+    /// output.
     ///
     /// # Errors
     /// As [`create_task`](Self::create_task).

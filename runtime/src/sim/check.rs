@@ -197,7 +197,8 @@ impl Work {
 /// How one run of a seed has ended badly.
 pub(super) enum Ending {
     Failed(Failure),
-    Panicked(Box<dyn Any + Send>),
+    /// With what, and what there is to say about the run.
+    Panicked(Box<dyn Any + Send>, String),
 }
 
 impl Ending {
@@ -247,7 +248,7 @@ pub(super) fn attempt(
     let run = AssertUnwindSafe(|| program(&mut sim).and_then(|()| sim.shut_down()));
     let outcome = match catch_unwind(run) {
         Ok(outcome) => outcome.map_err(Ending::Failed),
-        Err(payload) => Err(Ending::Panicked(payload)),
+        Err(payload) => Err(Ending::Panicked(payload, sim.panic_report())),
     };
     (sim.trace(), std::mem::take(&mut sim.plan), outcome)
 }
@@ -276,8 +277,8 @@ fn run_once(world: &Builder, program: Program<'_>) -> Run {
     let Err(fault) = outcome else { return Ok(trace) };
     let (shrunk, seed) = (shrink::shrink(world, plan, &fault, program), world.seed());
     Err(match fault {
-        Ending::Panicked(payload) => {
-            Defeat { text: format!("{}{shrunk}", replay(seed)), payload: Some(payload) }
+        Ending::Panicked(payload, report) => {
+            Defeat { text: format!("{report}{shrunk}"), payload: Some(payload) }
         }
         Ending::Failed(failure) if failure.has_report() => {
             Defeat { text: format!("{failure}{shrunk}"), payload: None }

@@ -31,20 +31,15 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(
-        seed: u64,
-        reason: Reason,
-        now: Instant,
-        tasks: String,
-        draws: &Draws,
-    ) -> Self {
-        let mut report = format!("at {now}, after {} draws\n{tasks}last draws:\n", draws.count());
-        for draw in draws.last() {
-            // Writing to a string does not fail.
-            let _ = writeln!(report, "  {draw}");
-        }
-        report += &replay(seed);
+    pub(super) fn new(reason: Reason, report: String) -> Self {
         Self { reason, report }
+    }
+
+    /// The same with a line more, for whoever reads it: what may be the matter.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &str) -> Self {
+        self.report = format!("{hint}\n{}", self.report);
+        self
     }
 
     /// Whether it says how to run it again.
@@ -57,6 +52,16 @@ impl Failure {
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
+}
+
+/// Who waited for what, the last draws, and how to run it again.
+pub(super) fn report(seed: u64, now: Instant, tasks: &str, draws: &Draws) -> String {
+    let mut report = format!("at {now}, after {} draws\n{tasks}last draws:\n", draws.count());
+    for draw in draws.last() {
+        // Writing to a string does not fail.
+        let _ = writeln!(report, "  {draw}");
+    }
+    report + &replay(seed)
 }
 
 /// The line that runs a test again.

@@ -112,7 +112,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{Location, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 pub use self::boot::Boot;
@@ -304,7 +304,7 @@ impl Simulation {
         };
         if let Some(payload) = outcome.as_ref().err().and_then(Error::take_panic) {
             if !self.is_checked {
-                eprintln!("{}", failure::replay(self.seed));
+                eprintln!("{}", self.panic_report());
             }
             resume_unwind(payload);
         }
@@ -432,6 +432,17 @@ impl Simulation {
 
     /// A failure, with what there is to say about the run.
     fn failure(&mut self, reason: Reason) -> Failure {
+        Failure::new(reason, self.report())
+    }
+
+    /// What there is to say about a run that ends with a panic: the same, or less, should it have spoiled the world.
+    fn panic_report(&mut self) -> String {
+        let report = catch_unwind(AssertUnwindSafe(|| self.report()));
+        let report = report.unwrap_or_else(|_| failure::replay(self.seed));
+        format!("a simulation failed: the program panicked\n{report}")
+    }
+
+    fn report(&mut self) -> String {
         let now = self.world.now();
         let mut tasks = String::new();
         for machine in &mut self.machines {
@@ -443,7 +454,7 @@ impl Simulation {
         if !self.plan.is_empty() {
             tasks += &format!("faults:\n{}\n", self.fault_plan());
         }
-        Failure::new(self.seed, reason, now, tasks, &self.world.draws())
+        failure::report(self.seed, now, &tasks, &self.world.draws())
     }
 }
 

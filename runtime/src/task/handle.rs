@@ -48,7 +48,7 @@ use crate::error::{Error, Result};
 ///
 /// # Cancel safety
 /// Awaiting `&mut task` is safe: a wait that is dropped takes nothing, and the task runs on.
-#[must_use = "a dropped handle detaches its task; await it, or say `drop` to mean that"]
+#[must_use = "a dropped handle leaves its task to itself, or to its task group; await it, or say `drop` to mean that"]
 pub struct Task<T> {
     home: Rc<Home>,
     slot: u32,

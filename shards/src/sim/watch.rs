@@ -18,6 +18,8 @@ use crate::supervisor::{EndNotes, Event, Supervisor};
 pub(super) enum Course {
     #[default]
     Going,
+    /// The end was asked for.
+    Ending,
     /// Every shard has ended.
     Over(EndNotes),
     /// The process was ended from outside, and nobody is there to say more.
@@ -74,6 +76,9 @@ impl Keeper for WatchKeeper {
             }
             return Ok(false);
         }
+        if supervisor.is_ending() {
+            self.course.replace(Course::Ending);
+        }
         let next = event_loop.enter(|| supervisor.next_look())?;
         self.wake_at(event_loop, next)?;
         event_loop.turn(true)?;
@@ -88,7 +93,7 @@ impl Keeper for WatchKeeper {
 impl Drop for WatchKeeper {
     fn drop(&mut self) {
         let mut course = self.course.borrow_mut();
-        if matches!(*course, Course::Going) {
+        if matches!(*course, Course::Going | Course::Ending) {
             *course = Course::Killed;
         }
     }
