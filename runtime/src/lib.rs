@@ -30,6 +30,9 @@
 //! # Ok::<(), corelane::Error>(())
 //! ```
 //!
+//! More programs of that size stand in the folder `examples` of this crate, to be copied: `echo_server`, `client`, `tls`,
+//! `udp`, `pipeline`, `hyper_server`, `hyper_client`.
+//!
 //! # From asyncio
 //!
 //! The chapter [`asyncio`] has an example for each call and every deliberate difference; the chapter [`rules`] has what
@@ -180,6 +183,12 @@ mod util;
 /// What [`gather`], [`wait`], [`as_completed`] and [`shield`] take, for who writes functions over them.
 pub mod aggregate {
     pub use crate::group::{Collection, Gatherable, IntoTask, Joinable, Places, TaskHandle, Tuple};
+}
+
+/// What [`run`] and [`timeout`] take, for who writes functions over them.
+pub mod body {
+    pub use crate::runner::Main;
+    pub use crate::time::TimeoutBody;
 }
 
 pub use blocking::to_thread;

@@ -41,8 +41,8 @@ mod interrupt;
 /// # async fn work() -> corelane::Result<()> { Ok(()) }
 /// corelane::run(async || {
 ///     let mut terminate = corelane::signal(libc::SIGTERM)?;
-///     let working = corelane::create_task(work());
-///     select(&working, pin!(terminate.recv())).await;
+///     let mut working = corelane::create_task(work());
+///     select(&mut working, pin!(terminate.recv())).await;
 ///     // Does nothing if the work has ended. Otherwise it cleans up, and is waited for.
 ///     working.cancel();
 ///     working.await
@@ -69,9 +69,31 @@ mod interrupt;
 /// [`is_interrupted`](Error::is_interrupted) after a SIGINT; Runtime, without running `main`, if a loop is
 /// running on this thread already (rule T2); an I/O error if the loop cannot be made.
 #[track_caller]
-pub fn run<T: 'static>(main: impl AsyncFnOnce() -> Result<T> + 'static) -> Result<T> {
+pub fn run<T: 'static>(main: impl Main<T> + 'static) -> Result<T> {
     Runner::new().run_once(main)
 }
+
+/// What [`run`] takes: an `async || …` or an `async fn` that gives a [`Result`].
+///
+/// Every `AsyncFnOnce() -> Result<T>` is one, and nothing else. It has a name so that the compiler can say what to do
+/// with a future: it is made on the loop, by a closure.
+///
+/// ```compile_fail,E0277
+/// async fn main_task() -> corelane::Result<()> {
+///     Ok(())
+/// }
+///
+/// corelane::run(main_task()); // it is `run(main_task)`
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a loop runs an async closure or function, and this is `{Self}`",
+    label = "not an `async || …` that gives a `corelane::Result`",
+    note = "the future of an `async fn` is made on the loop: `run(main)` and not `run(main())`, or `run(async || …)`"
+)]
+pub trait Main<T>: AsyncFnOnce() -> Result<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, F: AsyncFnOnce() -> Result<T>> Main<T> for F {}
 
 /// One loop for several calls (rules T10 to T14): what one call leaves behind goes on during the next.
 ///
@@ -130,10 +152,7 @@ impl Runner {
     /// # Panics
     /// If `main` panics.
     #[track_caller]
-    pub fn run<T: 'static>(
-        &mut self,
-        main: impl AsyncFnOnce() -> Result<T> + 'static,
-    ) -> Result<T> {
+    pub fn run<T: 'static>(&mut self, main: impl Main<T> + 'static) -> Result<T> {
         let outcome = self.run_task(main);
         if let Some(payload) = outcome.as_ref().err().and_then(Error::take_panic) {
             resume_unwind(payload);
@@ -142,10 +161,7 @@ impl Runner {
     }
 
     #[track_caller]
-    fn run_once<T: 'static>(
-        mut self,
-        main: impl AsyncFnOnce() -> Result<T> + 'static,
-    ) -> Result<T> {
+    fn run_once<T: 'static>(mut self, main: impl Main<T> + 'static) -> Result<T> {
         let outcome = self.run_task(main);
         let closed = self.close();
         if let Some(payload) = outcome.as_ref().err().and_then(Error::take_panic) {
@@ -157,10 +173,7 @@ impl Runner {
     }
 
     #[track_caller]
-    fn run_task<T: 'static>(
-        &mut self,
-        main: impl AsyncFnOnce() -> Result<T> + 'static,
-    ) -> Result<T> {
+    fn run_task<T: 'static>(&mut self, main: impl Main<T> + 'static) -> Result<T> {
         if executor::is_inside() {
             return Err(Error::runtime("run was called inside a running loop"));
         }

@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use corelane::{Error, Result, Runner, create_task, current_task, run, sleep, spawn, yield_now};
+use corelane::{
+    Error, Result, Runner, create_task, current_task, now, run, sleep, spawn, yield_now,
+};
 
 #[derive(Debug, PartialEq)]
 struct Mine(u32);
@@ -407,4 +409,17 @@ fn a_loop_of_a_thousand_lives_adopts_old_mailboxes() {
         });
         ran.unwrap();
     }
+}
+
+#[test]
+fn instants_of_two_loops_on_the_systems_clock_can_be_compared() {
+    let first = run(async || {
+        sleep(Duration::from_millis(5)).await;
+        Ok(now())
+    });
+    let (first, begun) = (first.unwrap(), run(async || Ok(now())).unwrap());
+    assert!(begun >= first, "{begun} is after {first}");
+    #[expect(clippy::disallowed_methods, reason = "a loop of another thread is the subject")]
+    let elsewhere = std::thread::spawn(|| run(async || Ok(now())).unwrap());
+    assert!(elsewhere.join().unwrap() >= begun);
 }

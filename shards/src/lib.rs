@@ -19,6 +19,9 @@
 //! # Ok::<(), corelane::Error>(())
 //! ```
 //!
+//! Two small programs stand in the folder `examples` of this crate, to be copied: `echo`, a server on all cores, and
+//! `calls`.
+//!
 //! # The walk of a call
 //!
 //! ```text

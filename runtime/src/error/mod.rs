@@ -98,7 +98,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     Other(#[from] corelane::StandardError),
 /// }
 ///
-/// corelane::timeout(limit, fetch).await.map_err(corelane::Error::into_standard)?; // in a fn that gives a CrawlError
+/// corelane::wait_for(fetch(), limit).await.map_err(corelane::Error::into_standard)?; // in a fn that gives a CrawlError
 /// ```
 ///
 /// With `anyhow` it is the same word on the way out, and [`from_boxed`](Self::from_boxed) on the way in:
@@ -352,7 +352,8 @@ impl CancelledError {
     /// and whatever is inside that frame is dropped where it waits.
     ///
     /// ```
-    ///     /// # corelane::Runner::builder().virtual_clock().build().run(async || {
+    /// use std::time::Duration;
+    /// # corelane::Runner::builder().virtual_clock().build().run(async || {
     /// let task = corelane::spawn(async {
     ///     let slept = corelane::catch_cancel_plain(corelane::sleep(Duration::from_secs(60))).await;
     ///     if let Err(cancelled) = slept {

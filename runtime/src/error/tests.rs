@@ -99,7 +99,7 @@ fn an_interrupt_is_no_cancellation_and_survives_the_way_through_a_standard_error
 fn what_comes_in_a_box_keeps_its_meaning() {
     let boxed = |error: Box<dyn StdError + Send + Sync>| Error::from_boxed(error);
     assert!(boxed(Box::<CancelledError>::default()).is_cancelled());
-    assert!(boxed(Box::new(TimeoutError::default())).is_timeout());
+    assert!(boxed(Box::<TimeoutError>::default()).is_timeout());
     assert!(boxed(Box::new(InterruptedError)).is_interrupted());
     assert!(boxed(Box::new(RuntimeError("x"))).is_runtime());
     assert!(boxed(Box::new(ValueError("x"))).is_value());

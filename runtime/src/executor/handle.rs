@@ -221,7 +221,8 @@ pub fn all_tasks() -> Result<Vec<TaskRef>> {
     })
 }
 
-/// The time on the current loop's clock: since the loop began, virtual if its clock is.
+/// The time on the current loop's clock, virtual if that is. Loops on the system's clock have one for the process: see
+/// [`Instant`].
 ///
 /// # Panics
 /// Off a loop.

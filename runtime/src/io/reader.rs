@@ -196,7 +196,7 @@ impl StreamReader {
     ///
     /// ```
     /// # corelane::run(async || {
-    /// let (feed, mut reader) = corelane::StreamFeed::new(64);
+    /// let (feed, mut reader) = corelane::StreamReader::fed(65_536)?;
     /// feed.feed_data(b"hello\r\n\nyou");
     /// feed.feed_eof();
     /// let mut lines = Vec::new();

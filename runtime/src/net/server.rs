@@ -37,6 +37,9 @@ const TELL_AFTER: Duration = Duration::from_secs(1);
 /// Starts a server with the usual options: see [`ServerBuilder::start`]. It accepts connections whether or not
 /// anybody waits for its end, for as long as the [`Server`] lives.
 ///
+/// A handler is an `async fn`, or a closure in the call. One that stands in a `let` needs the types of its arguments:
+/// `async |mut reader: StreamReader, writer: StreamWriter| …`.
+///
 /// ```no_run
 /// # use std::time::Duration;
 /// # async fn example() -> corelane::Result<()> {

@@ -132,6 +132,7 @@ use self::signals::Interrupt;
 use crate::driver::sim::{HostId, World};
 use crate::error::{Error, Result};
 use crate::executor::{self, Cancelled, EventLoop};
+use crate::runner::Main;
 use crate::task::Task;
 use crate::util::instant::Instant;
 
@@ -257,11 +258,7 @@ impl Simulation {
     /// # Panics
     /// If `place` is of another simulation that has more loops, or its loop has ended.
     #[track_caller]
-    pub fn spawn<T: 'static>(
-        &mut self,
-        place: Place,
-        main: impl AsyncFnOnce() -> Result<T> + 'static,
-    ) -> Task<T> {
+    pub fn spawn<T: 'static>(&mut self, place: Place, main: impl Main<T> + 'static) -> Task<T> {
         self.spawn_at(place, main, Location::caller())
     }
 
@@ -269,7 +266,7 @@ impl Simulation {
     fn spawn_at<T: 'static>(
         &mut self,
         place: Place,
-        main: impl AsyncFnOnce() -> Result<T> + 'static,
+        main: impl Main<T> + 'static,
         caller: &'static Location<'static>,
     ) -> Task<T> {
         let body = async move { main().await };
@@ -294,7 +291,7 @@ impl Simulation {
     pub fn run<T: 'static>(
         &mut self,
         place: Place,
-        main: impl AsyncFnOnce() -> Result<T> + 'static,
+        main: impl Main<T> + 'static,
     ) -> Result<T, Failure> {
         let mut task = self.spawn(place, main);
         let is_interrupted = self.run_main(place, &task)?;

@@ -43,6 +43,27 @@ enum State {
     Left,
 }
 
+/// What [`timeout`] takes: an `async |scope| …` or an `async fn` that gives a [`Result`].
+///
+/// Every `AsyncFnOnce(&Timeout) -> Result<T>` is one, and nothing else. It has a name so that the compiler can say what
+/// to do with a future, which is what other runtimes' `timeout` takes: that is for [`wait_for`](crate::wait_for).
+///
+/// ```compile_fail,E0277
+/// # async fn answer() -> corelane::Result<u8> { Ok(42) }
+/// # async fn example() -> corelane::Result<u8> {
+/// corelane::timeout(std::time::Duration::from_secs(1), answer()).await
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`timeout` takes an async closure, and this is `{Self}`",
+    label = "not an `async |scope| …` that gives a `corelane::Result`",
+    note = "for a future there is `wait_for(future, duration)`"
+)]
+pub trait TimeoutBody<T>: AsyncFnOnce(&Timeout) -> Result<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, F: AsyncFnOnce(&Timeout) -> Result<T>> TimeoutBody<T> for F {}
+
 /// Runs `body`, but no longer than `duration` (rules T110 to T122). `None` is no deadline.
 ///
 /// On expiry the body is asked to end, as by [`Task::cancel`](crate::Task::cancel): what it waits for is asked
@@ -73,7 +94,7 @@ enum State {
 /// request does let it run.
 pub async fn timeout<T>(
     duration: impl Into<Option<Duration>>,
-    body: impl AsyncFnOnce(&Timeout) -> Result<T>,
+    body: impl TimeoutBody<T>,
 ) -> Result<T> {
     let duration = duration.into();
     let core = core_of_task()?;
@@ -91,7 +112,7 @@ pub async fn timeout<T>(
 /// As [`timeout`].
 pub async fn timeout_at<T>(
     deadline: impl Into<Option<Instant>>,
-    body: impl AsyncFnOnce(&Timeout) -> Result<T>,
+    body: impl TimeoutBody<T>,
 ) -> Result<T> {
     let core = core_of_task()?;
     let since = core.seen();
@@ -112,7 +133,7 @@ async fn enter<T>(
     since: Instant,
     deadline: Option<Instant>,
     has_passed: bool,
-    body: impl AsyncFnOnce(&Timeout) -> Result<T>,
+    body: impl TimeoutBody<T>,
 ) -> Result<T> {
     let scope = Timeout {
         core,

@@ -1,34 +1,39 @@
 //! Time as a loop sees it.
 //!
-//! An [`Instant`] counts from the moment its loop began, so a virtual clock and the system's clock look
-//! alike, and a run that is repeated prints the same numbers. Arithmetic saturates: a deadline "in
+//! An [`Instant`] counts from the moment its clock began, so a virtual clock and the system's clock look
+//! alike, and a run that is repeated on a virtual one prints the same numbers. Arithmetic saturates: a deadline "in
 //! `Duration::MAX`" is the far end of time and not a panic.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
 
-/// A point in a loop's time, in nanoseconds since the loop began.
+/// A point in a loop's time, in nanoseconds since its clock began.
 ///
-/// Only instants of the same loop can be compared with sense. All arithmetic saturates, at the loop's
-/// beginning and after 584 years.
+/// All loops of a process that are on the system's clock have one clock, which began with the first of them: an instant
+/// of one may be sent to another and means the same there. A virtual clock is its loop's own and begins with it, and in
+/// a simulation each host has one; only instants of one such clock can be compared with sense. All arithmetic saturates,
+/// at the clock's beginning and after 584 years: an instant minus a later one is zero.
+///
+/// What wants a [`std::time::Instant`] gets, on the system's clock, `std::time::Instant::now() + (at - corelane::now())`.
+/// A virtual clock has nothing that would be true.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);
 
 impl Instant {
-    /// The moment the loop began.
+    /// The moment the clock began.
     pub const ZERO: Self = Self(0);
 
     /// The far end of time: later than any deadline that can be reached.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The instant that is `nanos` nanoseconds after the loop began.
+    /// The instant that is `nanos` nanoseconds after the clock began.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Nanoseconds since the loop began.
+    /// Nanoseconds since the clock began.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags};
@@ -334,19 +335,21 @@ pub(super) fn has_happened(watched: BorrowedFd<'_>, kind: SourceKind) -> Result<
     retry(|| rustix::event::poll(&mut watched, Some(&now))).map(|count| count > 0)
 }
 
-/// The system's monotonic clock, counted from the moment it was made.
+/// The system's monotonic clock, counted from the moment at which the first one of the process was made.
 #[derive(Debug)]
 pub(super) struct Clock {
     origin: Timespec,
 }
 
 impl Clock {
-    /// A clock that begins now.
     pub(super) fn new() -> Self {
-        Self { origin: rustix::time::clock_gettime(ClockId::Monotonic) }
+        // One for all loops of the process, so that an instant of one means the same to another.
+        static ORIGIN: OnceLock<Timespec> = OnceLock::new();
+        let now = || rustix::time::clock_gettime(ClockId::Monotonic);
+        Self { origin: *ORIGIN.get_or_init(now) }
     }
 
-    /// The time since the clock was made.
+    /// The time since then.
     pub(super) fn now(&self) -> Instant {
         let now = rustix::time::clock_gettime(ClockId::Monotonic);
         let nanos = (now.tv_sec - self.origin.tv_sec) * NANOS_PER_SECOND.cast_signed()
