@@ -12,8 +12,10 @@ mod steering;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -167,11 +169,16 @@ impl Shard {
     ///
     /// # Cancel safety
     /// Safe: nothing listens if it is given up.
-    pub async fn serve<H>(&self, addr: impl ToSocketAddrs, handler: H) -> io::Result<ShardServer>
+    #[track_caller]
+    pub fn serve<H>(
+        &self,
+        addr: impl ToSocketAddrs,
+        handler: H,
+    ) -> impl Future<Output = io::Result<ShardServer>>
     where
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
-        self.serve_with(ShardServer::builder(), addr, handler).await
+        self.serve_with(ShardServer::builder(), addr, handler)
     }
 
     /// The same with a choice of how connections come to shards, and with limits of one's own.
@@ -205,44 +212,48 @@ impl Shard {
     /// assert_eq!(counts, [1, 1]);
     /// # Ok::<(), corelane::Error>(())
     /// ```
-    pub async fn serve_with<H>(
+    #[track_caller]
+    pub fn serve_with<H>(
         &self,
         builder: impl Into<ShardServerBuilder>,
         addr: impl ToSocketAddrs,
         handler: H,
-    ) -> io::Result<ShardServer>
+    ) -> impl Future<Output = io::Result<ShardServer>>
     where
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
         let ShardServerBuilder { accept, limits } = builder.into();
-        let addrs = lookup_host(addr).await?;
-        let comer = self.servers().group(&addrs, self.count())?;
-        let group = Arc::clone(&comer.group);
-        group.agree(accept, self.id())?;
-        let limits = observed(limits.start_serving(true), accept, &group, self.id());
-        let server = if accept.is_dealt() {
-            let server = limits.unbound()?.start(handler)?;
-            self.check_running()?;
-            let open = |listeners| {
-                let door = Door::open(&limits, accept, &group, listeners)?;
-                self.servers().keep_door(door);
-                Ok(())
-            };
-            group.join_dealt(accept, self.id(), open)?;
-            server
-        } else {
-            let bound = limits.reuse_port(true).bind(group.addrs()).await?;
-            self.check_running()?;
-            let listen = || Ok(bound.start(handler)?);
-            if accept == Accept::ByCpu {
-                group.join_steered(self.id(), self.report(), listen, Server::steer)?
-            } else {
-                let server = listen()?;
-                group.join(accept, self.id())?;
+        let limits = limits.location(Location::caller());
+        async move {
+            let addrs = lookup_host(addr).await?;
+            let comer = self.servers().group(&addrs, self.count())?;
+            let group = Arc::clone(&comer.group);
+            group.agree(accept, self.id())?;
+            let limits = observed(limits.start_serving(true), accept, &group, self.id());
+            let server = if accept.is_dealt() {
+                let server = limits.unbound()?.start(handler)?;
+                self.check_running()?;
+                let open = |listeners| {
+                    let door = Door::open(&limits, accept, &group, listeners)?;
+                    self.servers().keep_door(door);
+                    Ok(())
+                };
+                group.join_dealt(accept, self.id(), open)?;
                 server
-            }
-        };
-        Ok(self.hold(server, Some(group)))
+            } else {
+                let bound = limits.reuse_port(true).bind(group.addrs()).await?;
+                self.check_running()?;
+                let listen = || Ok(bound.start(handler)?);
+                if accept == Accept::ByCpu {
+                    group.join_steered(self.id(), self.report(), listen, Server::steer)?
+                } else {
+                    let server = listen()?;
+                    group.join(accept, self.id())?;
+                    server
+                }
+            };
+            Ok(self.hold(server, Some(group)))
+        }
     }
 
     /// Takes over a listener that was made elsewhere, and serves on it as [`serve`](Self::serve) does: for a
@@ -268,6 +279,7 @@ impl Shard {
     /// })?;
     /// # Ok::<(), corelane::Error>(())
     /// ```
+    #[track_caller]
     pub fn adopt<H>(
         &self,
         builder: ServerBuilder,

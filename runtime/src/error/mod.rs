@@ -22,6 +22,7 @@ pub(crate) use self::panics::drop_quietly;
 pub use self::standard::StandardError;
 pub use self::timeout::TimeoutError;
 
+mod find;
 mod group;
 mod panics;
 mod standard;

@@ -120,3 +120,18 @@ fn a_standard_error_has_the_sources_and_the_words_and_finds_its_way_back() {
     assert_eq!(Error::from_boxed(standard).io_kind(), Some(kind));
     assert!(Error::from(Error::cancelled().into_standard()).is_cancelled());
 }
+
+#[test]
+fn find_looks_into_groups_sources_and_wrappers() {
+    let inner = ExceptionGroup::new("inner", vec![Error::msg("text"), Error::from(App(3))]);
+    let late = io::Error::other(Error::timed_out().into_standard());
+    let error = Error::from(ExceptionGroup::new("outer", vec![inner.into(), late.into()]));
+    assert_eq!(error.find::<App>(), Some(&App(3)));
+    assert!(error.find::<TimeoutError>().is_some());
+    assert_eq!(error.find::<ExceptionGroup>().map(ExceptionGroup::message), Some("outer"));
+    assert!(error.find::<CancelledError>().is_none());
+    assert!(!error.is_timeout() && error.downcast_ref::<App>().is_none());
+    let wrapped = Error::from(io::Error::other(App(4)));
+    assert_eq!(wrapped.find::<App>(), Some(&App(4)));
+    assert!(wrapped.find::<io::Error>().is_some());
+}

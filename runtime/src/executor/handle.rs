@@ -84,7 +84,7 @@ pub fn try_create_task<T: 'static>(
     task_at(future, Location::caller())
 }
 
-pub(super) fn task_at<T: 'static>(
+pub(crate) fn task_at<T: 'static>(
     future: impl Future<Output = Result<T>> + 'static,
     location: &'static Location<'static>,
 ) -> Result<Task<T>> {

@@ -48,7 +48,7 @@ pub use self::tasks::{describe_tasks, format_tasks, print_tasks};
 pub(crate) use self::alarm::Alarm;
 pub(crate) use self::context::{current, is_inside, with};
 pub(crate) use self::core::LoopCore;
-pub(crate) use self::handle::Plain;
+pub(crate) use self::handle::{Plain, task_at};
 pub(crate) use self::ops::OpOwner;
 pub(crate) use self::timers::TimerKey;
 pub(crate) use self::turn::HALT;

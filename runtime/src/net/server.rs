@@ -10,6 +10,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::SocketAddr as UnixAddr;
+use std::panic::Location;
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
@@ -67,11 +68,16 @@ const TELL_AFTER: Duration = Duration::from_secs(1);
 ///
 /// # Cancel safety
 /// Safe: nothing listens if it is given up.
-pub async fn start_server<H>(handler: H, addr: impl ToSocketAddrs) -> io::Result<Server>
+#[track_caller]
+pub fn start_server<H>(
+    handler: H,
+    addr: impl ToSocketAddrs,
+) -> impl Future<Output = io::Result<Server>>
 where
     H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
 {
-    Server::builder().start(handler, addr).await
+    let builder = Server::builder().location(Location::caller());
+    async move { builder.start(handler, addr).await }
 }
 
 /// Starts a server on a Unix socket with the usual options: see [`ServerBuilder::start_unix`].
@@ -98,11 +104,16 @@ where
 ///
 /// # Cancel safety
 /// Safe: nothing listens if it is given up.
-pub async fn start_unix_server<H>(handler: H, path: impl AsRef<Path>) -> io::Result<Server>
+#[track_caller]
+pub fn start_unix_server<H>(
+    handler: H,
+    path: impl AsRef<Path>,
+) -> impl Future<Output = io::Result<Server>>
 where
     H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
 {
-    Server::builder().start_unix(handler, path).await
+    let builder = Server::builder().location(Location::caller());
+    async move { builder.start_unix(handler, path).await }
 }
 
 /// What has become of a connection of a server.

@@ -1,10 +1,11 @@
 //! What a server is started with, and its sockets before it has a handler.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::service::{Begin, Service, handle};
 use super::{ConnectionChange, Server};
 use crate::driver::{End, SourceId, SourceKind, SourceSpec};
 use crate::error::{Error, Result};
-use crate::executor::{IoHandle, current_io, try_create_task};
+use crate::executor::{IoHandle, current_io, task_at};
 use crate::io::stream::{DEFAULT_BOUND_BYTES, DEFAULT_LIMIT_BYTES};
 use crate::io::{StreamReader, StreamWriter};
 use crate::net::resolve::{ToSocketAddrs, resolve};
@@ -51,6 +52,7 @@ pub struct ServerBuilder {
     reuse_port: bool,
     start_serving: bool,
     cleanup_socket: bool,
+    location: Option<&'static Location<'static>>,
 }
 
 impl ServerBuilder {
@@ -67,6 +69,7 @@ impl ServerBuilder {
             reuse_port: false,
             start_serving: true,
             cleanup_socket: true,
+            location: None,
         }
     }
 
@@ -132,6 +135,18 @@ impl ServerBuilder {
         self
     }
 
+    /// Where the tasks of handlers are said to be created; where the server was started unless told otherwise. For
+    /// those who start servers for others.
+    pub fn location(mut self, location: &'static Location<'static>) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    fn located(&self, location: &'static Location<'static>) -> Self {
+        let location = Some(self.location.unwrap_or(location));
+        Self { location, ..self.clone() }
+    }
+
     /// Binds, listens, and serves when it returns (rule S10). Port 0 lets the system choose: see
     /// [`Server::local_addrs`]. An address that stands for several gets a listener on each; those that this
     /// machine does not have, such as all of a family that it was booted without, are passed over beside one that
@@ -152,11 +167,17 @@ impl ServerBuilder {
     ///
     /// # Cancel safety
     /// Safe: nothing listens if it is given up.
-    pub async fn start<H>(&self, handler: H, addr: impl ToSocketAddrs) -> io::Result<Server>
+    #[track_caller]
+    pub fn start<H>(
+        &self,
+        handler: H,
+        addr: impl ToSocketAddrs,
+    ) -> impl Future<Output = io::Result<Server>>
     where
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
-        Ok(self.bind(addr).await?.start(handler)?)
+        let located = self.located(Location::caller());
+        async move { Ok(located.bind(addr).await?.start(handler)?) }
     }
 
     /// The same on a Unix socket (rules S100 to S103).
@@ -171,11 +192,17 @@ impl ServerBuilder {
     ///
     /// # Cancel safety
     /// Safe: nothing listens if it is given up.
-    pub async fn start_unix<H>(&self, handler: H, path: impl AsRef<Path>) -> io::Result<Server>
+    #[track_caller]
+    pub fn start_unix<H>(
+        &self,
+        handler: H,
+        path: impl AsRef<Path>,
+    ) -> impl Future<Output = io::Result<Server>>
     where
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
-        Ok(self.bind_unix(path)?.start(handler)?)
+        let located = self.located(Location::caller());
+        async move { Ok(located.bind_unix(path)?.start(handler)?) }
     }
 
     /// Binds the sockets of a server that gets its handler later. Connections are refused until then. Another
@@ -303,14 +330,16 @@ impl BoundServer {
     ///
     /// # Errors
     /// What the system says when it will not listen.
+    #[track_caller]
     pub fn start<H>(self, handler: H) -> Result<Server>
     where
         H: AsyncFn(StreamReader, StreamWriter) -> Result<()> + 'static,
     {
         let handler = Rc::new(handler);
+        let location = self.builder.location.unwrap_or(Location::caller());
         self.start_with(Begin::Serve(Box::new(move |stream| {
             // On a loop that is closing there are no new tasks; the stream closes as it is dropped.
-            drop(try_create_task(handle(Rc::clone(&handler), stream)));
+            drop(task_at(handle(Rc::clone(&handler), stream), location));
         })))
     }
 
