@@ -3,7 +3,7 @@
 use std::fmt;
 
 use corelane::lowlevel::Holder;
-use corelane::{Error, Result, TaskInfo};
+use corelane::{CancelledError, Error, Result, TaskInfo};
 
 use crate::id::ShardId;
 use crate::overdue;
@@ -80,13 +80,29 @@ impl<T> Ending<T> {
     /// What [`Builder::run`](crate::Builder::run) gives: what the mains returned.
     ///
     /// # Errors
-    /// The failure of the run, or the error of the first main that has one.
+    /// The failure of the run, or the error of the first main that has one. One that was cancelled because it did
+    /// not end within the time to drain says that, and of which shard it is.
     pub fn into_result(self) -> Result<Vec<T>> {
-        match self.failure {
-            Some(failure) => Err(failure),
-            None => self.mains.into_iter().collect(),
+        if let Some(failure) = self.failure {
+            return Err(failure);
         }
+        let late = self.late;
+        let mains = self.mains.into_iter().enumerate();
+        mains.map(|(index, main)| main.map_err(|error| with_place(error, index, &late))).collect()
     }
+}
+
+/// What a main was cancelled for, where it was because it took too long.
+fn with_place(error: Error, index: usize, late: &[LateShard]) -> Error {
+    let id = ShardId::at(index);
+    let is_late = late.iter().any(|late| (late.phase, late.id) == (Phase::Drain, id));
+    let is_bare =
+        error.downcast_ref().is_some_and(|error: &CancelledError| error.message().is_none());
+    if !is_late || !is_bare {
+        return error;
+    }
+    let text = format!("shard {id}: its main did not end within the time to drain");
+    CancelledError::with_message(&text).into()
 }
 
 impl Phase {

@@ -297,6 +297,14 @@ impl Shard {
             }
         }
         if stage >= Stage::Draining {
+            let count = self.0.servers.connection_count();
+            if stage == Stage::Draining && count > 0 {
+                let (id, plural) = (self.id(), if count == 1 { "" } else { "s" });
+                tracing::info!(
+                    shard = id.index(),
+                    "shard {id} is draining: {count} connection{plural}"
+                );
+            }
             self.0.servers.close();
         }
         self.0.watch.advance(stage);

@@ -382,7 +382,11 @@ impl Supervisor {
     fn fail(&mut self, id: ShardId, error: Error) {
         if self.failure.is_none() {
             let text = text_of(&error);
-            corelane::__report!(ERROR, shard = id.index(), "a shard failed, all are ended: {text}");
+            corelane::__report!(
+                ERROR,
+                shard = id.index(),
+                "shard {id} failed, all are ended: {text}"
+            );
             self.failure = Some(error);
         }
         self.enter(Stage::Cancelling);

@@ -163,7 +163,12 @@ fn a_main_that_does_not_end_by_the_deadline_is_cancelled() {
         }
         std::future::pending().await
     });
-    assert!(run.unwrap_err().is_cancelled());
+    let error = run.unwrap_err();
+    assert!(error.is_cancelled());
+    assert_eq!(
+        error.to_string(),
+        "cancelled: shard 1: its main did not end within the time to drain"
+    );
 }
 
 #[test]
