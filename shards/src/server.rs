@@ -22,7 +22,7 @@ use std::sync::Arc;
 use corelane::lowlevel::{CpuSteering, close_listeners};
 use corelane::{
     ConnectionChange, Result, Server, ServerBuilder, StreamReader, StreamWriter, ToSocketAddrs,
-    call_soon, lookup_host,
+    lookup_host,
 };
 
 pub use self::accept::{Accept, UnknownAccept};
@@ -326,21 +326,10 @@ fn observed(
         ConnectionChange::Opened => {
             let accepted = group.seats.opened(id);
             if accept == Accept::ByCpu && group.falls_back(id, accepted) {
-                end_steering(&group);
+                steering::end(&group);
             }
         }
     })
-}
-
-/// Lets the system go by its hash again. The server is being told of a connection, so it happens later.
-fn end_steering(group: &Arc<Group>) {
-    let group = Arc::clone(group);
-    call_soon(move || {
-        let part = Shard::current().and_then(|shard| shard.servers().part_of(&group));
-        if let Some(Err(error)) = part.map(|part| part.server.steer(&CpuSteering::new())) {
-            corelane::__report!(WARN, "the steering cannot be ended: {error}");
-        }
-    });
 }
 
 /// One shard's part of a server.

@@ -1,12 +1,17 @@
-//! Which shard takes the connections that come in on which CPU.
+//! Which shard takes the connections that come in on which CPU, and the end of going by it.
 
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests;
 
+use std::sync::Arc;
+
+use corelane::call_soon;
 use corelane::lowlevel::CpuSteering;
 
+use super::Group;
 use crate::cores::Topology;
+use crate::shard::Shard;
 
 /// For every CPU of the machine the nearest listener: on this very CPU, on its physical core, on its NUMA
 /// node. Several that are equally near take turns; a CPU far from all is left to the system. `listeners` are
@@ -34,4 +39,15 @@ pub(super) fn nearest(topology: &Topology, listeners: &[Option<usize>]) -> CpuSt
         }
     }
     steering
+}
+
+/// Lets the system go by its hash again. The server is being told of a connection, so it happens later.
+pub(super) fn end(group: &Arc<Group>) {
+    let group = Arc::clone(group);
+    call_soon(move || {
+        let part = Shard::current().and_then(|shard| shard.servers().part_of(&group));
+        if let Some(Err(error)) = part.map(|part| part.server.steer(&CpuSteering::new())) {
+            corelane::__report!(WARN, "the steering cannot be ended: {error}");
+        }
+    });
 }
