@@ -71,6 +71,8 @@ impl Keeper for WatchKeeper {
         let event = self.heard.try_recv().ok();
         event_loop.enter(|| supervisor.go_on(event, &self.shards))?;
         if supervisor.is_over() {
+            // What heeds signals never ends by itself, and would be reported as destroyed.
+            event_loop.cancel_all()?;
             if let Some(over) = self.supervisor.take() {
                 self.course.replace(Course::Over(over.into_notes()));
             }
