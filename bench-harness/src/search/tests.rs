@@ -59,3 +59,16 @@ fn the_fault_of_the_upper_edge_is_kept() {
     let bracket = search.bracket();
     assert_eq!((bracket.fails_rps, bracket.fault), (Some(16.0), Some(Fault::Generator)));
 }
+
+#[test]
+fn the_fault_is_that_of_the_lowest_rate_that_failed_and_the_end_is_told() {
+    let mut search = Search::new(8.0, 0.5, 1);
+    for fault in [None, Some(Fault::Generator), Some(Fault::Slo)] {
+        assert!(!search.bracket().finished);
+        search.tell(fault);
+    }
+    let bracket = search.bracket();
+    assert_eq!((bracket.fault, bracket.finished), (Some(Fault::Slo), false));
+    search.tell(None);
+    assert!(search.bracket().finished);
+}

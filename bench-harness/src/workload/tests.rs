@@ -79,6 +79,9 @@ fn gauss_keys_lie_around_their_mean() {
         |low: usize, high: usize| counts[low..high].iter().sum::<u64>() as f64 / f64::from(DRAWS);
     assert!((within(400, 600) - 0.6827).abs() < 0.003, "{}", within(400, 600));
     assert!((within(300, 700) - 0.9545).abs() < 0.003, "{}", within(300, 700));
+    // What falls outside makes no hot key of the last one.
+    let counts = key_counts(KeyDistribution::Gauss { mean: 0.95, deviation: 0.2 });
+    assert!((1_000..10_000).contains(&counts[999]), "{}", counts[999]);
 }
 
 #[test]
