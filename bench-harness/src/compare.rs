@@ -12,6 +12,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::overlay::overlay;
 use crate::record::Metric as Distribution;
 use crate::report::{Point, Recorded, RunResult, format_ns, format_rate, load};
 use crate::statistics::rank::{Estimate, mann_whitney, paired, unpaired};
@@ -472,5 +473,6 @@ impl NoiseFloor {
     }
 }
 
+mod overlay;
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,19 @@ fn recordings_are_compared_and_added_up() {
     assert_code(0, &better);
     assert_code(0, &run(&["compare", &a, slow, "--metric=rps"]));
 
+    let picture = path("both.svg");
+    let svg = format!("--svg={}", picture.display());
+    assert_code(5, &run(&[&compared[..], &[&svg]].concat()));
+    let drawn = fs::read_to_string(&picture).unwrap();
+    // In the legend, each on a line of its own.
+    let sides = ["base, open 2000/s", "new, open 2000/s"];
+    let named = sides.map(|side| drawn.lines().filter(|line| line.trim() == side).count());
+    assert_eq!(named, [1, 1], "{drawn}");
+    let nowhere = format!("--svg={}/none/both.svg", directory.path().display());
+    let failed = run(&["compare", &a, &b, "--metric=rps", &nowhere]);
+    assert_code(1, &failed);
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("none/both.svg"));
+
     let sum = path("sum");
     let merged = run(&["merge", &a, &b, "--out", sum.to_str().unwrap()]);
     assert_code(0, &merged);

@@ -92,6 +92,7 @@ impl Ab {
         }
         self.keep(&out, &result)?;
         self.judging.print(&result, talk)?;
+        self.judging.draw([("a", &first.0), ("b", &first.1)])?;
         Ok(self.judging.exit(&result, true))
     }
 

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 
 use super::talk::Talk;
 use super::{Exit, usage};
-use crate::compare::{CompareResult, Limits, Metric, NoiseFloor, Pairing, Run, compare};
-use crate::report::colored;
+use crate::compare::{CompareResult, Limits, Metric, NoiseFloor, Pairing, Run, compare, overlay};
+use crate::report::{colored, write_percentiles};
 use crate::units;
 
 /// Options of `compare`.
@@ -44,6 +44,9 @@ pub(super) struct Judging {
     /// How the comparison is printed
     #[arg(long = "format", value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// Draw the response of both sides by percentile into one SVG
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Exit with 6 if something cannot be judged, and with 3 if a run is invalid
     #[arg(long)]
     strict: bool,
@@ -93,6 +96,16 @@ impl Judging {
         }
     }
 
+    /// Draws both sides into one picture, if that was asked for.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn draw(&self, sides: [(&str, &[Run]); 2]) -> io::Result<()> {
+        let Some(path) = &self.svg else { return Ok(()) };
+        write_percentiles(path, "Response time by percentile", &overlay(sides))
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+
     /// The exit code; `certain` is false where a regression may be noise.
     pub(super) fn exit(&self, result: &CompareResult, certain: bool) -> Exit {
         if certain && result.regressed() {
@@ -123,6 +136,7 @@ impl Compare {
         match compare(&base, &new, Pairing::Groups, &self.judging.metric, &limits) {
             Ok(result) => {
                 self.judging.print(&result, talk)?;
+                self.judging.draw([("base", &base), ("new", &new)])?;
                 let certain = self.force_single || result.method != "within-run";
                 Ok(self.judging.exit(&result, certain))
             }

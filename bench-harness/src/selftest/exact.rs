@@ -41,13 +41,14 @@ fn finding(holds: bool, text: String) -> io::Result<Finding> {
     Ok(Finding::of(holds, text, None, None))
 }
 
-/// Every request is scheduled, sent, answered and counted by the server once.
+/// Every request is scheduled, sent, answered, counted by the server and recorded once.
 pub(super) fn ledger(bench: &Bench, _attempt: u32) -> io::Result<Finding> {
     let point = run(bench, None)?.point;
+    let recorded = point.ledger.warmup + point.response.count;
     let ledger = &point.ledger;
     let planned = (RATE * (point.warmup_s + point.duration_s)).round() as u64;
-    let counts = [ledger.scheduled, ledger.sent, ledger.ok + ledger.timeouts];
-    let holds = counts == [planned; 3] && ledger.server_count == Some(planned) && point.balanced;
+    let counts = [ledger.scheduled, ledger.sent, ledger.ok + ledger.timeouts, recorded];
+    let holds = counts == [planned; 4] && ledger.server_count == Some(planned) && point.balanced;
     let text =
         format!("planned {planned}, counted {:?}, by the server {:?}", counts, ledger.server_count);
     finding(holds, text)
