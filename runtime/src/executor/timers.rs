@@ -177,6 +177,18 @@ impl Timers {
         (self.heap.len() > self.stale).then_some(first.deadline)
     }
 
+    /// When to look again: no timer comes due before this, and at this moment none may be due yet. For who sleeps on a
+    /// clock that goes on by itself: that a deadline has been put off costs nothing until the old one has come.
+    pub(crate) fn next_look(&mut self) -> Option<Instant> {
+        while let Some(first) = self.heap.first().copied() {
+            if self.due(&first).is_some() {
+                return Some(first.deadline);
+            }
+            self.settle_one(first);
+        }
+        None
+    }
+
     /// The next deadline.
     pub(crate) fn next(&mut self) -> Option<Instant> {
         self.settle_first();
@@ -277,17 +289,21 @@ impl Timers {
     /// With many stale ones it drops all, which is cheaper for each.
     fn settle_first(&mut self) {
         while let Some(first) = self.heap.first().copied().filter(|first| !self.is_exact(first)) {
-            match self.slots[first.slot as usize].settle(&first) {
-                Settled::Exact => return,
-                Settled::Late(later) => {
-                    self.heap[0] = later;
-                    self.sift_down(0);
-                }
-                Settled::Stale if self.stale >= self.heap.len() / 2 => return self.sweep(),
-                Settled::Stale => {
-                    self.remove_first();
-                    self.stale -= 1;
-                }
+            self.settle_one(first);
+        }
+    }
+
+    fn settle_one(&mut self, first: Node) {
+        match self.slots[first.slot as usize].settle(&first) {
+            Settled::Exact => {}
+            Settled::Late(later) => {
+                self.heap[0] = later;
+                self.sift_down(0);
+            }
+            Settled::Stale if self.stale >= self.heap.len() / 2 => self.sweep(),
+            Settled::Stale => {
+                self.remove_first();
+                self.stale -= 1;
             }
         }
     }
