@@ -48,6 +48,24 @@ fn a_detached_task_fails() {
     .unwrap();
 }
 
+#[cfg(feature = "sim")]
+#[test]
+fn nothing_is_said_of_what_a_simulated_host_was_doing_when_it_crashed() {
+    let name = "nothing_is_said_of_what_a_simulated_host_was_doing_when_it_crashed";
+    if !is_program(name) {
+        assert_eq!(stderr_of(name, Stdio::piped()), "");
+        return;
+    }
+    let mut sim = corelane::sim::Simulation::new(1);
+    let [one, _other] = ["crashes", "is there when the world ends"].map(|host| {
+        let host = sim.host(host).unwrap();
+        drop(sim.spawn(host, async || -> corelane::Result<()> { std::future::pending().await }));
+        host
+    });
+    sim.run_for(std::time::Duration::from_secs(1)).unwrap();
+    sim.restart(one).unwrap();
+}
+
 #[test]
 fn e20_a_failure_that_nobody_asked_for_is_seen_without_a_subscriber() {
     let name = "e20_a_failure_that_nobody_asked_for_is_seen_without_a_subscriber";

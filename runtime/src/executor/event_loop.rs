@@ -186,6 +186,13 @@ impl EventLoop {
         drop(entered);
     }
 
+    /// Ends the loop of a machine that crashes: as [`close`](Self::close) does, but says nothing of its tasks.
+    #[cfg(feature = "sim")]
+    pub(crate) fn crash(&mut self) {
+        self.core.home().crashes.set(true);
+        self.close();
+    }
+
     /// Tasks that have not ended.
     #[must_use]
     pub fn unfinished_count(&self) -> usize {

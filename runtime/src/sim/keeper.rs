@@ -85,7 +85,7 @@ impl Machine {
         let mut event_loop = self.event_loop.take();
         let mut close = || {
             if let Some(mut ended) = event_loop.take() {
-                ended.close();
+                ended.crash();
             }
         };
         match &mut self.keeper {

@@ -51,6 +51,8 @@ pub(crate) struct Home {
     /// The slot of the task whose step is being made, if there is one.
     pub(super) stepped: Cell<u32>,
     closed: Cell<bool>,
+    /// Whether what is left when it is closed goes unreported, because that is a simulated crash and nobody's mistake.
+    pub(crate) crashes: Cell<bool>,
     ended: Cell<bool>,
     /// The task-local context of the task that is being stepped.
     pub(super) locals: Current,
@@ -104,6 +106,7 @@ impl Home {
             pulse: Arc::new(Pulse::new()),
             stepped: Cell::new(0),
             closed: Cell::new(false),
+            crashes: Cell::new(false),
             ended: Cell::new(false),
             locals: Current::new(),
             on_report: RefCell::new(Rc::new(report::log)),
@@ -468,7 +471,9 @@ impl Home {
             cell.finish(Error::cancelled());
             self.forget_locals();
             self.end_with_care(slot, cell);
-            self.report(&report);
+            if !self.crashes.get() {
+                self.report(&report);
+            }
         }
         let mut left = Vec::new();
         self.swap_ready(&mut left);
